@@ -1,0 +1,480 @@
+"""The values of a memory: names, triples, queries, sources, facts, matches and receipts.
+
+Frozen values without I/O; nothing here knows a store, a model or a policy. A triple is the paper's unit of memory
+(arXiv 2404.11672, section 3.1); what a fact adds to it (where it came from, when, whether it still stands) is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, get_args
+
+from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
+
+__all__ = [
+    "KINDS",
+    "MAX_NAME",
+    "Fact",
+    "How",
+    "Kind",
+    "Match",
+    "Namespace",
+    "Outcome",
+    "Query",
+    "ReadResult",
+    "Receipt",
+    "Recall",
+    "Source",
+    "Status",
+    "Triple",
+    "as_triple",
+    "check_namespace",
+    "clean_name",
+    "literal_key",
+    "name_key",
+    "rank_of",
+    "stable_hash",
+]
+
+MAX_NAME: Final = 256
+"""Longest name of a subject, relation or object, in characters after cleaning."""
+
+Namespace = tuple[str, ...]
+"""Labels that keep one tenant's memory apart from another's, outermost first."""
+
+Kind = Literal["model", "web", "tool", "document", "user", "owner", "system"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+"""Kinds of source, lowest rank first: where a text came from, not what it says."""
+
+Status = Literal["stored", "already", "past", "retracted", "not_found", "rejected", "quarantined", "forgotten"]
+How = Literal["exact", "alias", "inverse", "similar", "neighbour"]
+
+_LITERAL: Final = "\x1f"  # no cleaned name holds a control character, so a literal's key never meets a name's
+_MAX_LABEL: Final = 256
+
+
+def clean_name(value: object, part: str = "name") -> str:
+    """Return ``value`` as it is stored: whitespace collapsed, trimmed, NFC.
+
+    Args:
+        value: What was given as a name.
+        part: What it is, for the error message.
+
+    Raises:
+        InvalidTriple: Not a string, empty, longer than ``MAX_NAME``, or with control characters or lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise InvalidTriple(part, value, f"expected text, got {type(value).__name__}; convert it with str() first")
+    if len(value) > 4 * MAX_NAME:
+        raise InvalidTriple(part, value, f"{len(value)} characters; at most {MAX_NAME} fit, shorten it")
+    if value.isascii() and value.isprintable():  # the common case, four times faster
+        name = " ".join(value.split())
+    else:
+        name = unicodedata.normalize("NFC", " ".join(value.split()))
+        bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
+        if bad is not None:
+            raise InvalidTriple(part, value, f"it holds the character U+{ord(bad):04X}; remove it")
+    if not name:
+        raise InvalidTriple(part, value, "it is empty; give it a name or leave the triple out")
+    if len(name) > MAX_NAME:
+        raise InvalidTriple(part, value, f"{len(name)} characters; at most {MAX_NAME} fit, shorten it")
+    return name
+
+
+def name_key(name: str) -> str:
+    """Key under which a cleaned name is found: NFC(casefold(NFC(name))). Two spellings with one key are one name."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def literal_key(name: str) -> str:
+    """Key of a literal object (a date, number, code, password): compared exactly, never equal to a name's key."""
+    return _LITERAL + name
+
+
+def stable_hash(*parts: object) -> str:
+    """32 hex digits of BLAKE2b over the parts; the same in every process and on every store."""
+    text = "\x1e".join(str(part) for part in parts)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def check_namespace(namespace: object) -> Namespace:
+    """Return ``namespace`` as a tuple of labels.
+
+    Raises:
+        NamespaceError: Not a non-empty sequence of non-empty texts of at most 256 characters without control
+            characters or lone surrogates. Periods, slashes and emoji are fine.
+    """
+    if isinstance(namespace, str) or not isinstance(namespace, tuple | list) or not namespace:
+        raise NamespaceError(
+            f"namespace {ascii(namespace)} is not a tuple of labels; pass for example namespace=('memllm', 'ada')"
+        )
+    for label in namespace:
+        if not isinstance(label, str) or not label.strip():
+            raise NamespaceError(f"namespace {ascii(namespace)} has an empty or non-text label; every label is text")
+        if len(label) > _MAX_LABEL or any(unicodedata.category(c) in ("Cc", "Cs") for c in label):
+            raise NamespaceError(
+                f"namespace label {ascii(label)[:60]} has control characters or is longer than {_MAX_LABEL}; shorten it"
+            )
+    return tuple(namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """A statement (subject, relation, object); cleaned and checked when built.
+
+    Raises:
+        InvalidTriple: A part cannot be stored (see ``clean_name``).
+    """
+
+    subject: str
+    relation: str
+    object: str
+
+    def __post_init__(self) -> None:
+        """Clean the three names."""
+        for part in ("subject", "relation", "object"):
+            object.__setattr__(self, part, clean_name(getattr(self, part), part))
+
+    def __iter__(self) -> Iterator[str]:
+        """Unpack as ``subject, relation, object``."""
+        return iter((self.subject, self.relation, self.object))
+
+    def __str__(self) -> str:
+        """Readable form, for people and logs of values; the grammar's form is in ``grammar``."""
+        return f"({self.subject}, {self.relation}, {self.object})"
+
+
+def as_triple(value: object) -> Triple:
+    """Return a ``Triple`` from a triple, a sequence of three names or a mapping with the three parts.
+
+    Raises:
+        InvalidTriple: Anything else, or a part that cannot be stored.
+    """
+    if isinstance(value, Triple):
+        return value
+    if isinstance(value, Mapping):
+        try:
+            return Triple(value["subject"], value["relation"], value["object"])
+        except KeyError as error:
+            raise InvalidTriple("triple", value, f"the part {error} is missing") from error
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        parts = tuple(value)
+        if len(parts) == 3:
+            return Triple(*parts)
+    raise InvalidTriple("triple", value, "expected three names (subject, relation, object)")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question with one side open: ``Query("Ada", "lives in")`` or ``Query(None, "lives in", "Oslo")``.
+
+    ``relation=None`` asks for every relation of the known name (exact reads only; the grammar cannot write it).
+
+    Raises:
+        ConfigurationError: Not exactly one of subject and object given.
+        InvalidTriple: A given part cannot be a name.
+    """
+
+    subject: str | None = None
+    relation: str | None = None
+    object: str | None = None
+
+    def __post_init__(self) -> None:
+        """Clean the given names and check that exactly one side is open."""
+        for part in ("subject", "relation", "object"):
+            value = getattr(self, part)
+            if value is not None:
+                object.__setattr__(self, part, clean_name(value, part))
+        if (self.subject is None) == (self.object is None):
+            raise ConfigurationError(
+                f"a query leaves exactly one side open, got subject={self.subject!r}, object={self.object!r}; "
+                "give the subject or the object, not both"
+            )
+
+    @property
+    def known(self) -> str:
+        """The name that is given."""
+        return self.subject if self.subject is not None else (self.object or "")
+
+    @property
+    def open_side(self) -> Literal["subject", "object"]:
+        """The side that is asked for."""
+        return "object" if self.subject is not None else "subject"
+
+
+def rank_of(kind: str) -> int:
+    """Rank of a kind of source, 0 (model) to 6 (system).
+
+    Raises:
+        ConfigurationError: The kind is not one of ``KINDS``.
+    """
+    try:
+        return KINDS.index(kind)
+    except ValueError:
+        raise ConfigurationError(f"source kind {kind!r} is unknown; use one of {', '.join(KINDS)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a text came from.
+
+    Args:
+        kind: Kind of the source; its rank decides what may replace what.
+        ref: What to call it: a file name, a URL, a message id.
+        principal: Who speaks; a person corrects only themself.
+        text: The sentence the fact was taken from, if it may be kept.
+        span: Start and end of that sentence in its document, in characters.
+        turn: Number of the turn or sentence.
+    """
+
+    kind: Kind = "user"
+    ref: str = ""
+    principal: str | None = None
+    text: str | None = None
+    span: tuple[int, int] | None = None
+    turn: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the kind, and that no text holds a lone surrogate."""
+        rank_of(self.kind)
+        for part in ("ref", "principal", "text"):
+            value = getattr(self, part)
+            if value is not None and (not isinstance(value, str) or "\x00" in value or _has_surrogate(value)):
+                raise ConfigurationError(f"source {part} {ascii(value)[:60]} is not plain text; clean it first")
+        if len(self.ref) > 1024:
+            raise ConfigurationError(f"source ref of {len(self.ref)} characters; at most 1024 fit, use a shorter name")
+
+    @property
+    def rank(self) -> int:
+        """Rank of the kind, 0 (model) to 6 (system)."""
+        return rank_of(self.kind)
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A stored triple with its history.
+
+    ``(seq, ordinal)`` is the commit order within the namespace; the wall clock orders nothing. ``kind`` and
+    ``principal`` are those of the best source. ``closed_why`` is ``superseded``, ``retracted``, ``past`` or
+    ``replaced``; ``closed_by`` the fact that took its place, if one did.
+    """
+
+    id: str
+    namespace: Namespace
+    triple: Triple
+    seq: int
+    ordinal: int
+    recorded_at: str
+    kind: Kind = "user"
+    principal: str | None = None
+    confidence: float | None = None
+    valid_from: str | None = None
+    valid_to: str | None = None
+    closed_at: str | None = None
+    closed_by: str | None = None
+    closed_why: str | None = None
+    contested: bool = False
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the fact still stands."""
+        return self.closed_why is None
+
+    @property
+    def state(self) -> Literal["current", "contested", "past"]:
+        """``current``, ``contested`` (another value stands beside it) or ``past``."""
+        return "past" if not self.is_open else "contested" if self.contested else "current"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready form."""
+        return {
+            "id": self.id,
+            "namespace": list(self.namespace),
+            "subject": self.triple.subject,
+            "relation": self.triple.relation,
+            "object": self.triple.object,
+            "state": self.state,
+            "seq": self.seq,
+            "ordinal": self.ordinal,
+            "recorded_at": self.recorded_at,
+            "kind": self.kind,
+            "principal": self.principal,
+            "confidence": self.confidence,
+            "valid_from": self.valid_from,
+            "valid_to": self.valid_to,
+            "closed_at": self.closed_at,
+            "closed_by": self.closed_by,
+            "closed_why": self.closed_why,
+            "sources": [
+                {"kind": s.kind, "ref": s.ref, "principal": s.principal, "text": s.text, "span": s.span, "turn": s.turn}
+                for s in self.sources
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A fact that answers a query or a text, and why.
+
+    ``similarity`` is the mean of ``entity_similarity`` and ``relation_similarity`` (cosines in [-1, 1], 1.0 exact).
+    """
+
+    fact: Fact
+    answer: str
+    similarity: float = 1.0
+    entity_similarity: float = 1.0
+    relation_similarity: float = 1.0
+    how: How = "exact"
+    why: str = ""
+
+    @property
+    def triple(self) -> Triple:
+        """The fact's triple."""
+        return self.fact.triple
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Answers to one query, best first; ``truncated`` when more than the limit matched."""
+
+    query: Query
+    matches: tuple[Match, ...] = ()
+    truncated: bool = False
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The names asked for, best first, each once."""
+        return tuple(dict.fromkeys(match.answer for match in self.matches))
+
+    def __bool__(self) -> bool:
+        """Whether anything was found."""
+        return bool(self.matches)
+
+    def __iter__(self) -> Iterator[Match]:
+        """Iterate over the matches."""
+        return iter(self.matches)
+
+    def __len__(self) -> int:
+        """Number of matches."""
+        return len(self.matches)
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Facts that a text brings to mind, best first, and the block that shows them to a model."""
+
+    text: str
+    matches: tuple[Match, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything was found."""
+        return bool(self.matches)
+
+    def __iter__(self) -> Iterator[Match]:
+        """Iterate over the matches."""
+        return iter(self.matches)
+
+    def __len__(self) -> int:
+        """Number of matches."""
+        return len(self.matches)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one proposed triple. ``index`` is its place in the batch; the triple itself is never stored."""
+
+    index: int
+    status: Status
+    fact_id: str | None = None
+    supersedes: tuple[str, ...] = ()
+    contests: tuple[str, ...] = ()
+    reason: str | None = None
+    triple: Triple | None = field(default=None, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is stored of it: ids and the outcome, never text."""
+        return {
+            "index": self.index,
+            "status": self.status,
+            "fact_id": self.fact_id,
+            "supersedes": list(self.supersedes),
+            "contests": list(self.contests),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
+        """Inverse of ``as_dict``."""
+        return cls(
+            index=data["index"],
+            status=data["status"],
+            fact_id=data["fact_id"],
+            supersedes=tuple(data["supersedes"]),
+            contests=tuple(data["contests"]),
+            reason=data["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Exactly one outcome for each proposed triple of one operation, in the order proposed."""
+
+    op_id: str
+    namespace: Namespace
+    seq: int
+    recorded_at: str
+    outcomes: tuple[Outcome, ...] = ()
+    replayed: bool = field(default=False, compare=False)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Iterate over the outcomes."""
+        return iter(self.outcomes)
+
+    def __len__(self) -> int:
+        """Number of proposed triples."""
+        return len(self.outcomes)
+
+    def count(self, status: Status) -> int:
+        """How many outcomes have this status."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def stored(self) -> tuple[Outcome, ...]:
+        """The outcomes that stored a new fact."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status == "stored")
+
+    def with_triples(self, triples: Mapping[int, Triple], *, replayed: bool = False) -> Receipt:
+        """The same receipt with the caller's own triples shown beside the outcomes."""
+        outcomes = tuple(replace(outcome, triple=triples.get(outcome.index)) for outcome in self.outcomes)
+        return replace(self, outcomes=outcomes, replayed=replayed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is stored of it, JSON-ready."""
+        return {
+            "op_id": self.op_id,
+            "namespace": list(self.namespace),
+            "seq": self.seq,
+            "recorded_at": self.recorded_at,
+            "outcomes": [outcome.as_dict() for outcome in self.outcomes],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Receipt:
+        """Inverse of ``as_dict``."""
+        return cls(
+            op_id=data["op_id"],
+            namespace=tuple(data["namespace"]),
+            seq=data["seq"],
+            recorded_at=data["recorded_at"],
+            outcomes=tuple(Outcome.from_dict(outcome) for outcome in data["outcomes"]),
+        )
