@@ -427,13 +427,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Exactly one outcome for each proposed triple of one operation, in the order proposed."""
+    """Exactly one outcome for each proposed triple of one operation, in the order proposed.
+
+    ``replaced`` lists facts that only the former version of a replaced document had stated; they are past now.
+    """
 
     op_id: str
     namespace: Namespace
     seq: int
     recorded_at: str
     outcomes: tuple[Outcome, ...] = ()
+    replaced: tuple[str, ...] = ()
     replayed: bool = field(default=False, compare=False)
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -466,6 +470,7 @@ class Receipt:
             "seq": self.seq,
             "recorded_at": self.recorded_at,
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
+            "replaced": list(self.replaced),
         }
 
     @classmethod
@@ -477,4 +482,5 @@ class Receipt:
             seq=data["seq"],
             recorded_at=data["recorded_at"],
             outcomes=tuple(Outcome.from_dict(outcome) for outcome in data["outcomes"]),
+            replaced=tuple(data["replaced"]),
         )

@@ -1,0 +1,450 @@
+"""What becomes of a statement that meets what is already believed: the truth table, as pure functions.
+
+``decide`` looks at one slot (the open facts with the same subject and relation) and one claim; ``resolve`` folds it
+over a batch and returns the changes for a store to apply. Nothing here does I/O, reads a clock or knows a store. The
+rows of the table are numbered as in the design, section 4, and ``tests/unit/test_belief.py`` has one case for each.
+
+The reason for ranks: "a newer value closes the older one" is the channel by which graph memories are poisoned
+(ShadowMerge, arXiv 2605.09033), so a source closes only what sources of lower rank, or the same person, had said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, get_args
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.triples import Namespace, Outcome, Receipt, Source, Status, Triple, rank_of, stable_hash
+
+__all__ = [
+    "MAX_BATCH",
+    "Batch",
+    "Claim",
+    "Close",
+    "Current",
+    "Decision",
+    "Evidence",
+    "Insert",
+    "Plan",
+    "Policy",
+    "Promote",
+    "Quarantined",
+    "Standing",
+    "check_date",
+    "check_policy",
+    "decide",
+    "fact_id",
+    "precedence",
+    "resolve",
+]
+
+Policy = Literal["chat", "edit", "paper"]
+"""``chat``: the truth table. ``edit``: a newer statement always wins (row 16). ``paper``: never close (row 17)."""
+
+MAX_BATCH: Final = 4096
+"""Most triples of one operation; an ordinal has 12 bits in ``precedence``."""
+
+_DATE: Final = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+_PERSONAL: Final = frozenset({"system", "owner", "user", "tool"})  # kinds whose same principal corrects itself (row 7)
+_AFTER: Final = "~"  # sorts after every character of a date: "2010~" is the end of 2010
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One proposed triple, cleaned and canonicalised, with the keys under which it is compared."""
+
+    index: int
+    triple: Triple
+    subject_key: str
+    relation_key: str
+    object_key: str
+    single_valued: bool = False
+    source: Source = field(default_factory=Source)
+    valid_from: str | None = None
+    valid_to: str | None = None
+    confidence: float | None = None
+    retract: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An open fact, as far as decisions look at it."""
+
+    fact_id: str
+    subject_key: str
+    relation_key: str
+    object_key: str
+    kind: str
+    principal: str | None
+    seq: int
+    recorded_at: str
+    valid_from: str | None = None
+
+    @property
+    def rank(self) -> int:
+        """Rank of the best primary source."""
+        return rank_of(self.kind)
+
+    @property
+    def began(self) -> str:
+        """Date from which it holds: as stated, else the day it was recorded."""
+        return self.valid_from or self.recorded_at[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A piece of model output that could not be used, kept for people to look at."""
+
+    text: str
+    reason: str
+    source: Source = field(default_factory=Source)
+    recorded_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One operation as proposed: the good claims, and the outcomes of those rejected before the store saw them."""
+
+    op_id: str
+    payload_hash: str
+    recorded_at: str
+    claims: tuple[Claim, ...] = ()
+    rejected: tuple[Outcome, ...] = ()
+    quarantine: tuple[Quarantined, ...] = ()
+    policy: Policy = "chat"
+    replaces: tuple[str, str] | None = None  # (kind, ref) of a source of which this batch is the new version
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a store holds for the slots of a batch, read under the namespace's lock.
+
+    ``facts`` are the open facts of every touched slot, loaded by alias class; ``classes`` maps a name's key to the
+    key of its alias class (absent: itself); ``replaced`` are open facts that rest on the replaced source alone.
+    ``seq`` is this operation's number in the namespace and ``now`` its time, never earlier than the last one's.
+    """
+
+    namespace: Namespace
+    seq: int
+    now: str
+    facts: tuple[Standing, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+    replaced: tuple[Standing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new fact; ``closed_why="past"`` when it goes straight to history, with the day it ended if that is known."""
+
+    fact_id: str
+    claim: Claim
+    closed_why: str | None = None
+    ended: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One more source for a fact that stands."""
+
+    fact_id: str
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """A better primary source states a fact: its kind and principal are the fact's from now on."""
+
+    fact_id: str
+    kind: str
+    principal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """An open fact becomes past: ``why`` is superseded, retracted or replaced; ``by`` the fact in its place."""
+
+    fact_id: str
+    why: str
+    by: str | None = None
+    ended: str | None = None
+    source: Source = field(default_factory=Source)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes to apply in one transaction, in the order of the fields, and the receipt to store with them.
+
+    A fact may be inserted and closed by the same plan.
+    """
+
+    receipt: Receipt
+    inserts: tuple[Insert, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    promotes: tuple[Promote, ...] = ()
+    closes: tuple[Close, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one claim does to one slot; the tuples hold fact ids."""
+
+    status: Status
+    supersedes: tuple[str, ...] = ()
+    contests: tuple[str, ...] = ()
+    same: str | None = None
+    retracts: str | None = None
+    reason: str | None = None
+    ended: str | None = None
+
+
+def check_policy(policy: str) -> Policy:
+    """Return ``policy`` if it is one.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if policy not in get_args(Policy):
+        raise ConfigurationError(f"policy {policy!r} is unknown; use one of {', '.join(get_args(Policy))}")
+    return policy  # type: ignore[return-value]
+
+
+def check_date(value: str | None) -> str | None:
+    """Return a partial ISO date (``2010``, ``2010-05``, ``2010-05-03``) or None.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if value is None or (isinstance(value, str) and _DATE.fullmatch(value)):
+        return value
+    raise ConfigurationError(f"date {value!r} is not a partial ISO date; write 2010, 2010-05 or 2010-05-03")
+
+
+def precedence(kind: str, seq: int, ordinal: int) -> int:
+    """Order of facts that answer equally well, highest first: rank of the source, then newest. Fits 63 bits."""
+    return (rank_of(kind) << 56) | (seq << 12) | ordinal
+
+
+def fact_id(namespace: Namespace, claim: Claim, seq: int) -> str:
+    """Id of the fact that a claim stores: the triple at one place in one namespace's order."""
+    return stable_hash("fact", *namespace, claim.subject_key, claim.relation_key, claim.object_key, seq, claim.index)
+
+
+def decide(
+    standing: Sequence[Standing], claim: Claim, policy: Policy, *, seq: int, now: str, classes: Mapping[str, str]
+) -> Decision:
+    """Decide what a claim does to its slot.
+
+    Args:
+        standing: Open facts of the claim's subject (or an alias of it) and relation.
+        claim: What is stated.
+        policy: Which rules.
+        seq: Number of the operation; facts of the same number were stated together with the claim.
+        now: Time of the operation, ISO.
+        classes: Alias class of a name's key, where it is not the key itself.
+    """
+    of = classes.get
+    if of(claim.subject_key, claim.subject_key) == of(claim.object_key, claim.object_key):
+        return Decision("rejected", reason="subject and object are the same name")  # row 19
+    target = of(claim.object_key, claim.object_key)
+    same = next((fact for fact in standing if of(fact.object_key, fact.object_key) == target), None)
+    others = [fact for fact in standing if fact is not same and of(fact.object_key, fact.object_key) != target]
+    if claim.retract:
+        return _decide_retraction(same, claim, policy)
+    if same is not None:  # rows 2, 10, 18
+        return Decision("already", same=same.fact_id, supersedes=_overruled(others, claim, policy, seq))
+    if policy == "paper" or not others:  # rows 1, 3, 17
+        return Decision("stored")
+    if policy == "edit":  # row 16: a statement replaces what earlier operations said, not what it was said with
+        return Decision("stored", supersedes=tuple(fact.fact_id for fact in others if fact.seq < seq))
+    if not claim.single_valued:  # row 4
+        return Decision("stored")
+    return _decide_rivals(others, claim)
+
+
+def _decide_retraction(same: Standing | None, claim: Claim, policy: Policy) -> Decision:
+    if same is None:  # row 15
+        return Decision("not_found", reason="no such fact is open")
+    if policy == "paper":  # row 17
+        return Decision("rejected", reason="policy 'paper' never closes a fact")
+    rank = claim.source.rank
+    own = rank >= same.rank and claim.source.principal == same.principal
+    if own or rank > same.rank or policy == "edit":  # row 13
+        return Decision("retracted", retracts=same.fact_id)
+    who = "a source of higher rank" if rank < same.rank else "another principal"
+    return Decision("rejected", reason=f"stated by {who}; only that source or a better one may retract it")  # row 14
+
+
+def _overruled(others: Sequence[Standing], claim: Claim, policy: Policy, seq: int) -> tuple[str, ...]:
+    """Facts that a restatement closes: all rivals, if its source is better than all of theirs (row 10)."""
+    if policy == "edit":
+        return tuple(fact.fact_id for fact in others if fact.seq < seq)
+    if policy == "paper" or not claim.single_valued:
+        return ()
+    better = all(claim.source.rank > fact.rank for fact in others)
+    return tuple(fact.fact_id for fact in others) if better else ()
+
+
+def _decide_rivals(others: Sequence[Standing], claim: Claim) -> Decision:
+    """A new value for a single-valued slot that holds other values (rows 5 to 9 and 20)."""
+    principal = claim.source.principal
+    if claim.valid_to is not None and all(claim.valid_to + _AFTER < fact.began for fact in others):
+        return Decision("past")  # row 5
+    if claim.valid_from is not None:
+        later = [fact for fact in others if fact.valid_from is not None and fact.valid_from > claim.valid_from]
+        if later and all(fact.principal == principal for fact in later):
+            return Decision("past", ended=min(fact.valid_from or "" for fact in later))  # row 20
+        if later:
+            return Decision("stored", contests=tuple(fact.fact_id for fact in others))  # row 20
+    beaten = tuple(fact.fact_id for fact in others if _beats(claim.source, fact))
+    rest = tuple(fact.fact_id for fact in others if fact.fact_id not in beaten)
+    return Decision("stored", supersedes=beaten, contests=rest)
+
+
+def _beats(source: Source, fact: Standing) -> bool:
+    """Whether a source may close a rival value: higher rank (row 6) or the same person (row 7); else rows 8, 9."""
+    if source.rank != fact.rank:
+        return source.rank > fact.rank
+    return source.principal == fact.principal and source.kind in _PERSONAL
+
+
+def resolve(batch: Batch, current: Current) -> Plan:
+    """Fold ``decide`` over a batch and return what a store must change.
+
+    Claims are taken in order, each seeing the effect of those before it. Additions to different slots commute.
+    """
+    return _Resolution(batch, current).run()
+
+
+class _Resolution:
+    """The working state of one ``resolve``: open facts by slot, and the changes so far."""
+
+    def __init__(self, batch: Batch, current: Current) -> None:
+        self.batch, self.current = batch, current
+        self.gone = self._no_longer_stated()
+        gone = {fact.fact_id for fact in self.gone}
+        self.slots: dict[tuple[str, str], list[Standing]] = {}
+        for fact in current.facts:
+            if fact.fact_id not in gone:
+                self.slots.setdefault(self._slot(fact), []).append(fact)
+        self.by_id = {fact.fact_id: fact for fact in current.facts}
+        self.outcomes: list[Outcome] = list(batch.rejected)
+        self.inserts: list[Insert] = []
+        self.evidence: list[Evidence] = []
+        self.promotes: dict[str, Promote] = {}
+        self.closes: dict[str, Close] = {}
+        self.final = self._final_objects()
+
+    def run(self) -> Plan:
+        for claim in self.batch.claims:
+            self.outcomes.append(self._take(claim))
+        self._retire_gone()
+        receipt = Receipt(
+            op_id=self.batch.op_id,
+            namespace=self.current.namespace,
+            seq=self.current.seq,
+            recorded_at=self.current.now,
+            outcomes=tuple(sorted(self.outcomes, key=lambda outcome: outcome.index)),
+            replaced=tuple(fact.fact_id for fact in self.gone),
+        )
+        return Plan(
+            receipt,
+            tuple(self.inserts),
+            tuple(self.evidence),
+            tuple(self.promotes.values()),
+            tuple(self.closes.values()),
+        )
+
+    def _class(self, key: str) -> str:
+        return self.current.classes.get(key, key)
+
+    def _slot(self, item: Claim | Standing) -> tuple[str, str]:
+        return self._class(item.subject_key), item.relation_key
+
+    def _final_objects(self) -> dict[tuple[object, ...], str]:
+        """The last live value each speaker gives a single-valued slot in this batch (row 12; documents: row 11)."""
+        final: dict[tuple[object, ...], str] = {}
+        today = self.current.now[:10]
+        for claim in self.batch.claims:
+            ended = claim.valid_to is not None and claim.valid_to + _AFTER < today
+            if claim.single_valued and not claim.retract and not ended and claim.source.kind != "document":
+                final[self._speaker_slot(claim)] = self._class(claim.object_key)
+        return final if self.batch.policy != "paper" else {}
+
+    def _speaker_slot(self, claim: Claim) -> tuple[object, ...]:
+        return (*self._slot(claim), claim.source.kind, claim.source.principal)
+
+    def _take(self, claim: Claim) -> Outcome:
+        slot = self.slots.setdefault(self._slot(claim), [])
+        current = self.current
+        decision = decide(slot, claim, self.batch.policy, seq=current.seq, now=current.now, classes=current.classes)
+        final = self.final.get(self._speaker_slot(claim))
+        if decision.status == "stored" and final is not None and final != self._class(claim.object_key):
+            decision = Decision("past", reason="another value of the same statement came after it")  # row 12
+        return self._apply(slot, claim, decision)
+
+    def _apply(self, slot: list[Standing], claim: Claim, decision: Decision) -> Outcome:
+        target = decision.same or decision.retracts
+        if decision.status in ("stored", "past"):
+            target = self._insert(slot, claim, decision)
+        elif decision.same is not None:
+            self._confirm(slot, claim, decision.same)
+        elif decision.retracts is not None:
+            self._close(slot, decision.retracts, "retracted", claim, by=None)
+        for loser in decision.supersedes:
+            self._close(slot, loser, "superseded", claim, by=target)
+        return Outcome(
+            claim.index, decision.status, target, decision.supersedes, decision.contests, decision.reason, claim.triple
+        )
+
+    def _insert(self, slot: list[Standing], claim: Claim, decision: Decision) -> str:
+        current = self.current
+        new_id = fact_id(current.namespace, claim, current.seq)
+        past = decision.status == "past"
+        self.inserts.append(Insert(new_id, claim, "past" if past else None, decision.ended))
+        if not past:
+            fact = Standing(
+                new_id,
+                claim.subject_key,
+                claim.relation_key,
+                claim.object_key,
+                claim.source.kind,
+                claim.source.principal,
+                current.seq,
+                current.now,
+                claim.valid_from,
+            )
+            slot.append(fact)
+            self.by_id[new_id] = fact
+        return new_id
+
+    def _confirm(self, slot: list[Standing], claim: Claim, known_id: str) -> None:
+        self.evidence.append(Evidence(known_id, claim))
+        fact = self.by_id[known_id]
+        if claim.source.rank > fact.rank:
+            better = replace(fact, kind=claim.source.kind, principal=claim.source.principal)
+            slot[slot.index(fact)] = self.by_id[known_id] = better
+            self.promotes[known_id] = Promote(known_id, claim.source.kind, claim.source.principal)
+
+    def _close(self, slot: list[Standing], closed_id: str, why: str, claim: Claim, *, by: str | None) -> None:
+        slot[:] = [fact for fact in slot if fact.fact_id != closed_id]
+        ended = claim.valid_from or self.current.now[:10]
+        self.closes[closed_id] = Close(closed_id, why, by, ended, claim.source)
+
+    def _no_longer_stated(self) -> tuple[Standing, ...]:
+        """Facts that only the former version of a replaced document had stated."""
+        stated = {
+            (self._slot(claim), self._class(claim.object_key)) for claim in self.batch.claims if not claim.retract
+        }
+        return tuple(
+            fact for fact in self.current.replaced if (self._slot(fact), self._class(fact.object_key)) not in stated
+        )
+
+    def _retire_gone(self) -> None:
+        if self.batch.replaces is None:
+            return
+        kind, ref = self.batch.replaces
+        source = Source(kind=kind, ref=ref)  # type: ignore[arg-type]
+        for fact in self.gone:
+            self.closes[fact.fact_id] = Close(fact.fact_id, "replaced", None, self.current.now[:10], source)

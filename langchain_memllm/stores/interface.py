@@ -1,0 +1,298 @@
+"""The waist between what a memory means and where it is kept: one protocol, small values.
+
+A store holds names, relations, facts, evidence, operations, quarantine and a few records, keeps namespaces apart,
+and applies plans in one transaction. It knows no policy: what a batch does is worked out by the ``plan`` function it
+is handed (``belief.resolve``) between loading and applying. Everything is synchronous and batched.
+
+Both stores answer alike, in the same order: by similarity (rounded to 5 decimals), position of the namespace in the
+call, ``belief.precedence`` (rank of the source, then newest) downwards, then fact id. ``tests/contract`` is the
+specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_memllm.belief import Batch, Current, Plan, Quarantined
+from langchain_memllm.triples import Fact, How, Namespace, Receipt
+
+__all__ = [
+    "Erased",
+    "FactFilter",
+    "Found",
+    "LookupQuery",
+    "Pending",
+    "Planner",
+    "Row",
+    "SearchQuery",
+    "Selection",
+    "Stats",
+    "TripleStore",
+    "Vector",
+    "Written",
+]
+
+Vector: TypeAlias = NDArray[np.float32]
+Planner = Callable[[Current], Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class LookupQuery:
+    """A question by key.
+
+    Args:
+        side: Which side of the triple is known.
+        keys: Keys of the known name (a name and a literal may share a spelling); any of them, or an alias, matches.
+        relation: Key of the relation; None for any.
+        inverse: Key of the inverse relation, read the other way round if the direct reading finds nothing.
+    """
+
+    side: Literal["subject", "object"]
+    keys: tuple[str, ...]
+    relation: str | None = None
+    inverse: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A question by similarity of names, in namespaces that know the exact names or not.
+
+    Args:
+        side: Which side of the triple is known.
+        keys: Keys of the known name.
+        vector: Unit vector of the known name; None: use the stored vector of a name with one of ``keys``, if any.
+        relation: Key of the relation.
+        relation_vector: Unit vector of the relation; None: use the stored one of that key, if any.
+        keep_known: In a namespace that has the name itself (or an alias), only it stands for the known side, with
+            similarity 1.0: Marie Curie is not answered with Pierre Curie.
+        min_entity: Least cosine of the known name with a stored one.
+        min_relation: Least cosine of the relation with a stored one.
+        min_similarity: Least mean of the two.
+    """
+
+    side: Literal["subject", "object"]
+    keys: tuple[str, ...]
+    vector: Vector | None
+    relation: str
+    relation_vector: Vector | None
+    keep_known: bool
+    min_entity: float
+    min_relation: float
+    min_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fact that answers; ``via`` is the spelling of the stored name that led to it."""
+
+    fact: Fact
+    how: How
+    entity_similarity: float = 1.0
+    relation_similarity: float = 1.0
+    via: str = ""
+
+    @property
+    def similarity(self) -> float:
+        """Mean of the two similarities, rounded to 5 decimals so that both stores order alike."""
+        return round((self.entity_similarity + self.relation_similarity) / 2, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Answers to one query: at most ``limit`` rows in order, and whether there were more.
+
+    ``knows_name`` and ``knows_relation`` tell, for each namespace of the call, whether it holds that very name (or
+    an alias) and that relation.
+    """
+
+    rows: tuple[Row, ...] = ()
+    truncated: bool = False
+    knows_name: tuple[bool, ...] = ()
+    knows_relation: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A name or relation that has no vector yet. Literals are never pending: they are compared exactly only."""
+
+    kind: Literal["name", "relation"]
+    key: str
+    spelling: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Result of ``transact``: the receipt, whether it is that of an earlier delivery, and what now wants a vector."""
+
+    receipt: Receipt
+    replayed: bool = False
+    pending: tuple[Pending, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FactFilter:
+    """Which facts to list; every given condition must hold. Names match by key or alias."""
+
+    ids: tuple[str, ...] | None = None
+    subject_keys: tuple[str, ...] | None = None
+    relation: str | None = None
+    object_keys: tuple[str, ...] | None = None
+    source: tuple[str, str] | None = None  # (kind, ref)
+    open_only: bool = False
+    after_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to forget: exactly one of the fields, or ``everything`` of the namespace."""
+
+    fact_ids: tuple[str, ...] = ()
+    slot: tuple[tuple[str, ...], str] | None = None  # (subject keys, relation key): current and past
+    name_keys: tuple[str, ...] = ()  # facts at both ends, and those of its aliases
+    source: tuple[str | None, str] | None = None  # (kind or None for any, ref)
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired."""
+
+    fact_ids: tuple[str, ...] = ()
+    names: int = 0
+    relations: int = 0
+    sources: int = 0
+    operations: int = 0
+    quarantined: int = 0
+    reopened: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> int:
+        """Number of facts removed."""
+        return len(self.fact_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts of one namespace."""
+
+    facts: int = 0
+    past: int = 0
+    names: int = 0
+    relations: int = 0
+    sources: int = 0
+    operations: int = 0
+    quarantined: int = 0
+    pending: int = 0
+    seq: int = 0
+    extra: dict[str, int | str] = field(default_factory=dict)
+
+
+class TripleStore(Protocol):
+    """Where a memory is kept. Every method raises a ``StoreError`` when the store cannot do it."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people: a path or a URI without credentials."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other applications are expected to use the same store (a server)."""
+
+    def transact(self, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+        """Apply one operation in one transaction.
+
+        Locks the namespace, looks for ``batch.op_id`` (same payload hash: return its receipt unchanged), loads
+        the open facts of the touched slots by alias class, calls ``plan`` and applies what it returns together
+        with the operation, its receipt and its quarantine.
+
+        Raises:
+            OperationConflict: The op_id was used with another payload hash.
+            StoreError: Nothing was written.
+        """
+
+    def receipt(self, namespace: Namespace, op_id: str) -> tuple[str, Receipt] | None:
+        """(payload hash, receipt) of an earlier operation, or None."""
+
+    def lookup(
+        self,
+        namespaces: Sequence[Namespace],
+        queries: Sequence[LookupQuery],
+        *,
+        at: str | None = None,
+        valid_at: str | None = None,
+        limit: int = 30,
+    ) -> list[Found]:
+        """Facts by key, alias or inverse: open ones, or with ``at`` those open at that record time (ISO).
+
+        ``valid_at`` (partial ISO date) keeps facts whose stated interval contains it, and also looks at past and
+        superseded ones: a missing ``valid_to`` of a closed fact is the day it ended (``Close.ended``). Retracted
+        and replaced facts never answer it.
+        """
+
+    def search(
+        self, namespaces: Sequence[Namespace], queries: Sequence[SearchQuery], *, limit: int = 30
+    ) -> list[Found]:
+        """Open facts by similarity of names and relations; rows have ``how="similar"``."""
+
+    def neighbourhood(
+        self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
+    ) -> list[Row]:
+        """Open facts around names: of the names with these keys or aliases (``how`` exact, alias), of names that hold
+        one of these words (whole words, casefolded; ``how="similar"``), and one hop further (``neighbour``).
+
+        Each fact comes once, with the first of these that applies; within one ``how`` newest first; ``limit`` a
+        namespace. Words held by more than 50 names of a namespace are skipped.
+        """
+
+    def facts(self, namespaces: Sequence[Namespace], where: FactFilter = FactFilter()) -> Iterator[Fact]:
+        """Facts with their sources, in commit order within each namespace."""
+
+    def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
+        """Remove facts, names nobody uses any more, vectors, evidence, quarantine and ids in receipts.
+
+        The operations themselves stay, so that a late second delivery is still recognised: in their receipts each
+        outcome of an erased fact becomes ``forgotten`` without id or reason. Sentences shared with facts that stay
+        are nulled. ``purge`` also rewrites the file, where there is one. Forgetting everything removes operations too.
+        """
+
+    def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
+        """Names and relations without a vector, oldest first."""
+
+    def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
+        """Set vectors of pending names; None marks one that has no vector and is found exactly only."""
+
+    def link(self, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], *, limit: int = 32) -> None:
+        """Make two names, each (key, spelling), one alias class; unknown names are created.
+
+        Raises:
+            ConfigurationError: The class would have more than ``limit`` names.
+        """
+
+    def aliases(self, namespace: Namespace) -> list[tuple[str, ...]]:
+        """Spellings of every alias class with more than one name, sorted."""
+
+    def quarantined(self, namespace: Namespace) -> list[Quarantined]:
+        """Quarantined pieces, oldest first."""
+
+    def record(self, name: str) -> str | None:
+        """A record of the store: the fingerprint, the declared relations."""
+
+    def put_record(self, name: str, value: str, *, expected: str | None) -> str:
+        """Set a record if it is still ``expected``; return the one in force afterwards."""
+
+    def namespaces(self) -> list[Namespace]:
+        """All namespaces, sorted. For operators: nothing that serves one user calls it."""
+
+    def stats(self, namespace: Namespace) -> Stats:
+        """Counts of one namespace."""
+
+    def check(self) -> list[str]:
+        """Problems found by a full check of the store; empty when sound."""
+
+    def close(self) -> None:
+        """Release what was opened here. Idempotent."""
