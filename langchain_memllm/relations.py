@@ -1,0 +1,241 @@
+"""The relation catalogue: what a relation is called, what runs the other way, and how many values it holds.
+
+Names are found by label or alias, exactly; never by similarity, because "likes" and "dislikes" embed close together.
+The shipped catalogue holds the 96 relations of DocRED, which the paper's models are trained on (arXiv 2404.11672,
+section 4), and everyday relations of conversations. Users declare their own beside it. Knows no store and no model.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal, get_args
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.triples import clean_name, literal_key, name_key
+
+__all__ = ["Cardinality", "Catalogue", "Range", "Relation"]
+
+Range = Literal["entity", "literal"]
+Cardinality = Literal["many", "one", "one_at_a_time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A kind of statement and the rules its facts follow.
+
+    Args:
+        label: Its name, as facts show it.
+        wikidata: Wikidata property id, if it is one ("P19").
+        aliases: Other names of the same relation, read in the same direction; duplicates are dropped.
+        inverse: Label of the relation that says the same from the object's end; its own label if symmetric.
+        range: ``literal`` if objects are dates, numbers or codes, compared exactly; otherwise ``entity``.
+        cardinality: ``many`` objects at once, ``one`` for ever (date of birth) or ``one_at_a_time`` (lives in).
+
+    Raises:
+        InvalidTriple: A label, alias or inverse that cannot be a name.
+        ConfigurationError: An unknown range or cardinality, aliases given as one text, or a literal with an inverse.
+    """
+
+    label: str
+    wikidata: str | None = None
+    aliases: tuple[str, ...] = ()
+    inverse: str | None = None
+    range: Range = "entity"
+    cardinality: Cardinality = "many"
+
+    def __post_init__(self) -> None:
+        """Clean the names and check the rules."""
+        object.__setattr__(self, "label", clean_name(self.label, "relation"))
+        if isinstance(self.aliases, str):
+            raise ConfigurationError(
+                f"aliases of relation {self.label!r} are one text; pass a tuple: aliases=({self.aliases!r},)"
+            )
+        aliases = {_lookup_key(name): name for name in reversed([clean_name(a, "alias") for a in self.aliases])}
+        aliases.pop(_lookup_key(self.label), None)
+        object.__setattr__(self, "aliases", tuple(reversed(aliases.values())))
+        if self.inverse is not None:
+            object.__setattr__(self, "inverse", clean_name(self.inverse, "inverse"))
+        for part, allowed in (("range", get_args(Range)), ("cardinality", get_args(Cardinality))):
+            if (value := getattr(self, part)) not in allowed:
+                raise ConfigurationError(
+                    f"{part} {value!r} of relation {self.label!r} is unknown; use one of {', '.join(allowed)}"
+                )
+        if self.range == "literal" and self.inverse is not None:
+            raise ConfigurationError(
+                f"relation {self.label!r} has literal objects, so it cannot have the inverse {self.inverse!r}; drop one"
+            )
+
+    @property
+    def key(self) -> str:
+        """Key of the label, as facts are stored under."""
+        return name_key(self.label)
+
+    @property
+    def single_valued(self) -> bool:
+        """Whether a subject has at most one object of this relation at a time."""
+        return self.cardinality != "many"
+
+    def object_key(self, name: str) -> str:
+        """Key of a cleaned object of this relation: exact for literals, case-folded for names."""
+        return literal_key(name) if self.range == "literal" else name_key(name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form; what has its default value is left out."""
+        data: dict[str, Any] = {"label": self.label}
+        if self.wikidata is not None:
+            data["wikidata"] = self.wikidata
+        if self.range != "entity":
+            data["range"] = self.range
+        if self.cardinality != "many":
+            data["cardinality"] = self.cardinality
+        if self.inverse is not None:
+            data["inverse"] = self.inverse
+        if self.aliases:
+            data["aliases"] = list(self.aliases)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Relation:
+        """Inverse of ``as_dict``.
+
+        Raises:
+            ConfigurationError: A key is missing or unknown, or a value cannot be used.
+        """
+        try:
+            return cls(**{**data, "aliases": data.get("aliases", ())})
+        except TypeError as error:
+            raise ConfigurationError(
+                f"a relation cannot be read from the keys {sorted(data)}: {error}; it has label, wikidata, aliases, "
+                "inverse, range, cardinality"
+            ) from error
+
+
+class Catalogue:
+    """Relations that can be found by label or alias. Immutable: ``declare`` returns a new catalogue.
+
+    Lookup ignores letter case, surrounding space, and takes ``lives_in`` for ``lives in``.
+
+    Args:
+        relations: The relations, in the order they are listed.
+
+    Raises:
+        ConfigurationError: Two relations share a name, or two inverses contradict each other.
+    """
+
+    __slots__ = ("_by_label", "_by_name", "_declared", "_inverses")
+
+    def __init__(self, relations: Iterable[Relation] = ()) -> None:
+        """Index the relations by every name."""
+        self._by_label: dict[str, Relation] = {}
+        for relation in relations:
+            if _lookup_key(relation.label) in self._by_label:
+                raise ConfigurationError(f"relation {relation.label!r} is given twice; keep one of the two")
+            self._by_label[_lookup_key(relation.label)] = relation
+        self._by_name = _index_names(self._by_label)
+        self._inverses = _index_inverses(self._by_label, self._by_name)
+        self._declared: tuple[Relation, ...] = ()
+
+    @staticmethod
+    @functools.cache
+    def shipped() -> Catalogue:
+        """The catalogue that comes with the package (``data/relations.json``); read once."""
+        text = resources.files("langchain_memllm").joinpath("data", "relations.json").read_text(encoding="utf-8")
+        data = json.loads(text)
+        return Catalogue(Relation.from_dict(entry) for entry in data["docred"] + data["everyday"])
+
+    def find(self, name: str) -> Relation | None:
+        """The relation with this label or alias, or None. Never the most similar one."""
+        return self._by_name.get(_lookup_key(name))
+
+    def resolve(self, name: str) -> Relation:
+        """The relation with this label or alias, else a new one of that name (many values, entities).
+
+        Raises:
+            InvalidTriple: The name cannot be a relation's.
+        """
+        return self.find(name) or Relation(label=name)
+
+    def inverse_of(self, relation: Relation) -> Relation | None:
+        """The relation that says the same from the object's end, whichever of the two named the other."""
+        label = self._inverses.get(_lookup_key(relation.label), relation.inverse)
+        return None if label is None else self.resolve(label)
+
+    def declare(self, *relations: Relation) -> Catalogue:
+        """A new catalogue with these relations too; one with a label already known replaces it.
+
+        Raises:
+            ConfigurationError: A label or alias belongs to another relation, or an inverse contradicts another's.
+        """
+        new = {_lookup_key(relation.label): relation for relation in relations}
+        catalogue = Catalogue({**self._by_label, **new}.values())
+        declared = {_lookup_key(relation.label): relation for relation in self._declared} | new
+        catalogue._declared = tuple(declared.values())
+        return catalogue
+
+    @property
+    def declared(self) -> tuple[Relation, ...]:
+        """The relations added by ``declare``, in that order."""
+        return self._declared
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """The declared relations, JSON-ready; what a store keeps so that every client applies the same rules."""
+        return [relation.as_dict() for relation in self._declared]
+
+    @classmethod
+    def from_dicts(cls, data: Iterable[Mapping[str, Any]]) -> Catalogue:
+        """The shipped catalogue with the declared relations that ``as_dicts`` gave."""
+        return cls.shipped().declare(*map(Relation.from_dict, data))
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a relation has this label or alias."""
+        return isinstance(name, str) and self.find(name) is not None
+
+    def __iter__(self) -> Iterator[Relation]:
+        """Iterate over the relations."""
+        return iter(self._by_label.values())
+
+    def __len__(self) -> int:
+        """Number of relations."""
+        return len(self._by_label)
+
+
+def _lookup_key(name: str) -> str:
+    return name_key(" ".join(name.replace("_", " ").split()) or name)
+
+
+def _index_names(by_label: Mapping[str, Relation]) -> dict[str, Relation]:
+    by_name = dict(by_label)
+    for relation in by_label.values():
+        for alias in relation.aliases:
+            other = by_name.setdefault(_lookup_key(alias), relation)
+            if other is not relation:
+                raise ConfigurationError(
+                    f"{alias!r} cannot be an alias of relation {relation.label!r}: it is a name of {other.label!r}; "
+                    f"leave it out, or declare {other.label!r} again without it"
+                )
+    return by_name
+
+
+def _index_inverses(by_label: Mapping[str, Relation], by_name: Mapping[str, Relation]) -> dict[str, str]:
+    """Label key to inverse label, for both ends of every pair."""
+    inverses: dict[str, str] = {}
+    for relation in by_label.values():
+        if relation.inverse is None:
+            continue
+        known = by_name.get(_lookup_key(relation.inverse))
+        other = relation.inverse if known is None else known.label
+        if known is not None and known.range == "literal":
+            raise ConfigurationError(
+                f"relation {relation.label!r} cannot be the inverse of {other!r}, which has literal objects"
+            )
+        for name, partner in ((relation.label, other), (other, relation.label)):
+            earlier = inverses.setdefault(_lookup_key(name), partner)
+            if _lookup_key(earlier) != _lookup_key(partner):
+                raise ConfigurationError(
+                    f"relation {name!r} has two inverses, {earlier!r} and {partner!r}; declare it with one of them"
+                )
+    return inverses
