@@ -182,9 +182,8 @@ class LocalServer:
     @property
     def is_running(self) -> bool:
         """Whether the server's process is alive."""
-        if self._process is not None:
-            return self._process.poll() is None
-        return _runs(self.pid, self.home)
+        ended = self._process is not None and self._process.poll() is not None
+        return not ended and _runs(self.pid, self.home)
 
     def stop(self, timeout: float = 30.0) -> None:
         """Shut the server down cleanly and wait for it; a temporary one is deleted. Safe to call twice."""
