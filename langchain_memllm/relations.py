@@ -50,10 +50,9 @@ class Relation:
     def __post_init__(self) -> None:
         """Clean the names and check the rules."""
         object.__setattr__(self, "label", clean_name(self.label, "relation"))
-        if isinstance(self.aliases, str):
-            raise ConfigurationError(
-                f"aliases of relation {self.label!r} are one text; pass a tuple: aliases=({self.aliases!r},)"
-            )
+        given: object = self.aliases
+        if isinstance(given, str):
+            raise ConfigurationError(f"aliases of relation {self.label!r} are one text; pass a tuple: ({given!r},)")
         aliases = {_lookup_key(name): name for name in reversed([clean_name(a, "alias") for a in self.aliases])}
         aliases.pop(_lookup_key(self.label), None)
         object.__setattr__(self, "aliases", tuple(reversed(aliases.values())))
