@@ -28,11 +28,13 @@ __all__ = [
     "Receipt",
     "Recall",
     "Source",
+    "Statement",
     "Status",
     "Triple",
     "as_triple",
     "check_namespace",
     "clean_name",
+    "is_literal_key",
     "literal_key",
     "name_key",
     "rank_of",
@@ -96,6 +98,11 @@ def literal_key(name: str) -> str:
     return _LITERAL + name
 
 
+def is_literal_key(key: str) -> bool:
+    """Whether a key is that of a literal."""
+    return key.startswith(_LITERAL)
+
+
 def stable_hash(*parts: object) -> str:
     """32 hex digits of BLAKE2b over the parts; the same in every process and on every store."""
     text = "\x1e".join(str(part) for part in parts)
@@ -140,6 +147,15 @@ class Triple:
         for part in ("subject", "relation", "object"):
             object.__setattr__(self, part, clean_name(getattr(self, part), part))
 
+    @classmethod
+    def trusted(cls, subject: str, relation: str, object_: str) -> Triple:
+        """A triple of names that were cleaned before: what a store hands back, without checking again."""
+        triple = object.__new__(cls)
+        object.__setattr__(triple, "subject", subject)
+        object.__setattr__(triple, "relation", relation)
+        object.__setattr__(triple, "object", object_)
+        return triple
+
     def __iter__(self) -> Iterator[str]:
         """Unpack as ``subject, relation, object``."""
         return iter((self.subject, self.relation, self.object))
@@ -167,6 +183,35 @@ def as_triple(value: object) -> Triple:
         if len(parts) == 3:
             return Triple(*parts)
     raise InvalidTriple("triple", value, "expected three names (subject, relation, object)")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A triple as somebody proposes it, not yet checked, with what the text said about it.
+
+    Args:
+        subject: Name of the subject.
+        relation: Name of the relation, or an alias of one.
+        object: Name or literal.
+        valid_from: Since when it holds, as stated: a partial ISO date.
+        valid_to: Until when it held, as stated.
+        confidence: Probability the extractor gives it, if it has one; no rule uses it.
+        retract: The text takes the triple back.
+        text: The sentence it was taken from; None: the source's text.
+        span: Place of that sentence in its document, in characters.
+        turn: Number of the turn or sentence.
+    """
+
+    subject: str
+    relation: str
+    object: str
+    valid_from: str | None = None
+    valid_to: str | None = None
+    confidence: float | None = None
+    retract: bool = False
+    text: str | None = None
+    span: tuple[int, int] | None = None
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +420,7 @@ class Recall:
 
     text: str
     matches: tuple[Match, ...] = ()
+    block: str = ""
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
@@ -402,7 +448,7 @@ class Outcome:
     triple: Triple | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is stored of it: ids and the outcome, never text."""
+        """Plain JSON-ready form, with the triple if it is known."""
         return {
             "index": self.index,
             "status": self.status,
@@ -410,19 +456,8 @@ class Outcome:
             "supersedes": list(self.supersedes),
             "contests": list(self.contests),
             "reason": self.reason,
+            "triple": None if self.triple is None else list(self.triple),
         }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
-        """Inverse of ``as_dict``."""
-        return cls(
-            index=data["index"],
-            status=data["status"],
-            fact_id=data["fact_id"],
-            supersedes=tuple(data["supersedes"]),
-            contests=tuple(data["contests"]),
-            reason=data["reason"],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,7 +498,7 @@ class Receipt:
         return replace(self, outcomes=outcomes, replayed=replayed)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is stored of it, JSON-ready."""
+        """Plain JSON-ready form."""
         return {
             "op_id": self.op_id,
             "namespace": list(self.namespace),
@@ -472,15 +507,3 @@ class Receipt:
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "replaced": list(self.replaced),
         }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Receipt:
-        """Inverse of ``as_dict``."""
-        return cls(
-            op_id=data["op_id"],
-            namespace=tuple(data["namespace"]),
-            seq=data["seq"],
-            recorded_at=data["recorded_at"],
-            outcomes=tuple(Outcome.from_dict(outcome) for outcome in data["outcomes"]),
-            replaced=tuple(data["replaced"]),
-        )

@@ -11,17 +11,23 @@ specification.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined
-from langchain_memllm.triples import Fact, How, Namespace, Receipt
+from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt
 
 __all__ = [
+    "MAX_WORD_NAMES",
+    "OPERATION_DAYS",
     "Erased",
     "FactFilter",
     "Found",
@@ -35,7 +41,20 @@ __all__ = [
     "TripleStore",
     "Vector",
     "Written",
+    "now",
+    "pack_receipt",
+    "redact_receipt",
+    "unpack_receipt",
+    "words_of",
 ]
+
+MAX_WORD_NAMES: Final = 50
+"""A word that more names of a namespace hold than this says too little to recall by."""
+
+OPERATION_DAYS: Final = 30
+"""Days for which a second delivery of an operation is recognised."""
+
+_WORD: Final = re.compile(r"\w{3,}")
 
 Vector: TypeAlias = NDArray[np.float32]
 Planner = Callable[[Current], Plan]
@@ -252,6 +271,14 @@ class TripleStore(Protocol):
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter = FactFilter()) -> Iterator[Fact]:
         """Facts with their sources, in commit order within each namespace."""
 
+    def restore(self, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]) -> tuple[Pending, ...]:
+        """Put exported facts back as they were: ids, order, history and sources; a fact whose id is there is skipped.
+
+        Each comes with the keys of its subject, relation and object. For imports and copies, not for statements: nothing is decided. The namespace's ``seq`` becomes at least the
+        highest one restored. A superseded fact ended when its successor (in ``facts``) began, else when it was
+        closed. One transaction a call; returns what now wants a vector.
+        """
+
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """Remove facts, names nobody uses any more, vectors, evidence, quarantine and ids in receipts.
 
@@ -296,3 +323,50 @@ class TripleStore(Protocol):
 
     def close(self) -> None:
         """Release what was opened here. Idempotent."""
+
+
+def now() -> str:
+    """The present as every store writes it: ISO, UTC, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def words_of(key: str) -> tuple[str, ...]:
+    """Distinct words of a name's key that recall may find it by: three letters or more, the first eight."""
+    return tuple(dict.fromkeys(_WORD.findall(key)))[:8]
+
+
+def pack_receipt(receipt: Receipt) -> str:
+    """A receipt as a store keeps it: compact JSON of ids and outcomes, never text."""
+    outcomes = [
+        [outcome.index, outcome.status, outcome.fact_id, outcome.supersedes, outcome.contests, outcome.reason]
+        for outcome in receipt.outcomes
+    ]
+    return json.dumps([receipt.seq, receipt.recorded_at, outcomes, receipt.replaced], separators=(",", ":"))
+
+
+def unpack_receipt(namespace: Namespace, op_id: str, packed: str) -> Receipt:
+    """Inverse of ``pack_receipt``."""
+    seq, recorded_at, outcomes, replaced = json.loads(packed)
+    return Receipt(
+        op_id,
+        namespace,
+        seq,
+        recorded_at,
+        tuple(Outcome(i, status, fact, tuple(sup), tuple(con), why) for i, status, fact, sup, con, why in outcomes),
+        tuple(replaced),
+    )
+
+
+def redact_receipt(receipt: Receipt, erased: AbstractSet[str]) -> Receipt:
+    """The receipt without a trace of erased facts: their outcomes become ``forgotten``."""
+
+    def keep(ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(fact_id for fact_id in ids if fact_id not in erased)
+
+    outcomes = tuple(
+        Outcome(outcome.index, "forgotten")
+        if outcome.fact_id in erased
+        else replace(outcome, supersedes=keep(outcome.supersedes), contests=keep(outcome.contests))
+        for outcome in receipt.outcomes
+    )
+    return replace(receipt, outcomes=outcomes, replaced=keep(receipt.replaced))

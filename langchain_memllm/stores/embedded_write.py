@@ -1,0 +1,709 @@
+"""Writing and erasing in the embedded store: the SQL that applies a plan, and the SQL that leaves nothing behind.
+
+Every function runs inside a transaction that its caller holds under the write lock, so ids can be handed out here and
+nothing can change between loading and applying.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from langchain_memllm.belief import Batch, Claim, Close, Current, Plan, Standing, precedence
+from langchain_memllm.errors import ConfigurationError, OperationConflict
+from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.interface import (
+    OPERATION_DAYS,
+    Erased,
+    Pending,
+    Planner,
+    Selection,
+    Vector,
+    Written,
+    pack_receipt,
+    redact_receipt,
+    unpack_receipt,
+    words_of,
+)
+from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key, rank_of
+
+__all__ = ["OPERATION", "erase", "fill", "link", "pending", "restore", "transact"]
+
+OPERATION: Final = """SELECT p.payload_hash, p.receipt FROM namespace x JOIN operation p ON p.ns = x.id
+    WHERE x.name = ? AND p.op_id = ?"""
+
+_HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
+_CREATE: Final = "INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at"
+_ADVANCE: Final = "UPDATE namespace SET seq = ?, last_at = ? WHERE id = ?"
+# Open facts of a slot; of a slot that may hold many values only the one with the same object matters.
+_SLOT: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from
+    FROM fact f INDEXED BY fact_open_s CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
+    WHERE f.s = ? AND f.r = ? AND f.open = 1"""
+_SAME: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from
+    FROM fact f INDEXED BY fact_triple CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
+    WHERE f.s = ? AND f.r = ? AND f.o = ? AND f.open = 1"""
+# Open facts that rest on one source alone: what a new version of it may retire.
+_ONLY_FROM: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at,
+        f.valid_from, r.key
+    FROM source q CROSS JOIN evidence e INDEXED BY evidence_source ON e.source = q.id
+    CROSS JOIN fact f ON f.id = e.fact AND f.open = 1 CROSS JOIN relation r ON r.id = f.r
+    CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
+    WHERE q.ns = ? AND q.kind = ? AND q.ref = ?
+        AND NOT EXISTS (SELECT 1 FROM evidence other WHERE other.fact = f.id AND other.source <> q.id)
+    ORDER BY f.seq, f.ordinal"""
+_ADD_NAME: Final = "INSERT INTO name(id, ns, key, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
+_SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
+_ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
+_ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal, confidence,
+    valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_why, closed_source, ended)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_CLOSE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_seq = ?, closed_by = ?, closed_why = ?,
+    closed_source = ?, ended = ? WHERE fid = ?"""
+_PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56)
+    WHERE fid = ?"""
+_ADD_OPERATION: Final = "INSERT INTO operation(ns, op_id, payload_hash, seq, at, receipt) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD_QUARANTINE: Final = """INSERT INTO quarantine(ns, at, text, reason, kind, ref, principal, turn)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_EXPIRE: Final = "DELETE FROM operation WHERE ns = ? AND seq < ? AND at < ?"
+_CHUNK: Final = 500
+_PENDING, _STORED, _NONE, _LITERAL = 0, 1, 2, 3
+
+
+def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, batch: Batch, plan: Planner) -> Written:
+    """Apply one operation; see ``TripleStore.transact``. ``label`` is the encoded namespace."""
+    earlier = connection.execute(OPERATION, (label, batch.op_id)).fetchone()
+    if earlier is not None:
+        if earlier[0] != batch.payload_hash:
+            raise OperationConflict(
+                f"operation {batch.op_id!r} was delivered before with other content; use a new op_id, or none"
+            )
+        return Written(unpack_receipt(namespace, batch.op_id, earlier[1]), replayed=True)
+    head = connection.execute(_HEAD, (label,)).fetchone() or connection.execute(_CREATE, (label,)).fetchone()
+    ns, seq, now = head[0], head[1] + 1, max(batch.recorded_at, head[2])
+    work = _Application(connection, ns, seq, now)
+    result = plan(work.load(namespace, batch))
+    work.apply(result)
+    connection.execute(_ADD_OPERATION, (ns, batch.op_id, batch.payload_hash, seq, now, pack_receipt(result.receipt)))
+    work.keep_quarantine(batch)
+    connection.execute(_ADVANCE, (seq, now, ns))
+    if seq % 256 == 0:
+        oldest = datetime.now(UTC) - timedelta(days=OPERATION_DAYS)
+        connection.execute(_EXPIRE, (ns, seq, oldest.isoformat(timespec="microseconds")))
+    return Written(result.receipt, pending=tuple(work.pending))
+
+
+class _Application:
+    """One operation being applied: the ids of its names, relations and sources."""
+
+    def __init__(self, connection: sqlite3.Connection, ns: int, seq: int, now: str) -> None:
+        self.connection, self.ns, self.seq, self.now = connection, ns, seq, now
+        self.names: dict[str, tuple[int, int, str]] = {}  # key -> id, rank of the spelling, spelling
+        self.relations: dict[str, int] = {}
+        self.sources: dict[tuple[str, str], int] = {}
+        self.pending: list[Pending] = []
+
+    def load(self, namespace: Namespace, batch: Batch) -> Current:
+        """Read what the plan needs: ids, alias classes and the open facts of the touched slots."""
+        classes, members = self.load_names(batch.claims)
+        replaced: tuple[Standing, ...] = ()
+        if batch.replaces is not None:
+            rows = self.connection.execute(_ONLY_FROM, (self.ns, *batch.replaces)).fetchall()
+            replaced = tuple(_standing(row, row[9]) for row in rows)
+        facts = self._load_slots(batch, members)
+        return Current(namespace, self.seq, self.now, facts, classes, replaced)
+
+    def load_names(self, claims: Sequence[Claim]) -> tuple[dict[str, str], dict[str, list[int]]]:
+        """Look up the claims' names and relations; returns alias classes by key, and a class's ids by member key."""
+        self._load_relations({claim.relation_key for claim in claims})
+        keys = list({key for claim in claims for key in (claim.subject_key, claim.object_key)})
+        grouped: dict[str, int] = {}
+        for chunk in _chunks(keys):
+            rows = self.connection.execute(
+                f"SELECT key, id, rank, spelling, class FROM name WHERE ns = ? AND key IN ({_marks(chunk)})",  # noqa: S608
+                (self.ns, *chunk),
+            )
+            for key, name_id, rank, spelling, group in rows:
+                self.names[key] = (name_id, rank, spelling)
+                if group is not None:
+                    grouped[key] = group
+        members = {key: [known[0]] for key, known in self.names.items()}
+        classes: dict[str, str] = {}
+        for key, group in grouped.items():
+            rows = self.connection.execute(
+                "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id", (group,)
+            ).fetchall()
+            members[key] = [row[0] for row in rows]
+            classes.update({row[1]: f"\x1d{group}" for row in rows})
+        return classes, members
+
+    def _load_relations(self, keys: Iterable[str]) -> None:
+        for chunk in _chunks(list(keys)):
+            self.relations.update(
+                self.connection.execute(
+                    f"SELECT key, id FROM relation WHERE ns = ? AND key IN ({_marks(chunk)})",  # noqa: S608 - marks only
+                    (self.ns, *chunk),
+                ).fetchall()
+            )
+
+    def _load_slots(self, batch: Batch, members: dict[str, list[int]]) -> tuple[Standing, ...]:
+        found: dict[int, Standing] = {}
+        execute = self.connection.execute
+        for claim in batch.claims:
+            relation = self.relations.get(claim.relation_key)
+            subjects = members.get(claim.subject_key)
+            if relation is None or subjects is None:
+                continue
+            whole = claim.single_valued or batch.policy == "edit"
+            objects = () if whole else members.get(claim.object_key, ())
+            for subject in subjects:
+                rows = (
+                    execute(_SLOT, (subject, relation)).fetchall()
+                    if whole
+                    else [row for each in objects for row in execute(_SAME, (subject, relation, each))]
+                )
+                for row in rows:
+                    found[row[0]] = _standing(row, claim.relation_key)
+        return tuple(sorted(found.values(), key=lambda fact: (fact.seq, fact.fact_id)))
+
+    def apply(self, plan: Plan) -> None:
+        """Write what the plan says, in its order."""
+        claims = [change.claim for change in (*plan.inserts, *plan.evidence)]
+        self.add_parts(claims, [claim.source for claim in claims] + [close.source for close in plan.closes])
+        facts = self._add_facts(plan)
+        evidence = [(facts[insert.fact_id], insert.claim) for insert in plan.inserts]
+        evidence += [(facts.get(item.fact_id) or self._fact_row(item.fact_id), item.claim) for item in plan.evidence]
+        self.connection.executemany(_ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
+        for promote in plan.promotes:
+            row = (promote.kind, promote.principal, rank_of(promote.kind), bytes.fromhex(promote.fact_id))
+            self.connection.execute(_PROMOTE, row)
+        self.connection.executemany(_CLOSE, [self._close_row(close) for close in plan.closes])
+
+    def add_parts(self, claims: Sequence[Claim], sources: Sequence[Source]) -> None:
+        """Make sure that names, relations and sources exist; afterwards their ids are known."""
+        self._add_names(claims)
+        self._add_relations(claims)
+        self._add_sources(sources)
+
+    def restored_values(self, row_id: int, fact: Fact, claim: Claim, ended: str | None) -> tuple[Any, ...]:
+        """Columns of a fact that was exported, in the order of ``_ADD_FACT``."""
+        return (
+            row_id,
+            bytes.fromhex(fact.id),
+            self.ns,
+            self.names[claim.subject_key][0],
+            self.relations[claim.relation_key],
+            self.names[claim.object_key][0],
+            fact.seq,
+            fact.ordinal,
+            precedence(fact.kind, fact.seq, fact.ordinal),
+            int(fact.is_open),
+            fact.kind,
+            fact.principal,
+            fact.confidence,
+            fact.valid_from,
+            fact.valid_to,
+            fact.recorded_at,
+            fact.closed_at,
+            None,
+            fact.closed_why,
+            None,
+            None if fact.is_open else ended,
+        )
+
+    def _add_names(self, claims: Sequence[Claim]) -> None:
+        next_id = self._last_id("name")
+        new: list[tuple[Any, ...]] = []
+        words: list[tuple[Any, ...]] = []
+        spell: dict[str, tuple[Any, ...]] = {}
+        for claim in claims:
+            rank = claim.source.rank
+            for key, spelling in ((claim.subject_key, claim.triple.subject), (claim.object_key, claim.triple.object)):
+                known = self.names.get(key)
+                if known is None:
+                    next_id += 1
+                    literal = is_literal_key(key)
+                    self.names[key] = (next_id, rank, spelling)
+                    new.append((next_id, self.ns, key, spelling, rank, _LITERAL if literal else _PENDING))
+                    if not literal:
+                        words += [(self.ns, word, next_id) for word in words_of(key)]
+                        self.pending.append(Pending("name", key, spelling))
+                elif rank >= known[1] and spelling != known[2]:
+                    self.names[key] = (known[0], rank, spelling)
+                    spell[key] = (spelling, rank, known[0], rank)
+        self.connection.executemany(_ADD_NAME, new)
+        self.connection.executemany(_ADD_WORD, words)
+        self.connection.executemany(_SPELL, list(spell.values()))
+
+    def _add_relations(self, claims: Sequence[Claim]) -> None:
+        next_id = self._last_id("relation")
+        new = []
+        for claim in claims:
+            if claim.relation_key not in self.relations:
+                next_id += 1
+                self.relations[claim.relation_key] = next_id
+                new.append((next_id, self.ns, claim.relation_key, claim.triple.relation))
+                self.pending.append(Pending("relation", claim.relation_key, claim.triple.relation))
+        self.connection.executemany(_ADD_RELATION, new)
+
+    def _add_sources(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            key = (source.kind, source.ref)
+            if key in self.sources:
+                continue
+            row = (
+                self.connection.execute(
+                    "SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?", (self.ns, *key)
+                ).fetchone()
+                or self.connection.execute(
+                    "INSERT INTO source(ns, kind, ref) VALUES (?, ?, ?) RETURNING id", (self.ns, *key)
+                ).fetchone()
+            )
+            self.sources[key] = row[0]
+
+    def _add_facts(self, plan: Plan) -> dict[str, int]:
+        """Insert the new facts; row ids by fact id."""
+        next_id = self.connection.execute("SELECT coalesce(max(id), 0) FROM fact").fetchone()[0]
+        ids: dict[str, int] = {}
+        rows = []
+        for insert in plan.inserts:
+            next_id += 1
+            ids[insert.fact_id] = next_id
+            rows.append(self._fact_values(next_id, insert.fact_id, insert.claim, insert.closed_why, insert.ended))
+        self.connection.executemany(_ADD_FACT, rows)
+        return ids
+
+    def _fact_values(
+        self, row_id: int, fact_id: str, claim: Claim, why: str | None, ended: str | None
+    ) -> tuple[Any, ...]:
+        closed = why is not None
+        source = claim.source
+        return (
+            row_id,
+            bytes.fromhex(fact_id),
+            self.ns,
+            self.names[claim.subject_key][0],
+            self.relations[claim.relation_key],
+            self.names[claim.object_key][0],
+            self.seq,
+            claim.index,
+            precedence(source.kind, self.seq, claim.index),
+            int(not closed),
+            source.kind,
+            source.principal,
+            claim.confidence,
+            claim.valid_from,
+            claim.valid_to,
+            self.now,
+            self.now if closed else None,
+            self.seq if closed else None,
+            why,
+            self.sources[source.kind, source.ref] if closed else None,
+            ended,
+        )
+
+    def _evidence_row(self, fact: int, claim: Claim) -> tuple[Any, ...]:
+        source = claim.source
+        start, end = source.span or (None, None)
+        place = self.sources[source.kind, source.ref]
+        return (fact, self.seq, claim.index, place, source.principal, source.text, start, end, source.turn)
+
+    def _close_row(self, close: Close) -> tuple[Any, ...]:
+        by = bytes.fromhex(close.by) if close.by else None
+        source = self.sources[close.source.kind, close.source.ref]
+        return (self.now, self.seq, by, close.why, source, close.ended, bytes.fromhex(close.fact_id))
+
+    def _fact_row(self, fact_id: str) -> int:
+        row = self.connection.execute("SELECT id FROM fact WHERE fid = ?", (bytes.fromhex(fact_id),)).fetchone()
+        return int(row[0])
+
+    def _last_id(self, table: str) -> int:
+        row = self.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def keep_quarantine(self, batch: Batch) -> None:
+        """Store the pieces that could not be used."""
+        self.connection.executemany(
+            _ADD_QUARANTINE,
+            [
+                (self.ns, self.now, item.text, item.reason, item.source.kind, item.source.ref)
+                + (item.source.principal, item.source.turn)
+                for item in batch.quarantine
+            ],
+        )
+
+
+def _standing(row: tuple[Any, ...], relation_key: str) -> Standing:
+    _, fid, subject_key, object_key, kind, principal, seq, recorded_at, valid_from = row[:9]
+    return Standing(fid.hex(), subject_key, relation_key, object_key, kind, principal, seq, recorded_at, valid_from)
+
+
+def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def _marks(items: Sequence[Any]) -> str:
+    return ",".join("?" * len(items))
+
+
+def pending(connection: sqlite3.Connection, label: str, limit: int) -> list[Pending]:
+    """See ``TripleStore.pending``."""
+    head = connection.execute(_HEAD, (label,)).fetchone()
+    if head is None:
+        return []
+    relations = connection.execute(
+        "SELECT key, label FROM relation WHERE ns = ? AND vector = 0 ORDER BY id LIMIT ?", (head[0], limit)
+    ).fetchall()
+    names = connection.execute(
+        "SELECT key, spelling FROM name INDEXED BY name_pending WHERE ns = ? AND vector = 0 ORDER BY id LIMIT ?",
+        (head[0], limit - len(relations)),
+    ).fetchall()
+    return [Pending("relation", *row) for row in relations] + [Pending("name", *row) for row in names]
+
+
+def fill(
+    connection: sqlite3.Connection, label: str, items: Sequence[Pending], vectors: Sequence[Vector | None]
+) -> None:
+    """See ``TripleStore.fill``. A name that was forgotten or filled meanwhile is left alone."""
+    head = connection.execute(_HEAD, (label,)).fetchone()
+    if head is None:
+        return
+    by_kind: dict[str, list[tuple[str, Vector | None]]] = {"name": [], "relation": []}
+    for item, vector in zip(items, vectors, strict=True):
+        by_kind[item.kind].append((item.key, vector))
+    for key, vector in by_kind["relation"]:
+        blob = None if vector is None else np.asarray(vector, np.float32).tobytes()
+        connection.execute(
+            "UPDATE relation SET vector = ?, embedding = ? WHERE ns = ? AND key = ? AND vector = 0",
+            (_NONE if vector is None else _STORED, blob, head[0], key),
+        )
+    for chunk in _chunks(by_kind["name"]):
+        _fill_names(connection, head[0], dict(chunk))
+
+
+def _fill_names(connection: sqlite3.Connection, ns: int, vectors: dict[str, Vector | None]) -> None:
+    rows = connection.execute(
+        f"SELECT id, key FROM name WHERE ns = ? AND vector = 0 AND key IN ({_marks(list(vectors))})",  # noqa: S608
+        (ns, *vectors),
+    ).fetchall()
+    known = [(name_id, vector) for name_id, key in rows if (vector := vectors[key]) is not None]
+    connection.executemany(
+        "UPDATE name SET vector = ? WHERE id = ?",
+        [(_NONE if vectors[key] is None else _STORED, name_id) for name_id, key in rows],
+    )
+    if not known:
+        return
+    matrix = np.stack([vector for _, vector in known]).astype(np.float32, copy=False)
+    codes = encode(matrix)
+    connection.executemany(
+        "INSERT INTO name_vector(id, vector) VALUES (?, ?)",
+        [(name_id, row.tobytes()) for (name_id, _), row in zip(known, matrix, strict=True)],
+    )
+    connection.executemany(
+        "INSERT INTO name_code(ns, id, code) VALUES (?, ?, ?)",
+        [(ns, name_id, code.tobytes()) for (name_id, _), code in zip(known, codes, strict=True)],
+    )
+
+
+def link(connection: sqlite3.Connection, label: str, name: tuple[str, str], alias: tuple[str, str], limit: int) -> None:
+    """See ``TripleStore.link``."""
+    head = connection.execute(_HEAD, (label,)).fetchone() or connection.execute(_CREATE, (label,)).fetchone()
+    members: set[int] = set()
+    for key, spelling in (name, alias):
+        row = connection.execute("SELECT id, class FROM name WHERE ns = ? AND key = ?", (head[0], key)).fetchone()
+        if row is None:
+            row = connection.execute(
+                "INSERT INTO name(ns, key, spelling, rank) VALUES (?, ?, ?, 0) RETURNING id, class",
+                (head[0], key, spelling),
+            ).fetchone()
+            connection.executemany(_ADD_WORD, [(head[0], word, row[0]) for word in words_of(key)])
+        members.add(row[0])
+        if row[1] is not None:
+            members.update(m for (m,) in connection.execute("SELECT id FROM name WHERE class = ?", (row[1],)))
+    if len(members) > limit:
+        raise ConfigurationError(
+            f"{name[1]!r} and {alias[1]!r} would make {len(members)} names one; at most {limit} may be aliases"
+        )
+    root = min(members)
+    connection.executemany("UPDATE name SET class = ? WHERE id = ?", [(root, member) for member in members])
+
+
+def restore(
+    connection: sqlite3.Connection, label: str, facts: Sequence[tuple[Fact, tuple[str, str, str]]]
+) -> tuple[Pending, ...]:
+    """See ``TripleStore.restore``."""
+    execute = connection.execute
+    head = execute(_HEAD, (label,)).fetchone() or execute(_CREATE, (label,)).fetchone()
+    known = "SELECT 1 FROM fact WHERE fid = ?"
+    new = [item for item in facts if execute(known, (bytes.fromhex(item[0].id),)).fetchone() is None]
+    if not new:
+        return ()
+    claims = [_claim_of(fact, keys) for fact, keys in new]
+    work = _Application(connection, head[0], 0, "")
+    work.load_names(claims)
+    work.add_parts(claims, [source for fact, _ in new for source in fact.sources])
+    began = {fact.id: fact.valid_from for fact, _ in facts}
+    row_id = execute("SELECT coalesce(max(id), 0) FROM fact").fetchone()[0]
+    for (fact, _), claim in zip(new, claims, strict=True):
+        row_id += 1
+        ended = began.get(fact.closed_by or "") or (fact.closed_at or "")[:10] or None
+        execute(_ADD_FACT, work.restored_values(row_id, fact, claim, ended))
+        for ordinal, source in enumerate(fact.sources):
+            start, end = source.span or (None, None)
+            place = work.sources[source.kind, source.ref]
+            row = (row_id, fact.seq, ordinal, place, source.principal, source.text, start, end, source.turn)
+            execute(_ADD_EVIDENCE, row)
+        if fact.closed_by:
+            execute("UPDATE fact SET closed_by = ? WHERE id = ?", (bytes.fromhex(fact.closed_by), row_id))
+    last = max(new, key=lambda item: item[0].seq)[0]
+    execute(_ADVANCE, (max(head[1], last.seq), max(head[2], last.closed_at or last.recorded_at), head[0]))
+    return tuple(work.pending)
+
+
+def _claim_of(fact: Fact, keys: tuple[str, str, str]) -> Claim:
+    source = Source(kind=fact.kind, principal=fact.principal)
+    return Claim(
+        fact.ordinal,
+        fact.triple,
+        *keys,
+        source=source,
+        valid_from=fact.valid_from,
+        valid_to=fact.valid_to,
+        confidence=fact.confidence,
+    )
+
+
+def erase(connection: sqlite3.Connection, namespace: Namespace, label: str, selection: Selection) -> Erased:
+    """See ``TripleStore.erase``; without the purge."""
+    head = connection.execute(_HEAD, (label,)).fetchone()
+    if head is None:
+        return Erased()
+    return _Erasure(connection, namespace, head[0]).run(selection)
+
+
+class _Erasure:
+    """Forgetting in one namespace, inside one transaction: select facts, delete them, then what only they used."""
+
+    def __init__(self, connection: sqlite3.Connection, namespace: Namespace, ns: int) -> None:
+        self.connection, self.namespace, self.ns = connection, namespace, ns
+        self.names: set[int] = set()  # may be unused afterwards
+        self.sources: list[int] = []
+        self.quarantined = 0
+
+    def run(self, selection: Selection) -> Erased:
+        """Erase and count."""
+        if selection.everything:
+            return self._everything()
+        execute = self.connection.execute
+        execute("UPDATE namespace SET epoch = epoch + 1 WHERE id = ?", (self.ns,))
+        execute("CREATE TEMP TABLE IF NOT EXISTS doomed(id INTEGER PRIMARY KEY)")
+        try:
+            self._select(selection)
+            fact_ids = tuple(row[0].hex() for row in execute(_DOOMED_FIDS))
+            operations = self._redact(frozenset(fact_ids))
+            self._delete_facts()
+            reopened = tuple(fid for source in self.sources for fid in self._reopen(source))
+            return Erased(
+                fact_ids=fact_ids,
+                names=self._delete_names(),
+                relations=execute(_DELETE_RELATIONS, (self.ns,)).rowcount,
+                sources=execute(_DELETE_SOURCES, (self.ns,)).rowcount,
+                operations=operations,
+                quarantined=self.quarantined,
+                reopened=reopened,
+            )
+        finally:
+            execute("DELETE FROM doomed")
+
+    def _select(self, selection: Selection) -> None:
+        if selection.fact_ids:
+            ids = [(self.ns, bytes.fromhex(fact_id)) for fact_id in selection.fact_ids]
+            self.connection.executemany("INSERT INTO doomed SELECT id FROM fact WHERE ns = ? AND fid = ?", ids)
+        if selection.slot is not None:
+            keys, relation = selection.slot
+            self._doom(
+                "s IN (SELECT value FROM json_each(?)) AND r = (SELECT id FROM relation WHERE ns = ? AND key = ?)",
+                (self._ids(keys), self.ns, relation),
+            )
+        if selection.name_keys:
+            ids_json = self._ids(selection.name_keys)
+            self.names.update(json.loads(ids_json))
+            self._doom("s IN (SELECT value FROM json_each(?))", (ids_json,))
+            self._doom("o IN (SELECT value FROM json_each(?))", (ids_json,))
+            self._drop_quarantine_naming(selection.name_keys)
+        if selection.source is not None:
+            self._select_source(*selection.source)
+        for subject, object_ in self.connection.execute("SELECT s, o FROM fact WHERE id IN (SELECT id FROM doomed)"):
+            self.names.update((subject, object_))
+
+    def _doom(self, condition: str, parameters: tuple[Any, ...]) -> None:
+        self.connection.execute(
+            f"INSERT OR IGNORE INTO doomed SELECT id FROM fact WHERE ns = ? AND {condition}",  # noqa: S608 - literals
+            (self.ns, *parameters),
+        )
+
+    def _ids(self, keys: Iterable[str]) -> str:
+        """JSON list of the ids of these names and their aliases."""
+        execute = self.connection.execute
+        ids: set[int] = set()
+        for key in keys:
+            row = execute("SELECT id, class FROM name WHERE ns = ? AND key = ?", (self.ns, key)).fetchone()
+            if row is not None:
+                ids.add(row[0])
+                ids.update(member for (member,) in execute("SELECT id FROM name WHERE class = ?", (row[1],)))
+        return json.dumps(sorted(ids))
+
+    def _drop_quarantine_naming(self, keys: Iterable[str]) -> None:
+        wanted = [key.lstrip("\x1f").casefold() for key in keys]
+        rows = self.connection.execute("SELECT id, text FROM quarantine WHERE ns = ?", (self.ns,)).fetchall()
+        doomed = [(row[0],) for row in rows if any(word in row[1].casefold() for word in wanted)]
+        self.connection.executemany("DELETE FROM quarantine WHERE id = ?", doomed)
+        self.quarantined += len(doomed)
+
+    def _select_source(self, kind: str | None, ref: str) -> None:
+        """Doom what rests on the source alone, and take it out of the evidence of the rest."""
+        execute = self.connection.execute
+        which = (self.ns, ref, kind, kind)
+        rows = execute("SELECT id FROM source WHERE ns = ? AND ref = ? AND (? IS NULL OR kind = ?)", which).fetchall()
+        self.sources = [row[0] for row in rows]
+        marks = _marks(self.sources)
+        self._doom(
+            f"""id IN (SELECT fact FROM evidence WHERE source IN ({marks})) AND NOT EXISTS
+            (SELECT 1 FROM evidence other WHERE other.fact = fact.id AND other.source NOT IN ({marks}))""",  # noqa: S608
+            (*self.sources, *self.sources),
+        )
+        shared = execute(
+            f"""SELECT DISTINCT fact FROM evidence WHERE source IN ({marks})
+            AND fact NOT IN (SELECT id FROM doomed)""",  # noqa: S608 - marks only
+            self.sources,
+        ).fetchall()
+        for (fact,) in shared:
+            execute(f"DELETE FROM evidence WHERE fact = ? AND source IN ({marks})", (fact, *self.sources))  # noqa: S608
+            self._demote(fact)
+        gone = execute("DELETE FROM quarantine WHERE ns = ? AND ref = ? AND (? IS NULL OR kind = ?)", which)
+        self.quarantined += gone.rowcount
+
+    def _demote(self, fact: int) -> None:
+        """The fact's kind and principal are those of the best evidence that is left, the earliest of equals."""
+        left = self.connection.execute(
+            """SELECT q.kind, e.principal, e.seq, e.ordinal FROM evidence e JOIN source q ON q.id = e.source
+            WHERE e.fact = ?""",
+            (fact,),
+        ).fetchall()
+        kind, principal, _, _ = min(left, key=lambda row: (-rank_of(row[0]), row[2], row[3]))
+        self.connection.execute(_PROMOTE.replace("WHERE fid", "WHERE id"), (kind, principal, rank_of(kind), fact))
+
+    def _redact(self, erased: frozenset[str]) -> int:
+        """Take the ids of erased facts out of the receipts of the operations that touched them."""
+        rows = self.connection.execute(_TOUCHED_OPERATIONS, (self.ns,)).fetchall()
+        changed = 0
+        for op_id, packed in rows:
+            before = unpack_receipt(self.namespace, op_id, packed)
+            after = redact_receipt(before, erased)
+            if after != before:
+                changed += 1
+                self.connection.execute(
+                    "UPDATE operation SET receipt = ? WHERE ns = ? AND op_id = ?", (pack_receipt(after), self.ns, op_id)
+                )
+        return changed
+
+    def _delete_facts(self) -> None:
+        for statement in _DELETE_DOOMED:
+            self.connection.execute(statement)
+
+    def _reopen(self, source: int) -> Iterable[str]:
+        """Facts that this source had closed stand again, newest first, unless the same triple stands already."""
+        execute = self.connection.execute
+        rows = execute(
+            """SELECT id, fid, s, r, o FROM fact INDEXED BY fact_closed_source
+            WHERE closed_source = ? AND closed_why <> 'past' ORDER BY seq DESC, ordinal DESC""",
+            (source,),
+        ).fetchall()
+        for row_id, fid, *triple in rows:
+            stands = execute("SELECT 1 FROM fact WHERE s = ? AND r = ? AND o = ? AND open = 1", triple).fetchone()
+            if stands is None:
+                execute(_REOPEN, (row_id,))
+                yield fid.hex()
+        execute("UPDATE fact SET closed_source = NULL WHERE closed_source = ?", (source,))
+
+    def _delete_names(self) -> int:
+        """Delete the names of which no alias is used by any fact; returns how many."""
+        execute = self.connection.execute
+        gone: dict[int, str] = {}
+        for name_id in self.names:
+            row = execute("SELECT class FROM name WHERE id = ?", (name_id,)).fetchone()
+            if row is None:
+                continue
+            members = execute("SELECT id, key FROM name WHERE id = ? OR class = ?", (name_id, row[0])).fetchall()
+            if not any(execute(_USED, (member, member)).fetchone() for member, _ in members):
+                gone.update(members)
+        for name_id, key in gone.items():
+            execute("DELETE FROM name WHERE id = ?", (name_id,))
+            execute("DELETE FROM name_vector WHERE id = ?", (name_id,))
+            execute("DELETE FROM name_code WHERE id = ?", (name_id,))
+            words = [(self.ns, word, name_id) for word in words_of(key)]
+            self.connection.executemany("DELETE FROM name_word WHERE ns = ? AND word = ? AND id = ?", words)
+        return len(gone)
+
+    def _everything(self) -> Erased:
+        execute = self.connection.execute
+        fact_ids = tuple(row[0].hex() for row in execute("SELECT fid FROM fact WHERE ns = ?", (self.ns,)))
+        for child, column in (("evidence", "fact"), ("name_vector", "id")):
+            parent = "fact" if child == "evidence" else "name"
+            execute(f"DELETE FROM {child} WHERE {column} IN (SELECT id FROM {parent} WHERE ns = ?)", (self.ns,))  # noqa: S608
+        counts = {
+            table: execute(f"DELETE FROM {table} WHERE ns = ?", (self.ns,)).rowcount  # noqa: S608 - literals
+            for table in ("name_word", "name_code", "fact", "name", "relation", "source", "operation", "quarantine")
+        }
+        execute("DELETE FROM namespace WHERE id = ?", (self.ns,))
+        return Erased(
+            fact_ids=fact_ids,
+            names=counts["name"],
+            relations=counts["relation"],
+            sources=counts["source"],
+            operations=counts["operation"],
+            quarantined=counts["quarantine"],
+        )
+
+
+_DOOMED_FIDS: Final = "SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed) ORDER BY seq, ordinal"
+# Operations that stored, confirmed or closed a doomed fact, or a fact that closed one.
+_TOUCHED_OPERATIONS: Final = """WITH seqs(seq) AS (
+        SELECT seq FROM fact WHERE id IN (SELECT id FROM doomed)
+        UNION SELECT closed_seq FROM fact WHERE id IN (SELECT id FROM doomed) AND closed_seq IS NOT NULL
+        UNION SELECT seq FROM evidence WHERE fact IN (SELECT id FROM doomed)
+        UNION SELECT c.seq FROM fact d JOIN fact c ON c.s = d.s AND c.r = d.r WHERE d.id IN (SELECT id FROM doomed)
+            AND c.open = 1
+        UNION SELECT c.seq FROM fact d JOIN fact c ON c.s = d.s AND c.r = d.r WHERE d.id IN (SELECT id FROM doomed)
+            AND c.open = 0)
+    SELECT p.op_id, p.receipt FROM seqs CROSS JOIN operation p INDEXED BY operation_seq
+    ON p.ns = ?1 AND p.seq = seqs.seq"""
+# A sentence that also supports a fact that stays would still tell the forgotten one: its text goes.
+_DELETE_DOOMED: Final = (
+    """UPDATE evidence SET text = NULL, span_start = NULL, span_end = NULL
+        WHERE text IS NOT NULL AND fact NOT IN (SELECT id FROM doomed) AND (source, text) IN
+        (SELECT source, text FROM evidence WHERE fact IN (SELECT id FROM doomed) AND text IS NOT NULL)
+        AND source IN (SELECT source FROM evidence WHERE fact IN (SELECT id FROM doomed))""",
+    "DELETE FROM evidence WHERE fact IN (SELECT id FROM doomed)",
+    """UPDATE fact SET closed_by = NULL WHERE open = 0 AND closed_by IN
+        (SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed))
+        AND s IN (SELECT s FROM fact WHERE id IN (SELECT id FROM doomed))""",
+    "DELETE FROM fact WHERE id IN (SELECT id FROM doomed)",
+)
+_REOPEN: Final = """UPDATE fact SET open = 1, closed_at = NULL, closed_seq = NULL, closed_by = NULL, closed_why = NULL,
+    closed_source = NULL, ended = NULL WHERE id = ?"""
+_USED: Final = """SELECT 1 WHERE EXISTS (SELECT 1 FROM fact WHERE s = ?1 AND open = 1)
+    OR EXISTS (SELECT 1 FROM fact WHERE s = ?1 AND open = 0) OR EXISTS (SELECT 1 FROM fact WHERE o = ?2 AND open = 1)
+    OR EXISTS (SELECT 1 FROM fact WHERE o = ?2 AND open = 0)"""
+_DELETE_RELATIONS: Final = """DELETE FROM relation WHERE ns = ? AND NOT EXISTS
+    (SELECT 1 FROM fact INDEXED BY fact_r WHERE r = relation.id)"""
+_DELETE_SOURCES: Final = """DELETE FROM source WHERE ns = ? AND NOT EXISTS
+    (SELECT 1 FROM evidence INDEXED BY evidence_source WHERE evidence.source = source.id)
+    AND NOT EXISTS (SELECT 1 FROM fact INDEXED BY fact_closed_source WHERE closed_source = source.id)"""
