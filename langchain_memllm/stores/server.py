@@ -259,7 +259,9 @@ class LocalServer:
             if not self._wait(timeout):
                 os.kill(self.pid, signal.SIGKILL)
                 self._wait(10.0)
-        self._process = None
+        if self._process is not None:
+            self._process.wait(10.0)
+            self._process = None
 
     def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
