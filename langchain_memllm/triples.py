@@ -25,8 +25,8 @@ __all__ = [
     "Outcome",
     "Query",
     "ReadResult",
-    "Receipt",
     "Recall",
+    "Receipt",
     "Source",
     "Statement",
     "Status",
@@ -118,11 +118,11 @@ def check_namespace(namespace: object) -> Namespace:
     """
     if isinstance(namespace, str) or not isinstance(namespace, tuple | list) or not namespace:
         raise NamespaceError(
-            f"namespace {ascii(namespace)} is not a tuple of labels; pass for example namespace=('memllm', 'ada')"
+            f"namespace {namespace!a} is not a tuple of labels; pass for example namespace=('memllm', 'ada')"
         )
     for label in namespace:
         if not isinstance(label, str) or not label.strip():
-            raise NamespaceError(f"namespace {ascii(namespace)} has an empty or non-text label; every label is text")
+            raise NamespaceError(f"namespace {namespace!a} has an empty or non-text label; every label is text")
         if len(label) > _MAX_LABEL or any(unicodedata.category(c) in ("Cc", "Cs") for c in label):
             raise NamespaceError(
                 f"namespace label {ascii(label)[:60]} has control characters or is longer than {_MAX_LABEL}; shorten it"

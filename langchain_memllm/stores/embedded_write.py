@@ -333,8 +333,7 @@ class _Application:
         self.connection.executemany(
             _ADD_QUARANTINE,
             [
-                (self.ns, self.now, item.text, item.reason, item.source.kind, item.source.ref)
-                + (item.source.principal, item.source.turn)
+                (self.ns, self.now, item.text, item.reason, item.source.kind, item.source.ref, item.source.principal, item.source.turn)
                 for item in batch.quarantine
             ],
         )

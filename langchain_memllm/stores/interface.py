@@ -268,13 +268,14 @@ class TripleStore(Protocol):
         namespace. Words held by more than 50 names of a namespace are skipped.
         """
 
-    def facts(self, namespaces: Sequence[Namespace], where: FactFilter = FactFilter()) -> Iterator[Fact]:
+    def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """Facts with their sources, in commit order within each namespace."""
 
     def restore(self, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]) -> tuple[Pending, ...]:
         """Put exported facts back as they were: ids, order, history and sources; a fact whose id is there is skipped.
 
-        Each comes with the keys of its subject, relation and object. For imports and copies, not for statements: nothing is decided. The namespace's ``seq`` becomes at least the
+        Each comes with the keys of its subject, relation and object. For imports and copies, not for statements:
+        nothing is decided. The namespace's ``seq`` becomes at least the
         highest one restored. A superseded fact ended when its successor (in ``facts``) began, else when it was
         closed. One transaction a call; returns what now wants a vector.
         """

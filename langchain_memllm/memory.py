@@ -1,0 +1,973 @@
+"""What writing and reading a memory mean, on any store: canonical names, exact first, thresholds, limits, receipts.
+
+``Memory`` is the core: it takes a namespace with every call and knows no language model. Relations are canonicalised
+by the catalogue alone, never by similarity ("likes" and "dislikes" embed close); what a statement does to what is
+believed is decided by ``belief``; the store keeps it. Reading follows the paper (arXiv 2404.11672, section 3.2): exact
+answers if there are any, else those whose entity and relation are similar enough on average.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import os
+import re
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, date, datetime
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+
+from langchain_memllm.belief import (
+    MAX_BATCH,
+    Batch,
+    Claim,
+    Policy,
+    Quarantined,
+    check_date,
+    check_policy,
+    resolve,
+)
+from langchain_memllm.embeddings import Embedder, Fingerprint, Vectors
+from langchain_memllm.errors import (
+    ConfigurationError,
+    EmbedderMismatch,
+    EmbeddingError,
+    InvalidTriple,
+    NamespaceError,
+    OperationConflict,
+)
+from langchain_memllm.relations import Catalogue, Relation
+from langchain_memllm.stores import open_store
+from langchain_memllm.stores.interface import (
+    Erased,
+    FactFilter,
+    Found,
+    LookupQuery,
+    Pending,
+    Row,
+    SearchQuery,
+    Selection,
+    Stats,
+    TripleStore,
+    now,
+    words_of,
+)
+from langchain_memllm.triples import (
+    Fact,
+    Match,
+    Namespace,
+    Outcome,
+    Query,
+    ReadResult,
+    Recall,
+    Receipt,
+    Source,
+    Statement,
+    Triple,
+    as_triple,
+    check_namespace,
+    clean_name,
+    literal_key,
+    name_key,
+    stable_hash,
+)
+
+__all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds"]
+
+logger = logging.getLogger(__name__)
+
+Proposed: TypeAlias = "Statement | Triple | Sequence[str] | Mapping[str, Any]"
+Namespaces: TypeAlias = "Namespace | Sequence[Namespace]"
+
+MAX_RESULTS: Final = 30
+"""Most answers of one query; more means the query is too broad (papers, section 1.3)."""
+
+_MAX_RECALL_WORDS: Final = 512
+_MAX_GRAM: Final = 6
+_FIRST_PERSON: Final = frozenset({"i", "me", "my", "mine", "myself", "i'm", "i've", "i'd", "i'll"})
+_STOPWORDS: Final = frozenset(
+    ["about", "after", "all", "also", "and", "any", "are", "been", "before", "but", "can", "could", "did", "does", "for", "from", "had", "has", "have", "her", "here", "him", "his", "how", "into", "its", "just", "like", "more", "most", "not", "now", "one", "only", "other", "our", "out", "over", "she", "should", "some", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "was", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your"]
+)
+_HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
+_DIRECT: Final = frozenset({"exact", "alias"})
+_Slot: TypeAlias = tuple[Namespace, str, str]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_M = TypeVar("_M", bound="Memory")
+
+
+def _twin(method: Callable[Concatenate[_M, _P], _R]) -> Callable[Concatenate[_M, _P], Coroutine[Any, Any, _R]]:
+    """The async twin of a verb: the verb itself in a worker thread, so that no rule exists twice."""
+
+    @functools.wraps(method)
+    async def twin(self: _M, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    twin.__name__ = f"a{method.__name__}"
+    twin.__qualname__ = f"Memory.{twin.__name__}"
+    twin.__doc__ = f"Async twin of ``{method.__name__}``."
+    return twin
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Least cosines for a similar answer: of the entity, of the relation, and of their mean.
+
+    ``similar=False`` turns similar answers off. ``keep_known=False`` lets a name that is stored be stood for by
+    similar ones too, as the paper does.
+    """
+
+    entity: float = 1.0
+    relation: float = 1.0
+    mean: float = 1.0
+    keep_known: bool = True
+    similar: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        for name in ("entity", "relation", "mean"):
+            value = getattr(self, name)
+            if not -1.0 <= value <= 1.0:
+                raise ConfigurationError(f"threshold {name}={value!r} is no cosine; give a number in [-1, 1]")
+
+
+# CHAT and STRICT are fitted to the shipped embedder by benchmarks/calibrate.py on Freebase and Wikidata names.
+CHAT: Final = Thresholds(0.80, 0.70, 0.80)
+STRICT: Final = Thresholds(0.92, 0.85, 0.90)
+EXACT: Final = Thresholds(similar=False)
+PAPER_PERPLEXITY: Final = Thresholds(0.85, 0.85, 0.90, keep_known=False)
+"""The paper's settings for perplexity (papers, section 1.4), made for contriever: fit your own for another embedder."""
+PAPER_EDITING: Final = Thresholds(0.85, 0.20, 0.50, keep_known=False)
+"""The paper's settings for knowledge editing, made for contriever."""
+
+
+class Memory:
+    """An explicit, editable memory of facts.
+
+    Args:
+        store: A path, ``":memory:"``, a Neo4j URI or driver (see ``open_store``), or a ``TripleStore``.
+        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); None: the one shipped.
+        relations: Relations of your own, with their aliases and cardinality; they are kept in the store.
+        policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"`` (see ``belief``).
+        thresholds: How similar an answer must be; ``CHAT`` by default.
+
+    Raises:
+        ConfigurationError: An argument cannot be used.
+        EmbedderMismatch: The store holds vectors of another embedder.
+        StoreError: The store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | TripleStore | Any = ":memory:",
+        *,
+        embedder: Embedder | None = None,
+        relations: Iterable[Relation] = (),
+        policy: Policy = "chat",
+        thresholds: Thresholds = CHAT,
+    ) -> None:
+        """Open the store and agree with it on relations and embedder."""
+        self.policy = check_policy(policy)
+        self.thresholds = thresholds
+        self.vectors = Vectors(embedder)
+        self.store: TripleStore = open_store(store)
+        self._owned = self.store is not store
+        self._agreed = self._embedder_agreed = False
+        self._catalogue = Catalogue.shipped()
+        self._mine = tuple(relations)
+        self._catalogue.declare(*self._mine)  # a clash is known before anything is opened
+
+    def __repr__(self) -> str:
+        """The class and where the memory is kept."""
+        return f"{type(self).__name__}({self.store.location!r})"
+
+    def __enter__(self) -> Memory:
+        """Use the memory in a ``with`` statement."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the store if it was opened here. Idempotent."""
+        if self._owned:
+            self.store.close()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The relations in force: shipped, kept in the store, and declared here."""
+        self._agree()
+        return self._catalogue
+
+    # -- agreement with the store ----------------------------------------------------------------------------------
+
+    def _agree(self) -> None:
+        """Once, at the first use: relations and embedder must be the same for all clients of a store."""
+        if self._agreed:
+            return
+        self._catalogue = self._persist(self._mine)
+        try:
+            self._agree_on_embedder()
+        except EmbeddingError:
+            logger.warning(
+                "the embedder does not answer; names will stay without a vector until it does", exc_info=True
+            )
+        self._agreed = True
+
+    def _persist(self, relations: Sequence[Relation]) -> Catalogue:
+        """Add relations to those kept in the store; the store's own rules win over silence, never over a clash."""
+        while True:
+            kept = self.store.record("relations")
+            catalogue = Catalogue.from_dicts(json.loads(kept)) if kept else Catalogue.shipped()
+            known = {relation.key: relation for relation in catalogue.declared}
+            for relation in relations:
+                other = known.get(relation.key)
+                if other is not None and other != relation:
+                    raise ConfigurationError(
+                        f"relation {relation.label!r} is kept in {self.store.location} with other rules ({other}); "
+                        "use those, or change them for all clients with memory.declare(relation, replace=True)"
+                    )
+            missing = [relation for relation in relations if relation.key not in known]
+            if not missing:
+                return catalogue
+            grown = catalogue.declare(*missing)
+            value = json.dumps(grown.as_dicts(), ensure_ascii=False, sort_keys=True)
+            if self.store.put_record("relations", value, expected=kept) == value:
+                return grown
+
+    def _agree_on_embedder(self) -> None:
+        if self._embedder_agreed:
+            return
+        mine = self.vectors.fingerprint
+        value = json.dumps(mine.as_dict(), sort_keys=True)
+        kept = self.store.record("embedder") or self.store.put_record("embedder", value, expected=None)
+        theirs = Fingerprint.from_dict(json.loads(kept))
+        if not mine.matches(theirs):
+            raise EmbedderMismatch(
+                f"{self.store.location} holds vectors of {theirs.model_id} ({theirs.dimension} numbers), the embedder "
+                f"given is {mine.model_id} ({mine.dimension}); open it with the former one, or move the facts: "
+                "`memllm export --all facts.jsonl` with the former, `memllm import facts.jsonl --store NEW` with this one"
+            )
+        self._embedder_agreed = True
+
+    def declare(self, *relations: Relation, replace: bool = False) -> None:
+        """Declare relations for all clients of the store.
+
+        Args:
+            relations: What to declare.
+            replace: Change the rules of relations that are declared already.
+
+        Raises:
+            ConfigurationError: A label or alias belongs to another relation, or the rules differ.
+        """
+        self._agree()
+        if not replace:
+            self._catalogue = self._persist(relations)
+            return
+        kept = self.store.record("relations")
+        grown = (Catalogue.from_dicts(json.loads(kept)) if kept else Catalogue.shipped()).declare(*relations)
+        value = json.dumps(grown.as_dicts(), ensure_ascii=False, sort_keys=True)
+        if self.store.put_record("relations", value, expected=kept) != value:
+            raise ConfigurationError("another client declared relations at the same moment; declare yours again")
+        self._catalogue = grown
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        triples: Iterable[Proposed],
+        *,
+        namespace: Namespace,
+        source: Source | None = None,
+        op_id: str | None = None,
+        payload: str | None = None,
+        policy: Policy | None = None,
+        replace: bool = False,
+        quarantine: Sequence[Quarantined] = (),
+    ) -> Receipt:
+        """Write triples as one operation: all that are good are stored, every one has its outcome in the receipt.
+
+        Args:
+            triples: At most 4,096 triples, statements, sequences of three names or mappings.
+            namespace: Whose memory.
+            source: Where they come from; by default an unnamed user.
+            op_id: Name of the operation; delivering it again changes nothing and answers with the same receipt.
+            payload: What the operation is made from, if the triples may come out differently the next time (the text
+                they were extracted from); by default the triples.
+            policy: Rules for this operation instead of the memory's.
+            replace: This is the new version of the source (by kind and ref): what only the former one said becomes
+                past.
+            quarantine: Pieces of model output that could not be used, kept with the operation.
+
+        Raises:
+            NamespaceError: The namespace cannot be used.
+            ConfigurationError: More triples than fit, or a bad ``op_id``.
+            OperationConflict: The ``op_id`` was used with another payload.
+            StoreError: Nothing was written.
+        """
+        self._agree()
+        namespace = check_namespace(namespace)
+        batch, shown = self._prepare(list(triples), source or Source(), op_id, payload, policy, replace, quarantine)
+        written = self.store.transact(namespace, batch, lambda current: resolve(batch, current))
+        self._embed(namespace, written.pending)
+        counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
+        logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
+        return written.receipt.with_triples(shown, replayed=written.replayed)
+
+    def _prepare(
+        self,
+        proposed: list[Proposed],
+        source: Source,
+        op_id: str | None,
+        payload: str | None,
+        policy: Policy | None,
+        replace: bool,
+        quarantine: Sequence[Quarantined],
+    ) -> tuple[Batch, dict[int, Triple]]:
+        if len(proposed) + len(quarantine) > MAX_BATCH:
+            raise ConfigurationError(f"{len(proposed)} triples in one operation; at most {MAX_BATCH} fit, split them")
+        if replace and not source.ref:
+            raise ConfigurationError("replace=True needs a source with a ref: Source('document', 'notes.md')")
+        op_id = uuid.uuid4().hex if op_id is None else clean_name(op_id, "op_id")
+        claims: list[Claim] = []
+        outcomes: list[Outcome] = []
+        for index, item in enumerate(proposed):
+            try:
+                claims.append(self._claim(index, _statement(item), source))
+            except (InvalidTriple, ConfigurationError) as error:
+                reason = error.reason if isinstance(error, InvalidTriple) else str(error)
+                outcomes.append(Outcome(index, "rejected", reason=reason))
+        for index, piece in enumerate(quarantine, start=len(proposed)):
+            outcomes.append(Outcome(index, "quarantined", reason=piece.reason))
+        policy = self.policy if policy is None else check_policy(policy)
+        content = payload if payload is not None else _content(proposed)
+        batch = Batch(
+            op_id=op_id,
+            payload_hash=stable_hash(content, source, policy, replace),
+            recorded_at=now(),
+            claims=tuple(claims),
+            rejected=tuple(outcomes),
+            quarantine=tuple(quarantine),
+            policy=policy,
+            replaces=(source.kind, source.ref) if replace else None,
+        )
+        return batch, {claim.index: claim.triple for claim in claims}
+
+    def _claim(self, index: int, statement: Statement, source: Source) -> Claim:
+        relation = self._catalogue.resolve(clean_name(statement.relation, "relation"))
+        triple = Triple(statement.subject, relation.label, statement.object)
+        if statement.text is not None or statement.span is not None or statement.turn is not None:
+            source = replace(
+                source,
+                text=statement.text if statement.text is not None else source.text,
+                span=statement.span or source.span,
+                turn=statement.turn if statement.turn is not None else source.turn,
+            )
+        return Claim(
+            index,
+            triple,
+            name_key(triple.subject),
+            relation.key,
+            relation.object_key(triple.object),
+            relation.single_valued,
+            source,
+            check_date(statement.valid_from),
+            check_date(statement.valid_to),
+            statement.confidence,
+            statement.retract,
+        )
+
+    def _embed(self, namespace: Namespace, pending: Sequence[Pending]) -> bool:
+        """Give names their vectors; a failing embedder leaves them pending and never fails a write."""
+        if not pending:
+            return True
+        try:
+            self._agree_on_embedder()
+            vectors = self.vectors.embed([item.spelling for item in pending])
+        except EmbeddingError:
+            logger.warning("%d names stay without a vector until the embedder answers", len(pending), exc_info=True)
+            return False
+        self.store.fill(namespace, pending, vectors)
+        return True
+
+    def _embed_pending(self, namespaces: Sequence[Namespace]) -> None:
+        """Before a similar search: names whose embedding failed earlier."""
+        for namespace in namespaces:
+            while pending := self.store.pending(namespace):
+                if not self._embed(namespace, pending):
+                    break
+
+    def retract(
+        self, triple: Proposed, *, namespace: Namespace, source: Source | None = None, op_id: str | None = None
+    ) -> Receipt:
+        """Take a triple back: the fact is closed and stays in the history. Raises as ``write``."""
+        statement = replace(_statement(triple), retract=True)
+        return self.write([statement], namespace=namespace, source=source, op_id=op_id)
+
+    def receipt(
+        self, op_id: str, *, namespace: Namespace, payload: str | None = None, source: Source | None = None
+    ) -> Receipt | None:
+        """The receipt of an earlier operation, or None: asked before a model is called for something done already.
+
+        Raises:
+            OperationConflict: ``payload`` is given and the operation had another one.
+        """
+        found = self.store.receipt(check_namespace(namespace), op_id)
+        if found is None:
+            return None
+        expected = None if payload is None else stable_hash(payload, source or Source(), self.policy, False)
+        if expected is not None and expected != found[0]:
+            raise OperationConflict(f"operation {op_id!r} was delivered before with another text; use a new op_id")
+        return replace(found[1], replayed=True)
+
+    def alias(self, name: str, alias: str, *, namespace: Namespace) -> tuple[str, ...]:
+        """Make two names one (New York City, NYC): either finds the facts of both. Returns all spellings.
+
+        Raises:
+            InvalidTriple: A name cannot be stored.
+            ConfigurationError: More than 32 names would be one.
+        """
+        self._agree()
+        namespace = check_namespace(namespace)
+        names = [clean_name(name), clean_name(alias)]
+        pairs = [(name_key(each), each) for each in names]
+        self.store.link(namespace, pairs[0], pairs[1])
+        self._embed(namespace, self.store.pending(namespace))
+        keys = {name_key(each) for each in names}
+        return next(group for group in self.store.aliases(namespace) if keys & {name_key(each) for each in group})
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        subject: str | None = None,
+        relation: str | None = None,
+        object: str | None = None,
+        *,
+        namespace: Namespaces,
+        at: str | date | None = None,
+        valid_at: str | None = None,
+        thresholds: Thresholds | None = None,
+        limit: int = MAX_RESULTS,
+    ) -> ReadResult:
+        """Answer one query: the side that is left out is asked for.
+
+        Args:
+            subject: Known subject, or None to ask for it.
+            relation: The relation, or an alias of it; None: any (exact names only).
+            object: Known object, or None to ask for it.
+            namespace: One namespace, or a list of several, the nearest first.
+            at: What was believed at this record time (ISO or datetime; a date means its end).
+            valid_at: What held at this time by what was stated (partial ISO date).
+            thresholds: How similar an answer may be; the memory's by default.
+            limit: Most matches, 1 to 1,000.
+
+        Raises:
+            ConfigurationError: Not exactly one side open, or a bad time or limit.
+            NamespaceError: The namespace cannot be used.
+        """
+        query = Query(subject, relation, object)
+        return self.read_many(
+            [query], namespace=namespace, at=at, valid_at=valid_at, thresholds=thresholds, limit=limit
+        )[0]
+
+    def read_many(
+        self,
+        queries: Sequence[Query],
+        *,
+        namespace: Namespaces,
+        at: str | date | None = None,
+        valid_at: str | None = None,
+        thresholds: Thresholds | None = None,
+        limit: int = MAX_RESULTS,
+    ) -> list[ReadResult]:
+        """Answer several queries with one look-up, and one similar search for those it left unanswered."""
+        self._agree()
+        if not 1 <= limit <= 1000:
+            raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
+        namespaces = _namespaces(namespace)
+        moment, valid_at = _moment(at), check_date(valid_at)
+        thresholds = thresholds or self.thresholds
+        asked = [self._lookup_query(query) for query in queries]
+        found = self.store.lookup(namespaces, asked, at=moment, valid_at=valid_at, limit=limit)
+        if thresholds.similar and moment is None and valid_at is None:
+            self._search_rest(namespaces, queries, asked, found, thresholds, limit)
+        results = [_result(query, each) for query, each in zip(queries, found, strict=True)]
+        return self._flag_contested(results) if moment is None and valid_at is None else results
+
+    def _lookup_query(self, query: Query) -> LookupQuery:
+        relation = self._catalogue.resolve(query.relation) if query.relation is not None else None
+        inverse = self._catalogue.inverse_of(relation) if relation is not None else None
+        side: Any = "object" if query.subject is None else "subject"
+        if query.subject is not None:
+            keys: tuple[str, ...] = (name_key(query.subject),)
+        elif relation is not None:
+            keys = (relation.object_key(query.known),)
+        else:
+            keys = (name_key(query.known), literal_key(query.known))
+        return LookupQuery(side, keys, relation.key if relation else None, inverse.key if inverse else None)
+
+    def _search_rest(
+        self,
+        namespaces: list[Namespace],
+        queries: Sequence[Query],
+        asked: Sequence[LookupQuery],
+        found: list[Found],
+        thresholds: Thresholds,
+        limit: int,
+    ) -> None:
+        """Replace empty answers by similar ones; one embedding call for all names that need it."""
+        rest = [
+            i
+            for i, each in enumerate(found)
+            if not each.rows and asked[i].relation is not None and not asked[i].keys[0].startswith("\x1f")
+        ]
+        if not rest:
+            return
+        self._agree_on_embedder()
+        self._embed_pending(namespaces)
+        texts: dict[str, None] = {}
+        for i in rest:
+            if not (all(found[i].knows_name) and thresholds.keep_known):
+                texts[queries[i].known] = None
+            texts[self._catalogue.resolve(queries[i].relation or "").label] = None
+        vectors = dict(zip(texts, self.vectors.embed(list(texts)), strict=True))
+        searches = [
+            SearchQuery(
+                asked[i].side,
+                asked[i].keys,
+                vectors.get(queries[i].known),
+                asked[i].relation or "",
+                vectors[self._catalogue.resolve(queries[i].relation or "").label],
+                thresholds.keep_known,
+                thresholds.entity,
+                thresholds.relation,
+                thresholds.mean,
+            )
+            for i in rest
+        ]
+        for i, answer in zip(rest, self.store.search(namespaces, searches, limit=limit), strict=True):
+            found[i] = answer
+
+    def _flag_contested(self, results: list[ReadResult]) -> list[ReadResult]:
+        """Flag facts beside which another value stands in a slot that takes one."""
+        sure = [m for result in results if result.query.subject is not None for m in result.matches if m.how in _DIRECT]
+        every = [match for result in results for match in result.matches]
+        contested = self._contested_slots(every, sure)
+        if not contested:
+            return results
+        return [replace(result, matches=self._flagged_matches(result.matches, contested)) for result in results]
+
+    def _contested_slots(self, matches: Sequence[Match], sure: Sequence[Match]) -> set[_Slot]:
+        """Slots of the matches that hold several values; ``sure`` are matches whose whole slot is among them."""
+        values: dict[_Slot, set[str]] = {}
+        for match in matches:
+            slot = self._slot(match.fact)
+            if slot is not None:
+                values.setdefault(slot, set()).add(match.fact.id)
+        for slot in values.keys() - {self._slot(match.fact) for match in sure}:
+            answer = self.store.lookup([slot[0]], [LookupQuery("subject", (slot[1],), slot[2])], limit=2)[0]
+            values[slot].update(row.fact.id for row in answer.rows)
+        return {slot for slot, ids in values.items() if len(ids) > 1}
+
+    def _flagged_matches(self, matches: Sequence[Match], contested: set[_Slot]) -> tuple[Match, ...]:
+        return tuple(
+            replace(match, fact=replace(match.fact, contested=True)) if self._slot(match.fact) in contested else match
+            for match in matches
+        )
+
+    def _slot(self, fact: Fact) -> _Slot | None:
+        """The single-valued slot a fact stands in, if it is one."""
+        relation = self._catalogue.find(fact.triple.relation)
+        if relation is None or not relation.single_valued or not fact.is_open:
+            return None
+        return fact.namespace, name_key(fact.triple.subject), relation.key
+
+    def recall(self, text: str, *, namespace: Namespaces, k: int = 8, speaker: str | None = "user") -> Recall:
+        """Facts that a text brings to mind, best first: of the names in it, of names with its words, one step further.
+
+        Args:
+            text: Any text; its first and last 256 words are looked at.
+            namespace: One namespace, or a list of several.
+            k: Most facts, 1 to 200.
+            speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
+
+        No language model is called; each match says why it is there.
+        """
+        self._agree()
+        if not 1 <= k <= 200:
+            raise ConfigurationError(f"k {k!r} is out of range; give 1 to 200")
+        namespaces = _namespaces(namespace)
+        keys, words = _keys_of(text, speaker)
+        rows = self.store.neighbourhood(namespaces, keys, words) if keys else []
+        ranked = self._rank(text, rows)[:k]
+        matches = tuple(
+            Match(row.fact, row.fact.triple.object, similarity, row.entity_similarity, similarity, row.how, _why(row))
+            for similarity, row in ranked
+        )
+        return Recall(text, self._flagged_matches(matches, self._contested_slots(matches, ())))
+
+    def _rank(self, text: str, rows: Sequence[Row]) -> list[tuple[float, Row]]:
+        """Order by similarity of the text to the fact and by what led to it; then rank of the source, then newest."""
+        if not rows:
+            return []
+        sentences = [" ".join(row.fact.triple) for row in rows]
+        try:
+            vectors = self.vectors.embed([text[:2000], *sentences])
+        except EmbeddingError:
+            logger.warning("recall without similarity: the embedder failed", exc_info=True)
+            vectors = [None] * (len(rows) + 1)
+        query, *rest = vectors
+        similarities = [
+            round(float(query @ vector), 5) if query is not None and vector is not None else 0.0 for vector in rest
+        ]
+        return sorted(
+            zip(similarities, rows, strict=True),
+            key=lambda item: (
+                -(item[0] + _HOW_WEIGHT[item[1].how]),
+                -Source(kind=item[1].fact.kind).rank,
+                -item[1].fact.seq,
+                -item[1].fact.ordinal,
+                item[1].fact.id,
+            ),
+        )
+
+    def history(self, subject: str, relation: str | None = None, *, namespace: Namespace) -> list[Fact]:
+        """Every fact ever stored of a subject (and relation), in commit order, with sources and what closed it."""
+        self._agree()
+        where = FactFilter(
+            subject_keys=(name_key(clean_name(subject)),),
+            relation=self._catalogue.resolve(relation).key if relation is not None else None,
+        )
+        return self._flagged(list(self.store.facts([check_namespace(namespace)], where)))
+
+    def facts(self, *, namespace: Namespaces, source: Source | None = None, open_only: bool = False) -> Iterator[Fact]:
+        """All facts with their sources, in commit order; of one source (by kind and ref) if given."""
+        self._agree()
+        where = FactFilter(source=(source.kind, source.ref) if source else None, open_only=open_only)
+        return self.store.facts(_namespaces(namespace), where)
+
+    def explain(self, fact_id: str, *, namespace: Namespace) -> Fact | None:
+        """One fact with all its sources: what was stored, and why. None if there is no such fact."""
+        self._agree()
+        found = list(self.store.facts([check_namespace(namespace)], FactFilter(ids=(fact_id,))))
+        return self._flagged(found)[0] if found else None
+
+    def _flagged(self, facts: list[Fact]) -> list[Fact]:
+        slots: dict[object, int] = {}
+        for fact in facts:
+            slot = self._slot(fact)
+            if slot is not None:
+                slots[slot] = slots.get(slot, 0) + 1
+        return [replace(fact, contested=True) if slots.get(self._slot(fact), 0) > 1 else fact for fact in facts]
+
+    # -- forgetting, moving, looking after -------------------------------------------------------------------------
+
+    def forget(
+        self,
+        *,
+        namespace: Namespace,
+        fact_id: str | None = None,
+        subject: str | None = None,
+        relation: str | None = None,
+        name: str | None = None,
+        source: str | Source | None = None,
+        everything: bool = False,
+        purge: bool = False,
+    ) -> Erased:
+        """Erase, so that no trace is left: exactly one of a fact, a slot, a name, a source, or everything.
+
+        Args:
+            namespace: Whose memory.
+            fact_id: One fact.
+            subject: With ``relation``: the slot, current and past.
+            relation: See ``subject``.
+            name: Every fact with this name or an alias of it at either end.
+            source: What rests on this source alone; a ref (of any kind) or a ``Source``. What it had closed reopens.
+            everything: The whole namespace.
+            purge: Also rewrite the file, so that the bytes are gone from disk (embedded store).
+
+        Raises:
+            ConfigurationError: Not exactly one thing to forget.
+        """
+        self._agree()
+        namespace = check_namespace(namespace)
+        given = [fact_id is not None, subject is not None or relation is not None, name is not None]
+        given += [source is not None, everything]
+        if sum(given) != 1 or (subject is None) != (relation is None):
+            raise ConfigurationError(
+                "forget exactly one of: fact_id=…, subject=… with relation=…, name=…, source=…, everything=True"
+            )
+        erased = self.store.erase(
+            namespace, self._selection(fact_id, subject, relation, name, source, everything), purge=purge
+        )
+        logger.info("forget facts=%d names=%d reopened=%d", erased.facts, erased.names, len(erased.reopened))
+        return erased
+
+    def _selection(
+        self,
+        fact_id: str | None,
+        subject: str | None,
+        relation: str | None,
+        name: str | None,
+        source: str | Source | None,
+        everything: bool,
+    ) -> Selection:
+        if fact_id is not None:
+            if not re.fullmatch("[0-9a-f]{32}", fact_id):
+                raise ConfigurationError(f"{fact_id!r} is no fact id; ids have 32 hex digits, see history()")
+            return Selection(fact_ids=(fact_id,))
+        if subject is not None and relation is not None:
+            return Selection(slot=((name_key(clean_name(subject)),), self._catalogue.resolve(relation).key))
+        if name is not None:
+            cleaned = clean_name(name)
+            return Selection(name_keys=(name_key(cleaned), literal_key(cleaned)))
+        if isinstance(source, Source):
+            return Selection(source=(source.kind, source.ref))
+        return Selection(source=(None, source)) if source is not None else Selection(everything=everything)
+
+    def export(self, *, namespace: Namespaces) -> Iterator[dict[str, Any]]:
+        """Everything there is to know of the facts, as JSON-ready records: relations, facts in order, aliases."""
+        self._agree()
+        for relation in self._catalogue.declared:
+            yield {"type": "relation", **relation.as_dict()}
+        for each in _namespaces(namespace):
+            for fact in self.store.facts([each]):
+                yield {"type": "fact", **fact.as_dict()}
+            for group in self.store.aliases(each):
+                yield {"type": "alias", "namespace": list(each), "names": list(group)}
+
+    def restore(self, records: Iterable[Mapping[str, Any]], *, namespace: Namespace | None = None) -> int:
+        """Put exported records back as they were, history included; facts that are there already are skipped.
+
+        Args:
+            records: What ``export`` gave.
+            namespace: Put everything into this namespace instead of the recorded ones.
+
+        Returns:
+            Number of facts in the records.
+
+        Raises:
+            ConfigurationError: A record cannot be understood; those before it are restored.
+        """
+        self._agree()
+        count = 0
+        block: list[Fact] = []
+        for number, record in enumerate(records, start=1):
+            try:
+                fact = self._restore_record(record, namespace)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ConfigurationError(f"record {number} is not one of an export: {error!r}") from error
+            if fact is None:
+                continue
+            if block and (len(block) >= 1000 or fact.namespace != block[0].namespace):
+                self._restore_facts(block)
+                block = []
+            block.append(fact)
+            count += 1
+        self._restore_facts(block)
+        return count
+
+    def _restore_record(self, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
+        if record["type"] == "relation":
+            relation = Relation.from_dict({key: value for key, value in record.items() if key != "type"})
+            self._catalogue = self._persist([relation])
+            return None
+        target = check_namespace(namespace or tuple(record["namespace"]))
+        if record["type"] == "alias":
+            first, *others = record["names"]
+            for other in others:
+                self.alias(first, other, namespace=target)
+            return None
+        return _fact_of(record, target)
+
+    def _restore_facts(self, facts: list[Fact]) -> None:
+        if facts:
+            keyed = [(fact, self._keys(fact.triple)) for fact in facts]
+            self._embed(facts[0].namespace, self.store.restore(facts[0].namespace, keyed))
+
+    def _keys(self, triple: Triple) -> tuple[str, str, str]:
+        relation = self._catalogue.resolve(triple.relation)
+        return name_key(triple.subject), relation.key, relation.object_key(triple.object)
+
+    def stats(self, *, namespace: Namespace) -> Stats:
+        """Counts of a namespace."""
+        self._agree()
+        return self.store.stats(check_namespace(namespace))
+
+    def quarantined(self, *, namespace: Namespace) -> list[Quarantined]:
+        """Pieces of model output that could not be used, oldest first."""
+        return self.store.quarantined(check_namespace(namespace))
+
+    def verify(self) -> list[str]:
+        """Check that the store answers, fits the embedder and is sound; returns the problems found."""
+        self._agree()
+        return self.store.check()
+
+    awrite = _twin(write)
+    aretract = _twin(retract)
+    areceipt = _twin(receipt)
+    aalias = _twin(alias)
+    aread = _twin(read)
+    aread_many = _twin(read_many)
+    arecall = _twin(recall)
+    ahistory = _twin(history)
+    aexplain = _twin(explain)
+    aforget = _twin(forget)
+    arestore = _twin(restore)
+    astats = _twin(stats)
+    aquarantined = _twin(quarantined)
+    averify = _twin(verify)
+    adeclare = _twin(declare)
+
+
+def _statement(item: Proposed) -> Statement:
+    """A proposed triple in any of its forms, unchecked but for the form.
+
+    Raises:
+        InvalidTriple: It is none of them.
+    """
+    if isinstance(item, Statement):
+        return item
+    if isinstance(item, Mapping) and not item.keys() <= _STATEMENT_FIELDS:
+        raise InvalidTriple("triple", item, f"unknown parts; use {', '.join(sorted(_STATEMENT_FIELDS))}")
+    if isinstance(item, Mapping) and {"subject", "relation", "object"} <= item.keys():
+        return Statement(**item)
+    triple = as_triple(item)
+    return Statement(triple.subject, triple.relation, triple.object)
+
+
+_STATEMENT_FIELDS: Final = frozenset(field.name for field in fields(Statement))
+
+
+def _content(proposed: Sequence[Proposed]) -> str:
+    """What identifies a payload: the triples as they were given."""
+    return json.dumps(
+        [asdict(item) if isinstance(item, Statement) else _plain(item) for item in proposed],
+        ensure_ascii=True,
+        sort_keys=True,
+        default=repr,
+    )
+
+
+def _plain(item: Proposed) -> object:
+    return dict(item) if isinstance(item, Mapping) else list(item) if isinstance(item, Iterable) else item
+
+
+def _namespaces(namespace: Namespaces) -> list[Namespace]:
+    """One or several namespaces as a list.
+
+    Raises:
+        NamespaceError: None, or one that cannot be used.
+    """
+    if isinstance(namespace, list) and namespace and not all(isinstance(each, str) for each in namespace):
+        return list(dict.fromkeys(check_namespace(each) for each in namespace))
+    if namespace is None:
+        raise NamespaceError("no namespace was given; pass namespace=('memllm', 'ada'), or a list of several")
+    return [check_namespace(namespace)]
+
+
+def _moment(at: str | date | None) -> str | None:
+    """A record time in the stores' own form; a date alone means its end.
+
+    Raises:
+        ConfigurationError: It is no ISO time.
+    """
+    if at is None:
+        return None
+    try:
+        if isinstance(at, datetime):
+            moment = at
+        elif isinstance(at, date) or len(at) == 10:
+            moment = datetime.fromisoformat(f"{at}T23:59:59.999999")
+        else:
+            moment = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise ConfigurationError(f"at={at!r} is no ISO time; write 2026-11-23 or 2026-11-23T10:00:00") from error
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")
+
+
+def _result(query: Query, found: Found) -> ReadResult:
+    return ReadResult(query, tuple(_match(query, row) for row in found.rows), found.truncated)
+
+
+def _match(query: Query, row: Row) -> Match:
+    fact, how = row.fact, row.how
+    wants_object = (query.subject is not None) != (how == "inverse")
+    answer = fact.triple.object if wants_object else fact.triple.subject
+    if how == "exact":
+        return Match(fact, answer)
+    return Match(fact, answer, row.similarity, row.entity_similarity, row.relation_similarity, how, row.via)
+
+
+def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
+    """Keys of every run of up to six words of a text, and its telling words; "I" stands for the speaker."""
+    words = text.split()
+    if len(words) > _MAX_RECALL_WORDS:
+        words = words[: _MAX_RECALL_WORDS // 2] + words[-_MAX_RECALL_WORDS // 2 :]
+    words = [word for word in words if not any("\ud800" <= c <= "\udfff" for c in word)]
+    keys: dict[str, None] = {}
+    for start in range(len(words)):
+        for end in range(start + 1, min(start + _MAX_GRAM, len(words)) + 1):
+            gram = name_key(" ".join(words[start:end]))
+            keys[gram] = None
+            keys[gram.strip(_PUNCTUATION)] = None
+            keys[gram.strip(_PUNCTUATION).removesuffix("'s").removesuffix("’s")] = None
+    spoken = {name_key(word).strip(_PUNCTUATION) for word in words}
+    if speaker is not None and spoken & _FIRST_PERSON:
+        keys[name_key(speaker)] = None
+    keys.pop("", None)
+    telling = dict.fromkeys(word for each in words for word in words_of(name_key(each)) if word not in _STOPWORDS)
+    return list(keys), list(telling)
+
+
+_PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…"
+
+
+def _why(row: Row) -> str:
+    reasons = {
+        "exact": f"the text names {row.via!r}",
+        "alias": f"the text names an alias of {row.via!r}",
+        "similar": f"the text has a word of {row.via!r}",
+        "neighbour": f"one step further, by {row.via!r}",
+    }
+    return reasons.get(row.how, row.via)
+
+
+def _fact_of(record: Mapping[str, Any], namespace: Namespace) -> Fact:
+    """A fact from an exported record."""
+    sources = tuple(
+        Source(
+            source["kind"],
+            source["ref"],
+            source["principal"],
+            source["text"],
+            tuple(source["span"]) if source["span"] else None,
+            source["turn"],
+        )
+        for source in record["sources"]
+    )
+    if not re.fullmatch("[0-9a-f]{32}", record["id"]):
+        raise ValueError(f"{record['id']!r} is no fact id")
+    return Fact(
+        stable_hash("moved", *namespace, record["id"]) if list(namespace) != record["namespace"] else record["id"],
+        namespace,
+        Triple(record["subject"], record["relation"], record["object"]),
+        int(record["seq"]),
+        int(record["ordinal"]),
+        record["recorded_at"],
+        Source(record["kind"]).kind,
+        record["principal"],
+        record["confidence"],
+        check_date(record["valid_from"]),
+        check_date(record["valid_to"]),
+        record["closed_at"],
+        record["closed_by"],
+        record["closed_why"],
+        sources=sources,
+    )
