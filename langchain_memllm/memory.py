@@ -89,7 +89,11 @@ _MAX_RECALL_WORDS: Final = 512
 _MAX_GRAM: Final = 6
 _FIRST_PERSON: Final = frozenset({"i", "me", "my", "mine", "myself", "i'm", "i've", "i'd", "i'll"})
 _STOPWORDS: Final = frozenset(
-    ["about", "after", "all", "also", "and", "any", "are", "been", "before", "but", "can", "could", "did", "does", "for", "from", "had", "has", "have", "her", "here", "him", "his", "how", "into", "its", "just", "like", "more", "most", "not", "now", "one", "only", "other", "our", "out", "over", "she", "should", "some", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "was", "were", "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "you", "your"]
+    (
+        "about after all also and any are been before but can could did does for from had has have her here him his how "
+        "into its just like more most not now one only other our out over she should some than that the their them then "
+        "there these they this those was were what when where which while who whom whose why will with would you your"
+    ).split()
 )
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
 _DIRECT: Final = frozenset({"exact", "alias"})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -140,7 +141,8 @@ class EmbeddedStore:
     def __init__(self, path: str | os.PathLike[str] = ":memory:", *, durability: Durability = "full") -> None:
         """Open or create the file."""
         self._db = Database(path, durability=durability)
-        self._indexes = NameIndexes()
+        self._indexes: NameIndexes[int] = NameIndexes()
+        self._index_lock = threading.Lock()
 
     def __repr__(self) -> str:
         """The class and the path."""
@@ -271,17 +273,17 @@ class EmbeddedStore:
                 answers[number] = _rescored(connection, ns, vector, least, ids)
         return answers
 
-    def _fresh_index(self, connection: sqlite3.Connection, namespace: Namespace, ns: int, epoch: int) -> NameIndex:
+    def _fresh_index(self, connection: sqlite3.Connection, namespace: Namespace, ns: int, epoch: int) -> NameIndex[int]:
         """This namespace's codes, with those added since they were last looked at."""
-        cached = self._indexes.get(namespace)
-        index, last = NameIndex(), 0
-        if cached is not None and cached[2] == epoch:
-            index, last, _ = cached
-        rows = connection.execute(_NEW_CODES, (ns, last)).fetchall()
-        if rows or cached is None or cached[2] != epoch:
-            index.add([row[1] for row in rows], [row[2] for row in rows])
-            self._indexes.put(namespace, index, rows[-1][0] if rows else last, epoch)
-        return index
+        with self._index_lock:
+            cached = self._indexes.get(namespace)
+            fresh = cached is None or cached.epoch != epoch
+            index, last = (NameIndex[int](), 0) if cached is None or fresh else (cached.index, cached.seq)
+            rows = connection.execute(_NEW_CODES, (ns, last)).fetchall()
+            if rows or fresh:
+                index.add([row[1] for row in rows], [row[2] for row in rows])
+                self._indexes.put(namespace, index, rows[-1][0] if rows else last, epoch)
+            return index
 
     def neighbourhood(
         self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
@@ -552,7 +554,7 @@ def _rescored(
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            rows += connection.execute(f"SELECT id, vector FROM name_vector WHERE id IN ({marks})", chunk).fetchall()  # noqa: S608 - marks only
+            rows += connection.execute(f"SELECT id, vector FROM name_vector WHERE id IN ({marks})", chunk).fetchall()
     if not rows:
         return []
     matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
@@ -623,7 +625,7 @@ def _names_with_words(
             ids.update(dict.fromkeys(holder for holder in holders if holder not in taken))
     chosen = sorted(ids)[:_MAX_RECALL_NAMES]
     marks = ",".join("?" * len(chosen))
-    return list(connection.execute(f"SELECT id, spelling FROM name WHERE id IN ({marks}) ORDER BY id", chosen))  # noqa: S608 - marks only
+    return list(connection.execute(f"SELECT id, spelling FROM name WHERE id IN ({marks}) ORDER BY id", chosen))
 
 
 # Open facts around one name, newest first, with the name at the other end.
@@ -688,7 +690,7 @@ def _listing(
     index = "" if where.ids is not None or where.subject_keys or where.object_keys else "INDEXED BY fact_ns"
     statement = f"""SELECT {_FACT} FROM fact f {index} JOIN relation r ON r.id = f.r
         JOIN name s ON s.id = f.s JOIN name o ON o.id = f.o
-        WHERE {" AND ".join(conditions)} ORDER BY f.seq, f.ordinal LIMIT {_PAGE}"""  # noqa: S608 - conditions are literals
+        WHERE {" AND ".join(conditions)} ORDER BY f.seq, f.ordinal LIMIT {_PAGE}"""
     return statement, parameters
 
 

@@ -127,7 +127,7 @@ class _Application:
         grouped: dict[str, int] = {}
         for chunk in _chunks(keys):
             rows = self.connection.execute(
-                f"SELECT key, id, rank, spelling, class FROM name WHERE ns = ? AND key IN ({_marks(chunk)})",  # noqa: S608
+                f"SELECT key, id, rank, spelling, class FROM name WHERE ns = ? AND key IN ({_marks(chunk)})",
                 (self.ns, *chunk),
             )
             for key, name_id, rank, spelling, group in rows:
@@ -148,7 +148,7 @@ class _Application:
         for chunk in _chunks(list(keys)):
             self.relations.update(
                 self.connection.execute(
-                    f"SELECT key, id FROM relation WHERE ns = ? AND key IN ({_marks(chunk)})",  # noqa: S608 - marks only
+                    f"SELECT key, id FROM relation WHERE ns = ? AND key IN ({_marks(chunk)})",
                     (self.ns, *chunk),
                 ).fetchall()
             )
@@ -333,7 +333,16 @@ class _Application:
         self.connection.executemany(
             _ADD_QUARANTINE,
             [
-                (self.ns, self.now, item.text, item.reason, item.source.kind, item.source.ref, item.source.principal, item.source.turn)
+                (
+                    self.ns,
+                    self.now,
+                    item.text,
+                    item.reason,
+                    item.source.kind,
+                    item.source.ref,
+                    item.source.principal,
+                    item.source.turn,
+                )
                 for item in batch.quarantine
             ],
         )
@@ -389,7 +398,7 @@ def fill(
 
 def _fill_names(connection: sqlite3.Connection, ns: int, vectors: dict[str, Vector | None]) -> None:
     rows = connection.execute(
-        f"SELECT id, key FROM name WHERE ns = ? AND vector = 0 AND key IN ({_marks(list(vectors))})",  # noqa: S608
+        f"SELECT id, key FROM name WHERE ns = ? AND vector = 0 AND key IN ({_marks(list(vectors))})",
         (ns, *vectors),
     ).fetchall()
     known = [(name_id, vector) for name_id, key in rows if (vector := vectors[key]) is not None]
@@ -544,7 +553,7 @@ class _Erasure:
 
     def _doom(self, condition: str, parameters: tuple[Any, ...]) -> None:
         self.connection.execute(
-            f"INSERT OR IGNORE INTO doomed SELECT id FROM fact WHERE ns = ? AND {condition}",  # noqa: S608 - literals
+            f"INSERT OR IGNORE INTO doomed SELECT id FROM fact WHERE ns = ? AND {condition}",
             (self.ns, *parameters),
         )
 
@@ -575,16 +584,16 @@ class _Erasure:
         marks = _marks(self.sources)
         self._doom(
             f"""id IN (SELECT fact FROM evidence WHERE source IN ({marks})) AND NOT EXISTS
-            (SELECT 1 FROM evidence other WHERE other.fact = fact.id AND other.source NOT IN ({marks}))""",  # noqa: S608
+            (SELECT 1 FROM evidence other WHERE other.fact = fact.id AND other.source NOT IN ({marks}))""",
             (*self.sources, *self.sources),
         )
         shared = execute(
             f"""SELECT DISTINCT fact FROM evidence WHERE source IN ({marks})
-            AND fact NOT IN (SELECT id FROM doomed)""",  # noqa: S608 - marks only
+            AND fact NOT IN (SELECT id FROM doomed)""",
             self.sources,
         ).fetchall()
         for (fact,) in shared:
-            execute(f"DELETE FROM evidence WHERE fact = ? AND source IN ({marks})", (fact, *self.sources))  # noqa: S608
+            execute(f"DELETE FROM evidence WHERE fact = ? AND source IN ({marks})", (fact, *self.sources))
             self._demote(fact)
         gone = execute("DELETE FROM quarantine WHERE ns = ? AND ref = ? AND (? IS NULL OR kind = ?)", which)
         self.quarantined += gone.rowcount
@@ -656,9 +665,9 @@ class _Erasure:
         fact_ids = tuple(row[0].hex() for row in execute("SELECT fid FROM fact WHERE ns = ?", (self.ns,)))
         for child, column in (("evidence", "fact"), ("name_vector", "id")):
             parent = "fact" if child == "evidence" else "name"
-            execute(f"DELETE FROM {child} WHERE {column} IN (SELECT id FROM {parent} WHERE ns = ?)", (self.ns,))  # noqa: S608
+            execute(f"DELETE FROM {child} WHERE {column} IN (SELECT id FROM {parent} WHERE ns = ?)", (self.ns,))
         counts = {
-            table: execute(f"DELETE FROM {table} WHERE ns = ?", (self.ns,)).rowcount  # noqa: S608 - literals
+            table: execute(f"DELETE FROM {table} WHERE ns = ?", (self.ns,)).rowcount
             for table in ("name_word", "name_code", "fact", "name", "relation", "source", "operation", "quarantine")
         }
         execute("DELETE FROM namespace WHERE id = ?", (self.ns,))

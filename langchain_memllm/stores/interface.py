@@ -261,10 +261,10 @@ class TripleStore(Protocol):
     def neighbourhood(
         self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
     ) -> list[Row]:
-        """Open facts around names: of the names with these keys or aliases (``how`` exact, alias), of names that hold
-        one of these words (whole words, casefolded; ``how="similar"``), and one hop further (``neighbour``).
+        """Open facts around the names of a text, and one hop further.
 
-        Each fact comes once, with the first of these that applies; within one ``how`` newest first; ``limit`` a
+        First those of the names with these keys or aliases (``how`` exact, alias), then of names that hold one of
+        these words (whole words, casefolded; ``how="similar"``), then of the names they lead to (``neighbour``). Each fact comes once, with the first of these that applies; within one ``how`` newest first; ``limit`` a
         namespace. Words held by more than 50 names of a namespace are skipped.
         """
 

@@ -341,7 +341,7 @@ def _translate(error: sqlite3.Error, doing: str, path: Path | None) -> StoreErro
     if name.startswith("SQLITE_FULL") or name == "SQLITE_IOERR_WRITE":
         free = shutil.disk_usage(path.parent).free if path is not None and path.parent.exists() else 0
         return StoreUnavailable(
-            f"the disk of {where} is full ({free:,} bytes free); nothing was half-written, free some space and write again"
+            f"the disk of {where} is full ({free:,} bytes free); nothing was half-written: free some and write again"
         )
     if name.startswith("SQLITE_READONLY"):
         return StoreUnavailable(f"{where} is read-only; give this user the right to write to it and its folder")

@@ -1,0 +1,250 @@
+"""The truth table of the design, section 4: one case a row, and what holds for every batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_memllm.belief import Batch, Claim, Current, Plan, Standing, check_date, check_policy, precedence, resolve
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.triples import KINDS, Source, Triple, name_key
+
+NOW = "2026-11-23T10:00:00.000000+00:00"
+OSLO, PARIS, ROME = "Oslo", "Paris", "Rome"
+
+
+def standing(object_: str, **over: object) -> Standing:
+    """An open fact "Ada lives in …"; its id is the object."""
+    values: dict[str, object] = {
+        "fact_id": object_,
+        "subject_key": "ada",
+        "relation_key": "lives in",
+        "object_key": name_key(object_),
+        "kind": "user",
+        "principal": "ada",
+        "seq": 1,
+        "recorded_at": "2026-01-01T00:00:00.000000+00:00",
+    }
+    return Standing(**{**values, **over})  # type: ignore[arg-type]
+
+
+def claim(object_: str, index: int = 0, *, kind: str = "user", principal: str | None = "ada", **over: object) -> Claim:
+    """A statement "Ada lives in …"."""
+    triple = Triple("Ada", "lives in", object_)
+    source = Source(kind=kind, principal=principal)  # type: ignore[arg-type]
+    values: dict[str, object] = {"single_valued": True, "source": source}
+    return Claim(index, triple, "ada", "lives in", name_key(object_), **{**values, **over})  # type: ignore[arg-type]
+
+
+def run(claims: list[Claim], facts: list[Standing], *, policy: str = "chat", **over: object) -> Plan:
+    batch = Batch("op", "hash", NOW, tuple(claims), policy=policy, **over.pop("batch", {}))  # type: ignore[arg-type]
+    return resolve(batch, Current(("ns",), 7, NOW, tuple(facts), **over))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: what is open, what is stated, and the outcome of each statement."""
+
+    holds: list[Standing]
+    incoming: list[Claim]
+    outcomes: list[tuple[str, tuple[str, ...], tuple[str, ...]]]
+    policy: str = "chat"
+    classes: dict[str, str] = field(default_factory=dict)
+    closes: dict[str, str] = field(default_factory=dict)
+
+
+def stored(
+    supersedes: tuple[str, ...] = (), contests: tuple[str, ...] = ()
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return ("stored", supersedes, contests)
+
+
+def only(status: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return (status, (), ())
+
+
+MANY = {"single_valued": False}
+TABLE = {
+    "1 nothing: stored": Row([], [claim(OSLO)], [stored()]),
+    "2 same triple open: already": Row([standing(OSLO)], [claim(OSLO)], [only("already")]),
+    "3 same triple past (nothing open): stored anew": Row([], [claim(OSLO)], [stored()]),
+    "4 relation of many: both open": Row([standing(OSLO)], [claim(PARIS, **MANY)], [stored()]),
+    "5 interval closed before the open one began: past": Row(
+        [standing(OSLO)], [claim(PARIS, valid_from="2010", valid_to="2010")], [only("past")]
+    ),
+    "6 higher rank supersedes": Row(
+        [standing(OSLO, kind="web", principal=None)], [claim(PARIS)], [stored((OSLO,))], closes={OSLO: "superseded"}
+    ),
+    "7 same person supersedes": Row([standing(OSLO)], [claim(PARIS)], [stored((OSLO,))], closes={OSLO: "superseded"}),
+    "8 same rank, another principal: contested": Row(
+        [standing(OSLO)], [claim(PARIS, principal="bob")], [stored((), (OSLO,))]
+    ),
+    "8 same document: contested": Row(
+        [standing(OSLO, kind="document", principal=None)],
+        [claim(PARIS, kind="document", principal=None)],
+        [stored((), (OSLO,))],
+    ),
+    "9 lower rank: contested": Row([standing(OSLO)], [claim(PARIS, kind="web")], [stored((), (OSLO,))]),
+    "10 contested, restated by a better source than all others": Row(
+        [standing(OSLO, kind="document"), standing(PARIS, kind="document", principal="x")],
+        [claim(OSLO)],
+        [("already", (PARIS,), ())],
+        closes={PARIS: "superseded"},
+    ),
+    "10 restated by an equal source: nothing closes": Row(
+        [standing(OSLO), standing(PARIS, principal="bob")], [claim(OSLO)], [only("already")]
+    ),
+    "11 two objects in one document: both, contested": Row(
+        [], [claim(OSLO, 0, kind="document"), claim(PARIS, 1, kind="document")], [stored(), stored((), ("<0>",))]
+    ),
+    "12 two objects in one statement: the last wins": Row(
+        [], [claim(OSLO, 0), claim(PARIS, 1)], [only("past"), stored()]
+    ),
+    "13 retraction by the same person": Row(
+        [standing(OSLO)], [claim(OSLO, retract=True)], [only("retracted")], closes={OSLO: "retracted"}
+    ),
+    "13 retraction by a higher rank": Row(
+        [standing(OSLO, principal="bob")],
+        [claim(OSLO, retract=True, kind="owner")],
+        [only("retracted")],
+        closes={OSLO: "retracted"},
+    ),
+    "14 retraction by a lower rank": Row(
+        [standing(OSLO)], [claim(OSLO, retract=True, kind="tool")], [only("rejected")]
+    ),
+    "14 retraction by another principal": Row(
+        [standing(OSLO)], [claim(OSLO, retract=True, principal="bob")], [only("rejected")]
+    ),
+    "15 retraction of nothing": Row([], [claim(OSLO, retract=True)], [only("not_found")]),
+    "16 policy edit: newer wins, whoever says it": Row(
+        [standing(OSLO, kind="system")],
+        [claim(PARIS, kind="web", single_valued=False)],
+        [stored((OSLO,))],
+        policy="edit",
+        closes={OSLO: "superseded"},
+    ),
+    "17 policy paper: never close": Row([standing(OSLO)], [claim(PARIS, kind="system")], [stored()], policy="paper"),
+    "17 policy paper: no retraction": Row(
+        [standing(OSLO)], [claim(OSLO, retract=True)], [only("rejected")], policy="paper"
+    ),
+    "18 an alias of the object is open: already": Row(
+        [standing(OSLO)], [claim("Christiania")], [only("already")], classes={"oslo": "c", "christiania": "c"}
+    ),
+    "19 subject and object are one name: rejected": Row([], [claim("Ada")], [only("rejected")]),
+    "20 began earlier than the open one, same person: past": Row(
+        [standing(OSLO, valid_from="2020")], [claim(PARIS, valid_from="2015")], [only("past")]
+    ),
+    "20 began earlier than the open one, another person: contested": Row(
+        [standing(OSLO, valid_from="2020")], [claim(PARIS, valid_from="2015", principal="bob")], [stored((), (OSLO,))]
+    ),
+}
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
+def test_truth_table(row: Row) -> None:
+    plan = run(row.incoming, row.holds, policy=row.policy, classes=row.classes)
+    named = {insert.fact_id: f"<{insert.claim.index}>" for insert in plan.inserts}
+    outcomes = [
+        (o.status, tuple(named.get(i, i) for i in o.supersedes), tuple(named.get(i, i) for i in o.contests))
+        for o in plan.receipt
+    ]
+    assert outcomes == row.outcomes
+    assert {close.fact_id: close.why for close in plan.closes} == row.closes
+    assert sum(insert.closed_why is None for insert in plan.inserts) == sum(o[0] == "stored" for o in outcomes)
+
+
+def test_a_better_source_of_the_same_fact_raises_its_rank_and_an_equal_one_does_not() -> None:
+    fact = standing(OSLO, kind="document", principal=None)
+    better = run([claim(OSLO)], [fact])
+    assert [(p.kind, p.principal) for p in better.promotes] == [("user", "ada")]
+    assert run([claim(OSLO, kind="document")], [fact]).promotes == ()
+
+
+def test_a_value_that_comes_back_is_stored_anew_with_another_id() -> None:
+    first = run([claim(OSLO)], [])
+    again = resolve(Batch("op2", "h", NOW, (claim(OSLO),)), Current(("ns",), 9, NOW))
+    assert first.inserts[0].fact_id != again.inserts[0].fact_id
+
+
+def test_a_new_version_of_a_document_retires_what_only_the_old_one_said() -> None:
+    old = [standing(OSLO, kind="document", principal=None), standing(ROME, kind="document", principal=None)]
+    plan = run(
+        [claim(OSLO, kind="document", principal=None), claim(PARIS, 1, kind="document", principal=None)],
+        old,
+        replaced=tuple(old),
+        batch={"replaces": ("document", "d")},
+    )
+    assert plan.receipt.replaced == (ROME,)
+    assert [o.status for o in plan.receipt] == ["already", "stored"]
+    assert plan.receipt.outcomes[1].contests == (OSLO,)
+
+
+def test_a_past_interval_said_last_does_not_hide_the_present_value_said_first() -> None:
+    plan = run([claim(OSLO, 0), claim(PARIS, 1, valid_from="2010", valid_to="2012")], [])
+    assert [o.status for o in plan.receipt] == ["stored", "past"]
+
+
+def test_precedence_orders_by_rank_then_newest() -> None:
+    order = [precedence("system", 1, 0), precedence("user", 9, 0), precedence("user", 2, 5), precedence("user", 2, 1)]
+    assert order == sorted(order, reverse=True)
+    assert max(order) < 2**63
+
+
+@pytest.mark.parametrize("bad", ["2010-13", "10", "2010-1-1", "yesterday", "2010-02-30x", 2010])
+def test_bad_dates_and_policies_are_refused_with_the_value(bad: object) -> None:
+    with pytest.raises(ConfigurationError, match="partial ISO date"):
+        check_date(bad)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="chat, edit, paper"):
+        check_policy(f"{bad}")
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> list[Claim]:
+    """Additions to different slots: one claim a subject."""
+    subjects = draw(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=True))
+    made = []
+    for index, subject in enumerate(subjects):
+        source = Source(kind=draw(st.sampled_from(KINDS)), principal=draw(st.sampled_from([None, "p", "q"])))  # type: ignore[arg-type]
+        object_ = draw(st.sampled_from(["x", "y"]))
+        single = draw(st.booleans())
+        made.append(Claim(index, Triple(subject, "r", object_), subject, "r", object_, single, source))
+    return made
+
+
+@given(claims(), st.randoms(use_true_random=False))
+def test_additions_to_different_slots_commute(made: list[Claim], random: object) -> None:
+    facts = [
+        replace(standing(o), fact_id=f"{s}{o}", subject_key=s, relation_key="r", object_key=o)
+        for s in "abcd"
+        for o in "xy"[: 1 + (s in "ab")]
+    ]
+    shuffled = list(made)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = run(made, facts), run(shuffled, facts)
+    assert one.receipt == other.receipt
+    assert {i.fact_id for i in one.inserts} == {i.fact_id for i in other.inserts}
+    assert {c.fact_id: c.by for c in one.closes} == {c.fact_id: c.by for c in other.closes}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.booleans(), st.sampled_from(KINDS)), max_size=8
+    )
+)
+def test_every_claim_has_one_outcome_and_no_triple_is_open_twice(proposed: list[tuple[str, str, bool, str]]) -> None:
+    made = [
+        Claim(i, Triple(s, "r", o), s, "r", o, True, Source(kind=kind), retract=retract)  # type: ignore[arg-type]
+        for i, (s, o, retract, kind) in enumerate(proposed)
+    ]
+    plan = run(made, [])
+    assert [o.index for o in plan.receipt] == list(range(len(made)))
+    closed = {close.fact_id for close in plan.closes}
+    open_now = [
+        (i.claim.subject_key, i.claim.object_key)
+        for i in plan.inserts
+        if i.closed_why is None and i.fact_id not in closed
+    ]
+    assert len(open_now) == len(set(open_now))
