@@ -1,0 +1,22 @@
+"""Fixtures of all tests: the stores of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.stores.interface import TripleStore
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TripleStore]:
+    """Every store, empty."""
+    if request.param == "neo4j":
+        yield request.getfixturevalue("neo4j_store")
+        return
+    made = EmbeddedStore(":memory:" if request.param == "memory" else tmp_path / "memllm.db")
+    yield made
+    made.close()
