@@ -1,0 +1,71 @@
+"""An explicit, editable memory for LangChain and LangGraph, after MemLLM (arXiv 2404.11672).
+
+``MemLLMMemory`` is what applications hold; ``Memory`` the core below it. Everything here is imported when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_memllm.errors import MemLLMError
+    from langchain_memllm.extraction import ChatExtractor
+    from langchain_memllm.local import MemLLMModel
+    from langchain_memllm.memory import Memory, Thresholds
+    from langchain_memllm.plugin import MemLLMMemory
+    from langchain_memllm.relations import Relation
+    from langchain_memllm.triples import Fact, Match, Query, ReadResult, Recall, Receipt, Source, Statement, Triple
+
+_HOMES = {
+    "ChatExtractor": "extraction",
+    "Fact": "triples",
+    "Match": "triples",
+    "MemLLMError": "errors",
+    "MemLLMMemory": "plugin",
+    "MemLLMModel": "local",
+    "Memory": "memory",
+    "Query": "triples",
+    "ReadResult": "triples",
+    "Recall": "triples",
+    "Receipt": "triples",
+    "Relation": "relations",
+    "Source": "triples",
+    "Statement": "triples",
+    "Thresholds": "memory",
+    "Triple": "triples",
+}
+
+__all__ = [
+    "ChatExtractor",
+    "Fact",
+    "Match",
+    "MemLLMError",
+    "MemLLMMemory",
+    "MemLLMModel",
+    "Memory",
+    "Query",
+    "ReadResult",
+    "Recall",
+    "Receipt",
+    "Relation",
+    "Source",
+    "Statement",
+    "Thresholds",
+    "Triple",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home at first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["TripleStore", "open_store"]
 
 
-def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **options: Any) -> TripleStore:
+def open_store(
+    store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **options: Any
+) -> TripleStore:
     """Return the store that an address names.
 
     Args:
@@ -41,10 +43,10 @@ def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **opt
         from langchain_memllm.stores.embedded import EmbeddedStore
 
         return EmbeddedStore(text, **options)
-    if hasattr(store, "transact") and hasattr(store, "lookup"):
-        return store
     if hasattr(store, "execute_query"):
         from langchain_memllm.stores.neo4j import Neo4jStore
 
         return Neo4jStore(store, **options)
+    if hasattr(store, "transact") and hasattr(store, "lookup"):
+        return store
     raise ConfigurationError(f"{type(store).__name__} is no store; give a path, a URI, a neo4j.Driver or a TripleStore")

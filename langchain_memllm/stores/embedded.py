@@ -362,7 +362,7 @@ class EmbeddedStore:
             head = connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone()
             if head is None:
                 return Stats()
-            return Stats(*connection.execute(_COUNTS, (head[0],)).fetchone(), seq=head[1])
+            return Stats(*connection.execute(_COUNTS, (head[0],)).fetchone(), head[1])
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""

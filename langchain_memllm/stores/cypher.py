@@ -1,0 +1,486 @@
+"""Every statement that reaches a Neo4j server, and the schema they need.
+
+Statements are literals put together when this module is loaded; what users and models say travels in parameters, never
+in query text. Each begins with ``CYPHER 5``, which 5.26 and 2026 understand alike. ``tests/integration`` explains all
+of them on a real server and fails on any scan.
+
+The model is a ledger with a view: facts are nodes (``MemFact`` open, ``MemPast`` closed), found by composite indexes;
+an open fact also has one readable relationship between its names, for people. Reads use the ledger only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final, LiteralString
+
+from langchain_memllm.errors import StoreCorrupt
+
+__all__ = ["Migration", "migrations", "schema_version"]
+
+CYPHER: Final = "CYPHER 5 "
+
+# -- fragments --------------------------------------------------------------------------------------------------
+
+# A fact as a list, in the order ``neo4j.fact_of`` reads it; ``subject`` and ``object`` are the names' spellings.
+_FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.recorded_at, x.kind, x.principal,
+    x.confidence, x.valid_from, x.valid_to, x.closed_at, x.closed_by, x.closed_why]"""
+# From fact ``x`` and the name ``k`` it was found by, the name at its other end and both spellings.
+_ENDS: Final = """
+  MATCH (y:MemEntity {id: CASE x.sid WHEN k.id THEN x.oid ELSE x.sid END})
+  WITH *, CASE x.sid WHEN k.id THEN k.name ELSE y.name END AS subject,
+    CASE x.sid WHEN k.id THEN y.name ELSE k.name END AS object"""
+# The names with the ids ``q.names`` (in that order) and the other names of their alias classes.
+_MEMBERS: Final = """
+CALL (q) {
+  UNWIND range(0, size(q.names) - 1) AS j
+  MATCH (k:MemEntity {id: q.names[j]}) USING INDEX k:MemEntity(id)
+  WITH k ORDER BY j RETURN collect(k) AS exact }
+CALL (exact) {
+  UNWIND range(0, size(exact) - 1) AS j WITH exact, j, exact[j] AS k
+  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = k.ns AND m.alias = k.alias AND NOT m IN exact
+  WITH m, min(j) AS j ORDER BY j, m.n RETURN collect(m) AS others }"""
+# Open facts ``x`` of name ``k`` on ``side``, of relation ``rid`` or (null) any, best first. A branch that does not
+# apply gets a null key, so its seek finds nothing; all index columns are in the order, so that LIMIT reads lazily.
+_OPEN: Final = """
+  CALL (k, side, rid) {
+    WITH rid, CASE WHEN side = 'subject' AND rid IS NOT NULL THEN k.id END AS key
+    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    WHERE x.sid = key AND x.rid = rid AND x.precedence IS NOT NULL
+    RETURN x ORDER BY x.sid DESC, x.rid DESC, x.precedence DESC LIMIT $more
+    UNION ALL
+    WITH rid, CASE WHEN side = 'object' AND rid IS NOT NULL THEN k.id END AS key
+    MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    WHERE x.oid = key AND x.rid = rid AND x.precedence IS NOT NULL
+    RETURN x ORDER BY x.oid DESC, x.rid DESC, x.precedence DESC LIMIT $more
+    UNION ALL
+    WITH CASE WHEN side = 'subject' AND rid IS NULL THEN k.id END AS key
+    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    WHERE x.sid = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
+    RETURN x ORDER BY x.precedence DESC LIMIT $more
+    UNION ALL
+    WITH CASE WHEN side = 'object' AND rid IS NULL THEN k.id END AS key
+    MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    WHERE x.oid = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
+    RETURN x ORDER BY x.precedence DESC LIMIT $more }"""
+# Why a fact is closed as seen from record time $at (null: now), and whether event time $valid_at is in its interval.
+_WHY: Final = "CASE WHEN x.closed_at IS NOT NULL AND ($at IS NULL OR x.closed_at <= $at) THEN x.closed_why END"
+_WHEN: Final = """($at IS NULL OR x.recorded_at <= $at) AND CASE WHEN $valid_at IS NULL THEN why IS NULL
+      ELSE coalesce(why, 'past') IN ['past', 'superseded'] AND coalesce(x.valid_from, '') <= $valid_at + '~'
+        AND coalesce(coalesce(x.valid_to, CASE WHEN why IS NOT NULL THEN x.ended END) + '~' >= $valid_at, true) END"""
+_TIMED_BRANCH: Final = (
+    """
+    WITH rid, CASE WHEN side = '{side}' THEN k.id END AS key
+    MATCH (x:{label}) USING INDEX x:{label}({column}, rid, precedence)
+    WHERE x.{column} = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND (rid IS NULL OR x.rid = rid)
+    WITH x, """
+    + _WHY
+    + " AS why WHERE "
+    + _WHEN
+    + " RETURN x ORDER BY x.precedence DESC LIMIT $more"
+)
+# The same for facts as of a record time and an event time, open or closed.
+_TIMED: Final = (
+    """
+  CALL (k, side, rid) {"""
+    + "\n    UNION ALL".join(
+        _TIMED_BRANCH.replace("{side}", side).replace("{column}", column).replace("{label}", label)
+        for side, column in (("subject", "sid"), ("object", "oid"))
+        for label in ("MemFact", "MemPast")
+    )
+    + " }"
+)
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+_LOOKUP: Final = (
+    """UNWIND $qs AS q"""
+    + _MEMBERS
+    + """
+CALL (q) { OPTIONAL MATCH (r:MemRelation {id: q.rid}) RETURN r IS NOT NULL AS knows_relation }
+WITH q, knows_relation, [k IN exact | ['exact', k]] + [k IN others | ['alias', k]] AS members
+CALL (q, members) {
+  WITH q.side AS side, q.rid AS rid, members
+  UNWIND members AS member WITH side, rid, member[0] AS how, member[1] AS k<ROWS><ENDS>
+  RETURN collect([how, k.name, <FACT>]) AS direct }
+CALL (q, members, direct) {
+  WITH q, members WHERE size(direct) = 0 AND q.inverse IS NOT NULL
+  WITH CASE q.side WHEN 'subject' THEN 'object' ELSE 'subject' END AS side, q.inverse AS rid, members
+  UNWIND members AS member WITH side, rid, member[1] AS k<ROWS><ENDS>
+  RETURN collect(['inverse', k.name, <FACT>]) AS inverse }
+RETURN q.i AS i, q.p AS p, size(members) > 0 AS knows_name, knows_relation, direct, inverse"""
+).replace("<ENDS>", _ENDS).replace("<FACT>", _FACT)
+# Facts by names and relation; q: {i, p, side, names [ids], rid, inverse}. The inverse is read if nothing was direct.
+LOOKUP: Final = CYPHER + _LOOKUP.replace("<ROWS>", _OPEN)
+# The same at a record time and an event time.
+LOOKUP_AT: Final = CYPHER + _LOOKUP.replace("<ROWS>", _TIMED)
+
+# Search codes, cold ($after = 0) or those added since, with the namespace's state: compare it to know what is fresh.
+CODES: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns})
+CALL (n) {
+  MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, coded) WHERE e.ns = n.id AND e.coded > $after
+  WITH e.n AS id, e.code AS code, e.coded / 5000 AS block RETURN collect(id) AS ids, collect(code) AS codes, block }
+RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, ids, codes"""
+)
+# Whether a namespace exists, and its state.
+STATE: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns})
+RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, n.relation_vectors AS relations_to, n.seq AS seq"""
+)
+# Vectors of a namespace's relations: few, so the client holds them all.
+RELATION_VECTORS: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns})
+CALL (n) {
+  MATCH (r:MemRelation) USING INDEX r:MemRelation(ns, n) WHERE r.ns = n.id AND r.n IS NOT NULL
+  RETURN collect([r.n, r.id, r.key, r.embedding]) AS relations }
+RETURN n.born AS born, n.epoch AS epoch, n.relation_vectors AS relations_to, relations"""
+)
+# Stored vectors of names by id.
+NAME_VECTORS: Final = (
+    CYPHER
+    + """UNWIND $names AS id
+MATCH (e:MemEntity {id: id}) WHERE e.embedding IS NOT NULL RETURN e.id AS id, e.embedding AS embedding"""
+)
+# Open facts by similarity; q: {i, p, ns, side, keep, names [ids], candidates [numbers], scan (namespace id to compare
+# all its names, or null), vector, least, relations [[id, cosine]], min}. The server's own cosine (single precision)
+# sifts, the sum in double precision decides. Pairs of a name and a relation are taken in groups of equal mean, best
+# first, and LIMIT stops at the group that fills it.
+SEARCH: Final = (
+    CYPHER
+    + """UNWIND $qs AS q
+MATCH (n:MemNamespace {id: q.ns})"""
+    + _MEMBERS
+    + """
+WITH q, n, CASE WHEN q.keep THEN exact + others ELSE [] END AS known
+CALL (q, known) {
+  UNWIND known AS e RETURN e.id AS id, e.n AS number, 1.0 AS cosine
+  UNION ALL
+  CALL (q, known) {
+    WITH q WHERE size(known) = 0
+    UNWIND q.candidates AS c
+    MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = c RETURN e
+    UNION ALL
+    WITH CASE WHEN size(known) = 0 THEN q.scan END AS ns
+    MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, coded) WHERE e.ns = ns AND e.coded IS NOT NULL RETURN e }
+  WITH q, e WHERE 2 * vector.similarity.cosine(e.embedding, q.vector) - 1 >= q.least - 0.00001
+  WITH q, e, e.embedding AS a, q.vector AS b
+  WITH q, e, reduce(dot = 0.0, i IN range(0, size(a) - 1) | dot + a[i] * b[i]) AS cosine
+  WHERE cosine >= q.least - 0.000001
+  RETURN e.id AS id, e.n AS number, cosine ORDER BY cosine DESC, number LIMIT 300 }
+WITH q, n, collect([id, cosine]) AS near
+CALL (q, near) {
+  UNWIND near AS e UNWIND q.relations AS r
+  WITH e, r, (e[1] + r[1]) / 2 AS mean WHERE mean >= q.min - 0.00001
+  WITH round(mean, 5) AS similarity, collect([e[0], e[1], r[0], r[1]]) AS pairs ORDER BY similarity DESC
+  CALL (q, pairs) {
+    UNWIND pairs AS pair
+    MATCH (k:MemEntity {id: pair[0]})
+    WITH k, q.side AS side, pair[2] AS rid, pair<ROWS>
+    WITH k, pair, x ORDER BY x.precedence DESC LIMIT $more<ENDS>
+    RETURN [pair[1], pair[3], k.name, <FACT>] AS row }
+  WITH row LIMIT $more RETURN collect(row) AS rows }
+RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to, n.relation_vectors AS relations_to,
+  rows"""
+).replace("<ROWS>", _OPEN).replace("<ENDS>", _ENDS).replace("<FACT>", _FACT)
+
+# The newest open facts around the names of each group, one after the other; a fact counts for the first name.
+_AROUND: Final = """
+  UNWIND names AS k
+  CALL (k) {
+    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    WHERE x.sid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
+    RETURN x ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit
+    UNION ALL
+    MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    WHERE x.oid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
+    RETURN x ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit }
+  WITH x, collect(k)[0] AS k ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit"""
+# Facts around names, and one hop further; q: {p, ns, names [ids], words [hashes]}.
+NEIGHBOURHOOD: Final = (
+    CYPHER
+    + """UNWIND $qs AS q
+MATCH (n:MemNamespace {id: q.ns})"""
+    + _MEMBERS
+    + """
+WITH q, exact[..$most] AS exact, others[..$most - size(exact[..$most])] AS others
+CALL (q, exact, others) {
+  UNWIND q.words AS word
+  CALL (word) {
+    MATCH (w:MemWord) USING INDEX w:MemWord(word, n) WHERE w.word = word AND w.n IS NOT NULL
+    WITH w.n AS number LIMIT $common + 1 RETURN collect(number) AS holders }
+  WITH q, exact + others AS taken, holders WHERE size(holders) <= $common
+  UNWIND holders AS number WITH DISTINCT q, taken, number
+  WHERE NOT number IN [k IN taken | k.n] WITH q, number ORDER BY number LIMIT $most
+  MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = number
+  WITH e ORDER BY number RETURN collect(e) AS holding }
+CALL (exact, others, holding) {
+  UNWIND [['exact', exact], ['alias', others], ['similar', holding]] AS group
+  CALL (group) {
+  WITH group[1] AS names"""
+    + _AROUND
+    + _ENDS
+    + """
+  RETURN [group[0], k.name, """
+    + _FACT
+    + """] AS row, y AS end }
+  RETURN collect(row) AS rows, collect(DISTINCT end) AS ends }
+WITH q, rows, [e IN ends WHERE NOT e IN exact AND NOT e IN others AND NOT e IN holding][..$most] AS names
+CALL (names) {"""
+    + _AROUND
+    + _ENDS
+    + """
+  RETURN collect(['neighbour', k.name, """
+    + _FACT
+    + """]) AS further }
+RETURN q.p AS p, rows + further AS rows"""
+)
+
+# -- listing ----------------------------------------------------------------------------------------------------
+
+# Facts ``x`` that pass the listing's conditions, with their sources; one page after ($seq, $ordinal).
+_PAGE: Final = """
+  WHERE (x.seq > $seq OR x.seq = $seq AND x.ordinal > $ordinal) AND ($rid IS NULL OR x.rid = $rid)
+    AND ($subjects IS NULL OR x.sid IN $subjects) AND ($objects IS NULL OR x.oid IN $objects)
+    AND ($source IS NULL OR EXISTS { (x)-[:MEM_FROM]->(:MemSource {id: $source}) })
+  RETURN x ORDER BY x.ns, x.seq, x.ordinal LIMIT $page"""
+_LIST_TAIL: Final = (
+    """
+WITH x ORDER BY x.seq, x.ordinal LIMIT $page
+MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+WITH x, s.name AS subject, o.name AS object, [(x)-[m:MEM_FROM]->(d:MemSource) |
+  [m.seq, m.ordinal, d.kind, d.ref, m.principal, m.text, m.span_start, m.span_end, m.turn]] AS sources
+RETURN """
+    + _FACT
+    + " AS fact, sources ORDER BY fact[4], fact[5]"
+)
+
+
+def _listing(match_open: LiteralString, match_past: LiteralString) -> LiteralString:
+    closed = match_past + " AND NOT $open_only WITH x" + _PAGE
+    return CYPHER + "CALL () { " + match_open + " WITH x" + _PAGE + " UNION ALL " + closed + " }" + _LIST_TAIL
+
+
+# All facts of a namespace in commit order.
+LIST: Final = _listing(
+    """MATCH (x:MemFact) USING INDEX x:MemFact(ns, seq, ordinal)
+  WHERE x.ns = $ns AND x.seq >= $seq AND x.ordinal IS NOT NULL""",
+    """MATCH (x:MemPast) USING INDEX x:MemPast(ns, seq, ordinal)
+  WHERE x.ns = $ns AND x.seq >= $seq AND x.ordinal IS NOT NULL""",
+)
+# Facts by id.
+LIST_IDS: Final = _listing(
+    "UNWIND $ids AS id MATCH (x:MemFact {id: id}) WHERE x.ns = $ns",
+    "UNWIND $ids AS id MATCH (x:MemPast {id: id}) WHERE x.ns = $ns",
+)
+# Facts of some subjects.
+LIST_SUBJECTS: Final = _listing(
+    """UNWIND $subjects AS id MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+  WHERE x.sid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
+    """UNWIND $subjects AS id MATCH (x:MemPast) USING INDEX x:MemPast(sid, rid, precedence)
+  WHERE x.sid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
+)
+# Facts of some objects.
+LIST_OBJECTS: Final = _listing(
+    """UNWIND $objects AS id MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+  WHERE x.oid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
+    """UNWIND $objects AS id MATCH (x:MemPast) USING INDEX x:MemPast(oid, rid, precedence)
+  WHERE x.oid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
+)
+# Facts of one source.
+LIST_SOURCE: Final = _listing(
+    "MATCH (:MemSource {id: $source})<-[:MEM_FROM]-(x:MemFact) WITH DISTINCT x WHERE x.ns = $ns",
+    "MATCH (:MemSource {id: $source})<-[:MEM_FROM]-(x:MemPast) WITH DISTINCT x WHERE x.ns = $ns",
+)
+# Ids of names and of their aliases.
+MEMBERS: Final = (
+    CYPHER
+    + """UNWIND [{names: $names}] AS q"""
+    + _MEMBERS
+    + """
+RETURN [e IN exact + others | e.id] AS ids"""
+)
+# The receipt of an operation.
+OPERATION: Final = CYPHER + "MATCH (p:MemOp {id: $op}) RETURN p.payload_hash AS payload_hash, p.receipt AS receipt"
+# Spellings by alias class.
+ALIASES: Final = (
+    CYPHER
+    + """MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, alias) WHERE e.ns = $ns AND e.alias IS NOT NULL
+RETURN e.alias AS alias, collect(e.name) AS names"""
+)
+# Quarantined pieces, oldest first.
+QUARANTINED: Final = (
+    CYPHER
+    + """MATCH (q:MemQuarantine) USING INDEX q:MemQuarantine(ns, seq, ordinal)
+WHERE q.ns = $ns AND q.seq IS NOT NULL AND q.ordinal IS NOT NULL
+RETURN q.seq AS seq, q.ordinal AS ordinal, q.text AS text, q.reason AS reason, q.kind AS kind, q.ref AS ref,
+  q.principal AS principal, q.turn AS turn, q.recorded_at AS recorded_at ORDER BY seq, ordinal"""
+)
+# Relations, then names, that wait for a vector.
+PENDING: Final = (
+    CYPHER
+    + """CALL () {
+  MATCH (r:MemRelation) USING INDEX r:MemRelation(ns, n) WHERE r.ns = $ns AND r.n IS NOT NULL AND r.pending
+  RETURN 'relation' AS kind, r.key AS key, r.label AS spelling, r.n AS number ORDER BY number LIMIT $limit
+  UNION ALL
+  MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, pending) WHERE e.ns = $ns AND e.pending IS NOT NULL
+  RETURN 'name' AS kind, e.key AS key, e.name AS spelling, e.n AS number ORDER BY number LIMIT $limit }
+RETURN kind, key, spelling ORDER BY kind DESC, number LIMIT $limit"""
+)
+# Namespaces that hold anything.
+NAMESPACES: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace) USING INDEX n:MemNamespace(id) WHERE n.id > ''
+  AND (EXISTS { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL }
+    OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL })
+RETURN n.name AS name"""
+)
+# Counts of a namespace.
+STATS: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns})
+RETURN n.seq AS seq,
+  COUNT { MATCH (x:MemFact) WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL } AS facts,
+  COUNT { MATCH (x:MemPast) WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL } AS past,
+  COUNT { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL } AS names,
+  COUNT { MATCH (r:MemRelation) WHERE r.ns = n.id AND r.n IS NOT NULL } AS relations,
+  COUNT { MATCH (d:MemSource) WHERE d.ns = n.id AND d.ref IS NOT NULL } AS sources,
+  COUNT { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL } AS operations,
+  COUNT { MATCH (q:MemQuarantine) WHERE q.ns = n.id AND q.seq IS NOT NULL AND q.ordinal IS NOT NULL } AS quarantined,
+  COUNT { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.pending IS NOT NULL }
+    + COUNT { MATCH (r:MemRelation) WHERE r.ns = n.id AND r.n IS NOT NULL AND r.pending } AS pending"""
+)
+# Open facts whose ends or readable relationship are missing, and closed ones that still have one: counted for check.
+BROKEN: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace) USING INDEX n:MemNamespace(id) WHERE n.id > ''
+CALL (n) {
+  MATCH (x:MemFact) USING INDEX x:MemFact(ns, seq, ordinal)
+  WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL
+  OPTIONAL MATCH (s:MemEntity {id: x.sid}) OPTIONAL MATCH (o:MemEntity {id: x.oid})
+  OPTIONAL MATCH (s)-[v {fact: x.id}]->(o)
+  RETURN count(CASE WHEN s IS NULL OR o IS NULL THEN 1 END) AS endless, count(CASE WHEN v IS NULL THEN 1 END) AS unseen }
+CALL (n) {
+  MATCH (x:MemPast) USING INDEX x:MemPast(ns, seq, ordinal)
+  WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL
+  OPTIONAL MATCH (s:MemEntity {id: x.sid}) OPTIONAL MATCH (o:MemEntity {id: x.oid})
+  OPTIONAL MATCH (s)-[v {fact: x.id}]->(o)
+  RETURN count(CASE WHEN s IS NULL OR o IS NULL THEN 1 END) AS endless_past, count(v) AS seen_past }
+RETURN n.name AS name, endless + endless_past AS endless, unseen, seen_past"""
+)
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+# Take the namespace's lock before anything is read, then load what a plan needs: the operation if it was delivered
+# before; names with their alias classes; relations; open facts of the touched slots (the whole slot, or with ``o`` the
+# one fact with that object); facts that rest on the replaced source alone; and, if a relation is new, the declared ones.
+LOAD: Final = (
+    CYPHER
+    + """MERGE (n:MemNamespace {id: $ns})
+ON CREATE SET n.name = $name, n.born = $born, n.seq = 0, n.epoch = 0, n.last_at = '', n.names = 0, n.relations = 0,
+  n.codes = 0, n.relation_vectors = 0
+SET n.lock = $op
+WITH n OPTIONAL MATCH (p:MemOp {id: $op})
+WITH n, p, CASE WHEN p IS NULL THEN $names ELSE [] END AS names, CASE WHEN p IS NULL THEN $slots ELSE [] END AS slots
+CALL (names) {
+  UNWIND names AS id MATCH (e:MemEntity {id: id}) RETURN collect([e.key, e.id, e.rank, e.name, e.alias]) AS entities }
+CALL (n, names) {
+  UNWIND names AS id MATCH (e:MemEntity {id: id}) WITH DISTINCT n, e.alias AS alias WHERE alias IS NOT NULL
+  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = n.id AND m.alias = alias
+  RETURN collect([m.key, m.id, m.alias]) AS aliases }
+CALL () { UNWIND $relations AS id MATCH (r:MemRelation {id: id}) RETURN collect([r.key, r.id, r.type]) AS relations }
+CALL (relations) {
+  WITH relations WHERE size(relations) < size($relations)
+  OPTIONAL MATCH (m:MemMeta {name: 'relations'}) RETURN collect(m.value) AS declared }
+CALL (slots) {
+  UNWIND slots AS q MATCH (k:MemEntity {id: q.s})
+  CALL (k) {
+    RETURN k AS s
+    UNION
+    MATCH (s:MemEntity) USING INDEX s:MemEntity(ns, alias) WHERE s.ns = k.ns AND s.alias = k.alias RETURN s }
+  CALL (q, s) {
+    WITH q, CASE WHEN q.o IS NULL THEN s.id END AS sid
+    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    WHERE x.sid = sid AND x.rid = q.r AND x.precedence IS NOT NULL RETURN x
+    UNION
+    MATCH (k:MemEntity {id: q.o})
+    CALL (k) {
+      RETURN k AS o
+      UNION
+      MATCH (o:MemEntity) USING INDEX o:MemEntity(ns, alias) WHERE o.ns = k.ns AND o.alias = k.alias RETURN o }
+    MATCH (x:MemFact {triple: s.id + q.r + o.id}) RETURN x }
+  MATCH (o:MemEntity {id: x.oid})
+  RETURN collect(DISTINCT [x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from])
+    AS facts }
+CALL () {
+  MATCH (d:MemSource {id: $replaces})<-[:MEM_FROM]-(x:MemFact)
+  WITH DISTINCT d, x WHERE NOT EXISTS { MATCH (x)-[:MEM_FROM]->(other) WHERE other <> d }
+  MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
+  WITH x, s, r, o ORDER BY x.seq, x.ordinal
+  RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS replaced }
+RETURN n.seq AS seq, n.last_at AS last_at, n.names AS name_count, n.relations AS relation_count,
+  p.payload_hash AS payload_hash, p.receipt AS receipt, entities, aliases, relations, declared[0] AS declared,
+  facts, replaced"""
+)
+
+# One evidence relationship for each item; e: {fact, source, props}.
+_EVIDENCE: Final = """
+  MATCH (x:<LABEL> {id: e.fact}) MATCH (d:MemSource {id: e.source})
+  CREATE (x)-[m:MEM_FROM]->(d) SET m = e.props RETURN count(*) AS <COUNT> }"""
+# Apply a plan and store its operation. Evidence and better sources for standing facts first, then what is closed (its
+# readable relationship goes), then what is new: so no two open facts ever share a triple. Counts tell whether every
+# part found what it needed.
+APPLY: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns})
+SET n.seq = $seq, n.last_at = $now, n.names = $name_count, n.relations = $relation_count
+CREATE (p:MemOp) SET p = $operation
+WITH n
+CALL () { UNWIND $names AS e CREATE (x:MemEntity) SET x = e }
+CALL () { UNWIND $words AS e CREATE (x:MemWord) SET x = e }
+CALL () { UNWIND $spellings AS e MATCH (x:MemEntity {id: e.id}) SET x.name = e.name, x.rank = e.rank }
+CALL () { UNWIND $new_relations AS e CREATE (x:MemRelation) SET x = e }
+CALL () { UNWIND $sources AS e MERGE (d:MemSource {id: e.id}) ON CREATE SET d = e }
+CALL () {
+  UNWIND $promotes AS e MATCH (x:MemFact {id: e.id})
+  SET x.kind = e.kind, x.principal = e.principal,
+    x.precedence = x.precedence % 72057594037927936 + e.rank * 72057594037927936
+  RETURN count(*) AS promoted }
+CALL () {
+  UNWIND $evidence AS e"""
+    + _EVIDENCE.replace("<LABEL>", "MemFact").replace("<COUNT>", "confirmed")
+    + """
+CALL () {
+  UNWIND $closes AS e MATCH (x:MemFact {id: e.id})
+  REMOVE x:MemFact SET x:MemPast SET x += e.props
+  WITH x MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+  OPTIONAL MATCH (s)-[v {fact: x.id}]->(o) DELETE v
+  RETURN count(DISTINCT x) AS closed }
+CALL () {
+  UNWIND $facts AS f
+  MATCH (s:MemEntity {id: f.props.sid}) MATCH (o:MemEntity {id: f.props.oid})
+  CREATE (x:MemFact) SET x = f.props
+  CREATE (s)-[:$(f.type) {fact: f.props.id, relation: f.props.relation, since: f.props.recorded_at}]->(o)
+  WITH x, f CALL (x, f) {
+    UNWIND f.evidence AS e MATCH (d:MemSource {id: e.source}) CREATE (x)-[m:MEM_FROM]->(d) SET m = e.props
+    RETURN count(*) AS given }
+  RETURN count(*) AS opened, coalesce(sum(given), 0) AS supported }
+CALL () {
+  UNWIND $pasts AS f
+  CREATE (x:MemPast) SET x = f.props
+  WITH x, f CALL (x, f) {
+    UNWIND f.evidence AS e MATCH (d:MemSource {id: e.source}) CREATE (x)-[m:MEM_FROM]->(d) SET m = e.props
+    RETURN count(*) AS given }
+  RETURN count(*) AS passed, coalesce(sum(given), 0) AS supported_past }
+CALL () { UNWIND $quarantine AS e CREATE (x:MemQuarantine) SET x = e }
+CALL () {
+  WITH $expire AS expire WHERE expire IS NOT NULL
+  MATCH (p:MemOp) USING INDEX p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq < $seq AND p.recorded_at < expire DELETE p }
+RETURN promoted + confirmed + closed + opened + supported + passed + supported_past AS done"""
+)
