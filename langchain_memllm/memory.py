@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime
-from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 from langchain_memllm.belief import (
     MAX_BATCH,
@@ -70,6 +70,7 @@ from langchain_memllm.triples import (
     as_triple,
     check_namespace,
     clean_name,
+    is_literal_key,
     literal_key,
     name_key,
     stable_hash,
@@ -96,6 +97,7 @@ _STOPWORDS: Final = frozenset(
     ).split()
 )
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
+_MAX_RESOLVED: Final = 4096
 _DIRECT: Final = frozenset({"exact", "alias"})
 _Slot: TypeAlias = tuple[Namespace, str, str]
 _P = ParamSpec("_P")
@@ -148,6 +150,17 @@ PAPER_EDITING: Final = Thresholds(0.85, 0.20, 0.50, keep_known=False)
 """The paper's settings for knowledge editing, made for contriever."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """A relation as queries and claims need it."""
+
+    catalogue: Catalogue
+    relation: Relation
+    key: str
+    inverse_key: str | None
+    single_valued: bool
+
+
 class Memory:
     """An explicit, editable memory of facts.
 
@@ -181,6 +194,7 @@ class Memory:
         self._owned = self.store is not store
         self._agreed = self._embedder_agreed = False
         self._catalogue = Catalogue.shipped()
+        self._resolved: dict[str, _Meaning] = {}
         self._mine = tuple(relations)
         self._catalogue.declare(*self._mine)  # a clash is known before anything is opened
 
@@ -279,6 +293,20 @@ class Memory:
             raise ConfigurationError("another client declared relations at the same moment; declare yours again")
         self._catalogue = grown
 
+    def _meaning(self, name: str) -> _Meaning:
+        """What the catalogue says of a relation's name, remembered: it is asked for with every triple and answer."""
+        meaning = self._resolved.get(name)
+        if meaning is None or meaning.catalogue is not self._catalogue:
+            relation = self._catalogue.resolve(clean_name(name, "relation"))
+            inverse = self._catalogue.inverse_of(relation)
+            meaning = _Meaning(
+                self._catalogue, relation, relation.key, inverse.key if inverse else None, relation.single_valued
+            )
+            if len(self._resolved) >= _MAX_RESOLVED:
+                self._resolved.clear()
+            self._resolved[name] = meaning
+        return meaning
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def write(
@@ -320,7 +348,7 @@ class Memory:
         self._embed(namespace, written.pending)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
-        return written.receipt.with_triples(shown, replayed=written.replayed)
+        return written.receipt.with_triples(shown, replayed=True) if written.replayed else written.receipt
 
     def _prepare(
         self,
@@ -362,8 +390,11 @@ class Memory:
         return batch, {claim.index: claim.triple for claim in claims}
 
     def _claim(self, index: int, statement: Statement, source: Source) -> Claim:
-        relation = self._catalogue.resolve(clean_name(statement.relation, "relation"))
-        triple = Triple(statement.subject, relation.label, statement.object)
+        meaning = self._meaning(statement.relation)
+        relation = meaning.relation
+        triple = Triple.trusted(
+            clean_name(statement.subject, "subject"), relation.label, clean_name(statement.object, "object")
+        )
         if statement.text is not None or statement.span is not None or statement.turn is not None:
             source = replace(
                 source,
@@ -375,9 +406,9 @@ class Memory:
             index,
             triple,
             name_key(triple.subject),
-            relation.key,
+            meaning.key,
             relation.object_key(triple.object),
-            relation.single_valued,
+            meaning.single_valued,
             source,
             check_date(statement.valid_from),
             check_date(statement.valid_to),
@@ -504,16 +535,17 @@ class Memory:
         return self._flag_contested(results) if moment is None and valid_at is None else results
 
     def _lookup_query(self, query: Query) -> LookupQuery:
-        relation = self._catalogue.resolve(query.relation) if query.relation is not None else None
-        inverse = self._catalogue.inverse_of(relation) if relation is not None else None
-        side: Any = "object" if query.subject is None else "subject"
+        meaning = self._meaning(query.relation) if query.relation is not None else None
         if query.subject is not None:
             keys: tuple[str, ...] = (name_key(query.subject),)
-        elif relation is not None:
-            keys = (relation.object_key(query.known),)
+        elif meaning is not None:
+            keys = (meaning.relation.object_key(query.known),)
         else:
             keys = (name_key(query.known), literal_key(query.known))
-        return LookupQuery(side, keys, relation.key if relation else None, inverse.key if inverse else None)
+        side: Literal["subject", "object"] = "object" if query.subject is None else "subject"
+        if meaning is None:
+            return LookupQuery(side, keys)
+        return LookupQuery(side, keys, meaning.key, meaning.inverse_key)
 
     def _search_rest(
         self,
@@ -528,7 +560,7 @@ class Memory:
         rest = [
             i
             for i, each in enumerate(found)
-            if not each.rows and asked[i].relation is not None and not asked[i].keys[0].startswith("\x1f")
+            if not each.rows and asked[i].relation is not None and not is_literal_key(asked[i].keys[0])
         ]
         if not rest:
             return
@@ -538,7 +570,7 @@ class Memory:
         for i in rest:
             if not (all(found[i].knows_name) and thresholds.keep_known):
                 texts[queries[i].known] = None
-            texts[self._catalogue.resolve(queries[i].relation or "").label] = None
+            texts[self._meaning(queries[i].relation or "").relation.label] = None
         vectors = dict(zip(texts, self.vectors.embed(list(texts)), strict=True))
         searches = [
             SearchQuery(
@@ -546,7 +578,7 @@ class Memory:
                 asked[i].keys,
                 vectors.get(queries[i].known),
                 asked[i].relation or "",
-                vectors[self._catalogue.resolve(queries[i].relation or "").label],
+                vectors[self._meaning(queries[i].relation or "").relation.label],
                 thresholds.keep_known,
                 thresholds.entity,
                 thresholds.relation,
@@ -559,8 +591,10 @@ class Memory:
 
     def _flag_contested(self, results: list[ReadResult]) -> list[ReadResult]:
         """Flag facts beside which another value stands in a slot that takes one."""
+        every = [m for result in results for m in result.matches if self._meaning(m.fact.triple.relation).single_valued]
+        if not every:
+            return results
         sure = [m for result in results if result.query.subject is not None for m in result.matches if m.how in _DIRECT]
-        every = [match for result in results for match in result.matches]
         contested = self._contested_slots(every, sure)
         if not contested:
             return results
@@ -586,10 +620,10 @@ class Memory:
 
     def _slot(self, fact: Fact) -> _Slot | None:
         """The single-valued slot a fact stands in, if it is one."""
-        relation = self._catalogue.find(fact.triple.relation)
-        if relation is None or not relation.single_valued or not fact.is_open:
+        meaning = self._meaning(fact.triple.relation)
+        if not meaning.single_valued or not fact.is_open:
             return None
-        return fact.namespace, name_key(fact.triple.subject), relation.key
+        return fact.namespace, name_key(fact.triple.subject), meaning.key
 
     def recall(self, text: str, *, namespace: Namespaces, k: int = 8, speaker: str | None = "user") -> Recall:
         """Facts that a text brings to mind, best first: of the names in it, of names with its words, one step further.
@@ -645,7 +679,7 @@ class Memory:
         self._agree()
         where = FactFilter(
             subject_keys=(name_key(clean_name(subject)),),
-            relation=self._catalogue.resolve(relation).key if relation is not None else None,
+            relation=self._meaning(relation).key if relation is not None else None,
         )
         return self._flagged(list(self.store.facts([check_namespace(namespace)], where)))
 
@@ -726,7 +760,7 @@ class Memory:
                 raise ConfigurationError(f"{fact_id!r} is no fact id; ids have 32 hex digits, see history()")
             return Selection(fact_ids=(fact_id,))
         if subject is not None and relation is not None:
-            return Selection(slot=((name_key(clean_name(subject)),), self._catalogue.resolve(relation).key))
+            return Selection(slot=((name_key(clean_name(subject)),), self._meaning(relation).key))
         if name is not None:
             cleaned = clean_name(name)
             return Selection(name_keys=(name_key(cleaned), literal_key(cleaned)))
@@ -795,8 +829,8 @@ class Memory:
             self._embed(facts[0].namespace, self.store.restore(facts[0].namespace, keyed))
 
     def _keys(self, triple: Triple) -> tuple[str, str, str]:
-        relation = self._catalogue.resolve(triple.relation)
-        return name_key(triple.subject), relation.key, relation.object_key(triple.object)
+        meaning = self._meaning(triple.relation)
+        return name_key(triple.subject), meaning.key, meaning.relation.object_key(triple.object)
 
     def stats(self, *, namespace: Namespace) -> Stats:
         """Counts of a namespace."""
@@ -841,8 +875,9 @@ def _statement(item: Proposed) -> Statement:
         raise InvalidTriple("triple", item, f"unknown parts; use {', '.join(sorted(_STATEMENT_FIELDS))}")
     if isinstance(item, Mapping) and {"subject", "relation", "object"} <= item.keys():
         return Statement(**item)
-    triple = as_triple(item)
-    return Statement(triple.subject, triple.relation, triple.object)
+    if isinstance(item, list | tuple) and len(item) == 3:
+        return Statement(*item)
+    return Statement(*as_triple(item))
 
 
 _STATEMENT_FIELDS: Final = frozenset(field.name for field in fields(Statement))

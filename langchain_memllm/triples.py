@@ -56,6 +56,8 @@ How = Literal["exact", "alias", "inverse", "similar", "neighbour"]
 
 _LITERAL: Final = "\x1f"  # no cleaned name holds a control character, so a literal's key never meets a name's
 _MAX_LABEL: Final = 256
+_MAX_CHECKED: Final = 4096
+_CHECKED: Final[set[Namespace]] = set()  # namespaces found good lately; every call brings one
 
 
 def clean_name(value: object, part: str = "name") -> str:
@@ -116,6 +118,8 @@ def check_namespace(namespace: object) -> Namespace:
         NamespaceError: Not a non-empty sequence of non-empty texts of at most 256 characters without control
             characters or lone surrogates. Periods, slashes and emoji are fine.
     """
+    if isinstance(namespace, tuple) and namespace in _CHECKED:
+        return namespace
     if isinstance(namespace, str) or not isinstance(namespace, tuple | list) or not namespace:
         raise NamespaceError(
             f"namespace {namespace!a} is not a tuple of labels; pass for example namespace=('memllm', 'ada')"
@@ -127,7 +131,11 @@ def check_namespace(namespace: object) -> Namespace:
             raise NamespaceError(
                 f"namespace label {ascii(label)[:60]} has control characters or is longer than {_MAX_LABEL}; shorten it"
             )
-    return tuple(namespace)
+    checked = tuple(namespace)
+    if len(_CHECKED) >= _MAX_CHECKED:
+        _CHECKED.clear()
+    _CHECKED.add(checked)
+    return checked
 
 
 @dataclass(frozen=True, slots=True)

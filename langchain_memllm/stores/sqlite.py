@@ -150,19 +150,19 @@ class Database:
                     connection.execute("PRAGMA synchronous=FULL")
             self._checkpoint_when_due()
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection for reading, of this thread's own; an in-memory database has only one, under the lock."""
+    def read(self) -> _Reading:
+        """A connection for reading, of this thread's own, for a ``with`` statement.
+
+        An in-memory database has only one connection, which is lent under the lock.
+        """
         self._check_open()
         if self.in_memory:
-            with self._write_lock, self._translated("read"):
-                yield self._writer
-            return
+            return _Reading(self._writer, None, self._write_lock)
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        with self._translated("read"):
-            if connection is None:
+        if connection is None:
+            with self._translated("read"):
                 connection = self._local.connection = self._connect()
-            yield connection
+        return _Reading(connection, self.path, None)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -274,6 +274,26 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise _translate(error, doing, self.path) from error
+
+
+class _Reading:
+    """Lends a connection and translates its errors; a class, since a generator costs as much as a small read."""
+
+    __slots__ = ("_connection", "_lock", "_path")
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None, lock: "threading._RLock | None") -> None:
+        self._connection, self._path, self._lock = connection, path, lock
+
+    def __enter__(self) -> sqlite3.Connection:
+        if self._lock is not None:
+            self._lock.acquire()
+        return self._connection
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        if isinstance(error, sqlite3.Error):
+            raise _translate(error, "read", self._path) from error
 
 
 def _checked_path(path: str | os.PathLike[str]) -> Path | None:
