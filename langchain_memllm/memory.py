@@ -8,17 +8,15 @@ answers if there are any, else those whose entity and relation are similar enoug
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import json
 import logging
 import os
 import re
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime
-from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias
 
 from langchain_memllm.belief import (
     MAX_BATCH,
@@ -75,6 +73,7 @@ from langchain_memllm.triples import (
     name_key,
     stable_hash,
 )
+from langchain_memllm.twins import twin
 
 __all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds"]
 
@@ -100,22 +99,6 @@ _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 
 _MAX_RESOLVED: Final = 4096
 _DIRECT: Final = frozenset({"exact", "alias"})
 _Slot: TypeAlias = tuple[Namespace, str, str]
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_M = TypeVar("_M", bound="Memory")
-
-
-def _twin(method: Callable[Concatenate[_M, _P], _R]) -> Callable[Concatenate[_M, _P], Coroutine[Any, Any, _R]]:
-    """The async twin of a verb: the verb itself in a worker thread, so that no rule exists twice."""
-
-    @functools.wraps(method)
-    async def twin(self: _M, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
-
-    twin.__name__ = f"a{method.__name__}"
-    twin.__qualname__ = f"Memory.{twin.__name__}"
-    twin.__doc__ = f"Async twin of ``{method.__name__}``."
-    return twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -846,21 +829,21 @@ class Memory:
         self._agree()
         return self.store.check()
 
-    awrite = _twin(write)
-    aretract = _twin(retract)
-    areceipt = _twin(receipt)
-    aalias = _twin(alias)
-    aread = _twin(read)
-    aread_many = _twin(read_many)
-    arecall = _twin(recall)
-    ahistory = _twin(history)
-    aexplain = _twin(explain)
-    aforget = _twin(forget)
-    arestore = _twin(restore)
-    astats = _twin(stats)
-    aquarantined = _twin(quarantined)
-    averify = _twin(verify)
-    adeclare = _twin(declare)
+    awrite = twin(write)
+    aretract = twin(retract)
+    areceipt = twin(receipt)
+    aalias = twin(alias)
+    aread = twin(read)
+    aread_many = twin(read_many)
+    arecall = twin(recall)
+    ahistory = twin(history)
+    aexplain = twin(explain)
+    aforget = twin(forget)
+    arestore = twin(restore)
+    astats = twin(stats)
+    aquarantined = twin(quarantined)
+    averify = twin(verify)
+    adeclare = twin(declare)
 
 
 def _statement(item: Proposed) -> Statement:

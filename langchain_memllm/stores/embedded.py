@@ -108,7 +108,8 @@ _COUNTS: Final = """SELECT
     (SELECT count(*) FROM name WHERE ns = ?1), (SELECT count(*) FROM relation WHERE ns = ?1),
     (SELECT count(*) FROM source WHERE ns = ?1), (SELECT count(*) FROM operation WHERE ns = ?1),
     (SELECT count(*) FROM quarantine WHERE ns = ?1),
-    (SELECT count(*) FROM name WHERE ns = ?1 AND vector = 0) + (SELECT count(*) FROM relation WHERE ns = ?1 AND vector = 0)"""
+    (SELECT count(*) FROM name WHERE ns = ?1 AND vector = 0)
+    + (SELECT count(*) FROM relation WHERE ns = ?1 AND vector = 0)"""
 
 _MAX_CANDIDATES: Final = 300  # names rescored per query that may stand for the known one (papers, section 1.4)
 _MAX_RELATIONS: Final = 25
@@ -213,9 +214,9 @@ class EmbeddedStore:
         limit: int = 30,
     ) -> list[Found]:
         """See ``TripleStore.lookup``."""
-        if at is None and valid_at is None and len(namespaces) == 1:
+        if at is None and valid_at is None and len(namespaces) == len(queries) == 1:
             with self._db.read() as connection:
-                return [self._lookup_one(connection, namespaces[0], query, limit) for query in queries]
+                return [self._lookup_one(connection, namespaces[0], queries[0], limit)]
         with self._db.snapshot() as connection:
             return [_lookup(connection, namespaces, query, (at, valid_at), limit) for query in queries]
 

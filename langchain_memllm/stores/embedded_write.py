@@ -61,8 +61,8 @@ _ADD_NAME: Final = "INSERT INTO name(id, ns, key, spelling, rank, vector) VALUES
 _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
 _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
 _ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
-_ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal, confidence,
-    valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_why, closed_source, ended)
+_ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal,
+    confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_why, closed_source, ended)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""

@@ -264,8 +264,9 @@ class TripleStore(Protocol):
         """Open facts around the names of a text, and one hop further.
 
         First those of the names with these keys or aliases (``how`` exact, alias), then of names that hold one of
-        these words (whole words, casefolded; ``how="similar"``), then of the names they lead to (``neighbour``). Each fact comes once, with the first of these that applies; within one ``how`` newest first; ``limit`` a
-        namespace. Words held by more than 50 names of a namespace are skipped.
+        these words (whole words, casefolded; ``how="similar"``), then of the names they lead to (``neighbour``). Each
+        fact comes once, with the first of these that applies; within one ``how`` newest first; ``limit`` a namespace.
+        Words held by more than 50 names of a namespace are skipped.
         """
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:

@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 Durability = Literal["full", "normal"]
 
 _APPLICATION_ID: Final = 0x4D4C4C4D  # "MLLM": the file says whose it is
-_CHECKPOINT_BYTES: Final = 16 << 20
+_CHECKPOINT_COMMITS: Final = 1000
+_CHECKPOINT_ROWS: Final = 50_000  # of all tables: some 10 MB of log
 _BUSY_MS: Final = 30_000
 
 _MIGRATIONS: Final[tuple[str, ...]] = (
@@ -115,6 +116,7 @@ class Database:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._closed = False
+        self._commits = self._checkpointed_changes = 0
         with self._translated("open"):
             self._writer = self._prepare()
 
@@ -248,13 +250,11 @@ class Database:
         return connection
 
     def _checkpoint_when_due(self) -> None:
-        if self.path is None:
-            return
-        try:
-            due = os.stat(f"{self.path}-wal").st_size > _CHECKPOINT_BYTES
-        except FileNotFoundError:
-            return
-        if due:
+        """After enough writes of this process; the log's size tells nothing, it never shrinks while it is used."""
+        self._commits += 1
+        changes = self._writer.total_changes - self._checkpointed_changes
+        if not self.in_memory and (self._commits >= _CHECKPOINT_COMMITS or changes >= _CHECKPOINT_ROWS):
+            self._commits, self._checkpointed_changes = 0, self._writer.total_changes
             self._checkpoint()
 
     def _checkpoint(self) -> None:
@@ -281,7 +281,7 @@ class _Reading:
 
     __slots__ = ("_connection", "_lock", "_path")
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None, lock: "threading._RLock | None") -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path | None, lock: threading._RLock | None) -> None:
         self._connection, self._path, self._lock = connection, path, lock
 
     def __enter__(self) -> sqlite3.Connection:
