@@ -56,6 +56,7 @@ __all__ = [
     "render_write_prompt",
     "special_tokens",
     "unescape",
+    "write_prompt_segments",
 ]
 
 START: Final = "({"
@@ -179,8 +180,13 @@ def render_write_prompt(sentence: str, context: str = "") -> str:
 
     Marks in the sentence or the context are neutralised: text that is read can never close or open a call.
     """
+    return "".join(write_prompt_segments(sentence, context))
+
+
+def write_prompt_segments(sentence: str, context: str = "") -> tuple[str, str, str, str]:
+    """The same in the pieces that are tokenised on their own: context (may be empty), mark, sentence, mark."""
     before = neutral(context.rstrip()) + " " if context.strip() else ""
-    return f"{before}{START}{USER_ST}{END}{neutral(sentence)}{START}{USER_END}{END}"
+    return before, f"{START}{USER_ST}{END}", neutral(sentence), f"{START}{USER_END}{END}"
 
 
 def render_queries(queries: Iterable[Query], *, spaced: bool = False) -> str:

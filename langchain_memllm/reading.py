@@ -17,7 +17,7 @@ The rules, all of them here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -26,13 +26,14 @@ from langchain_memllm.grammar import (
     END,
     READ_OPEN,
     READ_WAIT,
+    SEP,
     START,
     WAIT,
     parse_queries,
     render_names,
     render_queries,
 )
-from langchain_memllm.triples import Query
+from langchain_memllm.triples import Query, ReadResult
 
 __all__ = [
     "NOTHING",
@@ -139,6 +140,11 @@ class Generate:
     calls: Literal["allowed", "not_first", "never"] = "allowed"
 
     @property
+    def query(self) -> bool:
+        """Whether the queries of a call are to be written, not text."""
+        return self.segments[-1].text == READ_OPEN
+
+    @property
     def context(self) -> str:
         """The segments as one text."""
         return "".join(segment.text for segment in self.segments)
@@ -206,6 +212,12 @@ class Results:
 
     answers: tuple[tuple[str, ...], ...]
     truncated: bool = False
+
+    @classmethod
+    def of(cls, results: Iterable[ReadResult]) -> Results:
+        """From what ``Memory.read`` returned for the queries, in their order."""
+        results = tuple(results)
+        return cls(tuple(result.answers for result in results), any(result.truncated for result in results))
 
 
 Event = Started | Generated | Results
@@ -383,7 +395,8 @@ def _after_query(reading: Reading, event: Generated) -> Reading:
         return _withdraw(reading, replace(call, withdrawn="cut off"))
     parsed = parse_queries(event.text.rstrip().removesuffix(")"))
     queries = tuple(dict.fromkeys(parsed.good))[: reading.rules.queries]
-    if event.stop != WAIT or not queries:
+    asks = event.stop == WAIT or event.text.rstrip().endswith(SEP + ")")  # the second closes the call too early
+    if not asks or not queries:
         return _withdraw(reading, replace(call, withdrawn="malformed"))
     last = next((earlier.queries for earlier in reversed(reading.calls) if earlier.withdrawn is None), ())
     if queries == last:

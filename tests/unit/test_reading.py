@@ -22,7 +22,7 @@ from langchain_memllm.reading import (
     advance,
     next_action,
 )
-from langchain_memllm.triples import Query
+from langchain_memllm.triples import Fact, Match, Query, ReadResult, Triple
 
 OPEN = "({"
 AUTHOR = Query("Dancing on Coral", "author")
@@ -122,6 +122,11 @@ def test_the_query_of_the_last_successful_call_is_not_asked_again():
     assert isinstance(action, Lookup)  # another call succeeded in between
 
 
+def test_a_query_that_ends_the_call_too_early_is_asked():
+    _, action = run(Reading.start("p"), text(" a"), Generated("x>>r>>)", "stop", "})"))
+    assert action == Lookup((Query("x", "r"),))
+
+
 def test_queries_are_capped_good_ones_kept_doubles_dropped():
     _, action = run(Reading.start("p"), text(""), query("bad;a>>r>>;a>>r>>;>>r>>b;c>>r>>;d>>r>>"))
     assert action == Lookup((Query("a", "r"), Query(None, "r", "b"), Query("c", "r")))
@@ -210,6 +215,12 @@ def test_wrong_events_and_arguments():
         Rules(text_tokens=0)
     with pytest.raises(ConfigurationError, match="not a saved reading"):
         Reading.from_dict({"prompt": "p"})
+
+
+def test_results_of_a_memory():
+    match = Match(Fact("f", ("n",), Triple("Ada", "lives in", "Oslo"), 1, 0, "2026-01-01"), "Oslo")
+    read = [ReadResult(Query("Ada", "lives in"), (match, match)), ReadResult(AUTHOR, truncated=True)]
+    assert Results.of(read) == Results((("Oslo",), ()), truncated=True)
 
 
 def test_a_finished_reading_stays_finished():

@@ -1,0 +1,237 @@
+"""Runs a causal LM step by step, with a key-value cache that is extended and cropped, never encoded again.
+
+A *step* goes on after given token ids until a stop text, the end-of-text token or a number of tokens. The cache of the
+longest known beginning of those ids is cropped to what it shares with them and extended with the rest; which caches
+there are changes how long a step takes and never what comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.grammar import START
+from langchain_memllm.local.constraint import Constraint, State, TokenIds
+from langchain_memllm.local.vocabulary import Vocabulary
+from langchain_memllm.reading import Generated
+from langchain_memllm.triples import stable_hash
+
+__all__ = ["Decoder", "PrefixCaches", "Sampling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a token is chosen: greedy by default.
+
+    Args:
+        temperature: 0 for greedy, else the divisor of the logits.
+        top_p: Smallest set of tokens whose probability is at least this, in (0, 1].
+        seed: The same seed and context give the same tokens, also after a resume.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ConfigurationError(f"temperature {self.temperature} is not zero or more; 0 is greedy")
+        if not 0 < self.top_p <= 1:
+            raise ConfigurationError(f"top_p {self.top_p} is not in (0, 1]; 1 keeps every token")
+
+    def chooser(self, ids: Sequence[int]) -> Callable[[torch.Tensor], int]:
+        """A function from logits ``(V,)`` to a token; its random numbers depend on the seed and the context only."""
+        if self.temperature == 0:
+            return lambda logits: int(logits.argmax())
+        random = torch.Generator()
+        random.manual_seed(int(stable_hash(self.seed, *ids)[:15], 16))
+        return lambda logits: self._sample(logits.float().cpu(), random)
+
+    def _sample(self, logits: torch.Tensor, random: torch.Generator) -> int:
+        probabilities = torch.softmax(logits / self.temperature, dim=-1)
+        if self.top_p < 1:
+            ordered, order = probabilities.sort(descending=True)
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0
+            return int(order[torch.multinomial(ordered, 1, generator=random)])
+        return int(torch.multinomial(probabilities, 1, generator=random))
+
+
+class PrefixCaches:
+    """The last few key-value caches with the token ids they hold; the least recently used one goes first.
+
+    Args:
+        limit: How many are kept; 0 keeps none, so that everything is encoded again at each step.
+    """
+
+    def __init__(self, limit: int = 4) -> None:
+        """Empty."""
+        self.limit = limit
+        self._entries: list[tuple[list[int], DynamicCache]] = []
+
+    def take(self, ids: Sequence[int]) -> tuple[list[int], DynamicCache]:
+        """The cache that shares most with ``ids``, cropped to that, and taken out; a new one if none shares half.
+
+        At least the last of ``ids`` is left out, so that the model has a token to run on.
+        """
+        shared = [_shared(held, ids) for held, _ in self._entries]
+        best = max(range(len(shared)), key=shared.__getitem__, default=None)
+        if best is None or shared[best] * 2 < len(self._entries[best][0]):
+            return [], DynamicCache()
+        held, cache = self._entries.pop(best)
+        keep = min(shared[best], len(ids) - 1)
+        if keep == 0:
+            return [], DynamicCache()
+        if keep < len(held):
+            cache.crop(keep - len(held))
+        return held[:keep], cache
+
+    def give(self, ids: list[int], cache: DynamicCache) -> None:
+        """Keep a cache that holds exactly ``ids``."""
+        self._entries.append((ids, cache))
+        del self._entries[: max(0, len(self._entries) - self.limit)]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        """Number of caches kept."""
+        return len(self._entries)
+
+
+def _shared(held: Sequence[int], ids: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    length = min(len(held), len(ids))
+    return next((at for at in range(length) if held[at] != ids[at]), length)
+
+
+class Decoder:
+    """A model with its vocabulary and caches; one step at a time (the caller holds a lock)."""
+
+    def __init__(self, model: Any, vocabulary: Vocabulary, caches: PrefixCaches) -> None:
+        """Keep what is given; find the tokens that end a text."""
+        self.model, self.vocabulary, self.caches = model, vocabulary, caches
+        ends = model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        self.window: int = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+        self._closing: dict[str, TokenIds] = {}
+        self.ends = frozenset(end for end in (*ends, vocabulary.tokenizer.eos_token_id) if end is not None)
+
+    @torch.inference_mode()
+    def step(
+        self,
+        ids: Sequence[int],
+        stops: Sequence[str],
+        max_tokens: int,
+        calls: Literal["allowed", "not_first", "never"],
+        sampling: Sampling,
+        constraint: Constraint | None = None,
+    ) -> Generated:
+        """Go on after ``ids`` until one of ``stops`` (in the text, wherever tokens end), the end token or the budget.
+
+        ``calls``: whether ``({`` may be written; ``not_first``: not as the first thing. ``constraint``: the automaton
+        that keeps what is written inside a call, whose end is among ``stops``.
+        """
+        max_tokens = min(max_tokens, self._room(ids))
+        choose = sampling.chooser(ids)
+        held, cache = self.caches.take(ids)
+        pending, written = list(ids[len(held) :]), list[int]()
+        watch = _Watch(self.vocabulary, stops, ids)
+        state = constraint.start() if constraint else None
+        found: Generated | None = None
+        while found is None:
+            logits = self._forward(pending, cache)
+            held += pending
+            self._forbid(logits, calls, watch, written)
+            if constraint and state is not None:
+                _keep_inside(logits, constraint, state)
+            token = choose(logits)
+            if token in self.ends or not bool(torch.isfinite(logits[token])):
+                found = watch.finish(written, "end")
+                break
+            written.append(token)
+            pending = [token]
+            state = constraint.step(state, token) if constraint and state else None
+            found = watch.found(written)
+            if found is None and len(written) >= max_tokens:
+                found = watch.finish(written, "length")
+        self.caches.give(held, cache)
+        return found
+
+    def _room(self, ids: Sequence[int]) -> int:
+        """How many tokens fit after ``ids``."""
+        if not 0 < len(ids) < self.window:
+            raise ConfigurationError(
+                f"a context of {len(ids)} tokens does not fit the model's {self.window}; shorten it"
+            )
+        return self.window - len(ids)
+
+    def closing(self, mark: str) -> TokenIds:
+        """Tokens that hold ``mark`` or end the text."""
+        if mark not in self._closing:
+            ids = {*self.vocabulary.holding(mark), *self.ends}
+            self._closing[mark] = np.array(sorted(ids), dtype=np.int64)
+        return self._closing[mark]
+
+    def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
+        """Logits ``(V,)`` after ``ids``, which extend the cache."""
+        inputs = torch.tensor([ids], device=self.model.device)  # (1, T)
+        output = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        logits: torch.Tensor = output.logits[0, -1]
+        return logits
+
+    def _forbid(self, logits: torch.Tensor, calls: str, watch: _Watch, written: list[int]) -> None:
+        """Take out the tokens that would open a call where none may."""
+        if calls == "allowed" or (calls == "not_first" and written and watch.tail(written) != START[0]):
+            return
+        if watch.tail(written).endswith(START[0]):
+            logits[list(self.vocabulary.brace)] = -math.inf
+        logits[list(self.vocabulary.opening)] = -math.inf
+
+
+def _keep_inside(logits: torch.Tensor, constraint: Constraint, state: State) -> None:
+    """Take out every token that the automaton does not allow."""
+    allowed = constraint.allowed(state)
+    kept = torch.from_numpy(np.concatenate([allowed.going_on, allowed.closing])).to(logits.device)
+    values = logits[kept]
+    logits.fill_(-math.inf)
+    logits[kept] = values
+
+
+class _Watch:
+    """Looks for stop texts in what is written; a token may hold one, end in the middle of one, or begin before one."""
+
+    def __init__(self, vocabulary: Vocabulary, stops: Sequence[str], before: Sequence[int]) -> None:
+        self._vocabulary, self._stops, self._before = vocabulary, tuple(stops), before
+        self._window = 4 + 4 * max(map(len, stops), default=0)  # a character has at most four tokens
+
+    def tail(self, written: list[int]) -> str:
+        """The end of the text: enough of it to hold any stop text."""
+        before = self._before if len(written) <= self._window else written[: -self._window]
+        return self._vocabulary.decode(written[-self._window :], before[-8:])
+
+    def found(self, written: list[int]) -> Generated | None:
+        """The step's outcome if a stop text is in the text now; the first one counts."""
+        tail = self.tail(written)
+        if not any(stop in tail for stop in self._stops):
+            return None
+        text = self._vocabulary.decode(written, self._before)
+        places = [(text.find(stop), stop) for stop in self._stops if stop in text]
+        if not places:
+            return None
+        at, stop = min(places)
+        ids = self._vocabulary.cut(written, at, self._before)
+        return Generated(text[:at], "stop", stop, ids, tokens=len(ids))
+
+    def finish(self, written: list[int], reason: Literal["end", "length"]) -> Generated:
+        """The step's outcome when no stop text came."""
+        ids = tuple(self._vocabulary.whole(written, self._before))
+        return Generated(self._vocabulary.decode(ids, self._before), reason, "", ids, tokens=len(ids))

