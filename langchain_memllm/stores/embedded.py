@@ -519,6 +519,7 @@ class _Relations:
         rows = connection.execute(_RELATION_VECTORS, (ns,)).fetchall()
         self._connection, self._ns = connection, ns
         self._ids = [row[0] for row in rows]
+        self._keys = [row[1] for row in rows]
         self._places = {row[1]: place for place, row in enumerate(rows)}
         self._matrix = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), -1)
 
@@ -534,6 +535,8 @@ class _Relations:
         if vector is not None and len(self._ids):
             cosines = self._matrix @ vector
             for near in np.flatnonzero(cosines >= least - 1e-6):
+                if self._keys[near] in query.barred:
+                    continue
                 scores.setdefault(self._ids[near], float(cosines[near]))
         return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:_MAX_RELATIONS]
 

@@ -92,6 +92,7 @@ class SearchQuery:
         min_entity: Least cosine of the known name with a stored one.
         min_relation: Least cosine of the relation with a stored one.
         min_similarity: Least mean of the two.
+        barred: Keys of relations that never stand for ``relation``.
     """
 
     side: Literal["subject", "object"]
@@ -103,6 +104,7 @@ class SearchQuery:
     min_entity: float
     min_relation: float
     min_similarity: float
+    barred: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,12 +277,21 @@ def test_similar_relations_of_a_known_name(memory: Memory) -> None:
 
 
 def test_similar_answers_come_best_first_and_limited(memory: Memory) -> None:
-    names = [f"River Street Bakery number {i}" for i in range(12)]
+    colours = ["red", "blue", "green", "black", "white", "brown", "grey", "pink", "gold", "silver", "orange", "purple"]
+    names = [f"River Street Bakery {colour}" for colour in colours]
     memory.write([(name, "opening phrase", f"o{i}") for i, name in enumerate(names)], namespace=NS)
     result = memory.read("River Street Bakery", "opening phrase", namespace=NS, thresholds=LOOSE, limit=5)
     similarities = [match.similarity for match in result]
     assert (len(result), result.truncated) == (5, True)
     assert similarities == sorted(similarities, reverse=True)
+
+
+def test_relations_of_the_catalogue_and_names_with_other_digits_are_kept_apart(memory: Memory) -> None:
+    memory.write([("Ada", "place of birth", "London"), ("Room 12", "door colour", "red")], namespace=NS)
+    assert not memory.read("Ada", "place of death", namespace=NS, thresholds=LOOSE)
+    assert not memory.read("Room 13", "door colour", namespace=NS, thresholds=LOOSE)
+    assert memory.read("the Room 12", "door colour", namespace=NS, thresholds=LOOSE).answers == ("red",)
+    assert memory.read("Ada", "place of death", namespace=NS, thresholds=PAPER_EDITING).answers == ("London",)
 
 
 def test_unreadable_names_are_found_exactly_only(memory: Memory) -> None:
