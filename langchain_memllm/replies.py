@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from langchain_memllm.errors import InvalidTriple
-from langchain_memllm.grammar import SEP, START, parse, parse_write
+from langchain_memllm.grammar import END, SEP, START, parse, parse_write
 from langchain_memllm.triples import Triple
 
 __all__ = ["Item", "Piece", "Reply", "read_reply", "without_thinking"]
@@ -143,7 +143,7 @@ def _from_grammar(text: str, lines: bool = True) -> _Found:
     found = _Found()
     if START in text:
         parsed = parse(text)
-        found.understood = bool(parsed.writes)
+        found.understood = any(text[: call.end].endswith(END) for call in parsed.writes)
         found.items += map(Item, parsed.triples)
         found.pieces += [Piece(piece.text, piece.reason) for piece in parsed.skipped]
         found.pieces += [Piece(text[call.position : call.end], "it reads instead of writing") for call in parsed.reads]
