@@ -1,4 +1,4 @@
-"""One local Neo4j server for all tests that need a real one.
+"""One local Neo4j server for all tests that need a real one, and an empty store on it.
 
 ``MEMLLM_TEST_NEO4J`` picks the release (default: the long-term support one). In CI its absence is a failure; elsewhere
 the tests say that they were not run.
@@ -10,14 +10,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from neo4j import Driver, GraphDatabase
 
 from langchain_memllm.errors import MissingExtra, StoreUnavailable
+from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
 
 
 @pytest.fixture(scope="session")
 def neo4j_server() -> Iterator[LocalServer]:
-    """A running, empty server; each test takes namespaces of its own."""
+    """A running server; its data go with it."""
     version = os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION)
     try:
         server = LocalServer.start(version=version)
@@ -27,3 +29,21 @@ def neo4j_server() -> Iterator[LocalServer]:
         pytest.skip(f"not run: no local Neo4j server ({error})")
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_driver(neo4j_server: LocalServer) -> Iterator[Driver]:
+    """A bare driver, to look at the graph past the store."""
+    with GraphDatabase.driver(
+        neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password), notifications_min_severity="OFF"
+    ) as driver:
+        yield driver
+
+
+@pytest.fixture
+def neo4j_store(neo4j_server: LocalServer, neo4j_driver: Driver) -> Iterator[Neo4jStore]:
+    """An empty store; the schema stays from test to test."""
+    neo4j_driver.execute_query("MATCH (n) WHERE coalesce(n.name <> 'schema', true) DETACH DELETE n")
+    store = Neo4jStore(neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password))
+    yield store
+    store.close()

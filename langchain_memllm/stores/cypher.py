@@ -19,7 +19,9 @@ from typing import Final, LiteralString
 
 from langchain_memllm.errors import StoreCorrupt
 
-__all__ = ["Migration", "migrations", "schema_version"]
+__all__ = ["Migration", "Statement", "migrations", "schema_version"]
+
+Statement = LiteralString
 
 CYPHER: Final = "CYPHER 5 "
 
@@ -97,9 +99,10 @@ _TIMED: Final = (
 # -- reading ----------------------------------------------------------------------------------------------------
 
 _LOOKUP: Final = (
-    """UNWIND $qs AS q"""
-    + _MEMBERS
-    + """
+    (
+        """UNWIND $qs AS q"""
+        + _MEMBERS
+        + """
 CALL (q) { OPTIONAL MATCH (r:MemRelation {id: q.rid}) RETURN r IS NOT NULL AS knows_relation }
 WITH q, knows_relation, [k IN exact | ['exact', k]] + [k IN others | ['alias', k]] AS members
 CALL (q, members) {
@@ -112,7 +115,10 @@ CALL (q, members, direct) {
   UNWIND members AS member WITH side, rid, member[1] AS k<ROWS><ENDS>
   RETURN collect(['inverse', k.name, <FACT>]) AS inverse }
 RETURN q.i AS i, q.p AS p, size(members) > 0 AS knows_name, knows_relation, direct, inverse"""
-).replace("<ENDS>", _ENDS).replace("<FACT>", _FACT)
+    )
+    .replace("<ENDS>", _ENDS)
+    .replace("<FACT>", _FACT)
+)
 # Facts by names and relation; q: {i, p, side, names [ids], rid, inverse}. The inverse is read if nothing was direct.
 LOOKUP: Final = CYPHER + _LOOKUP.replace("<ROWS>", _OPEN)
 # The same at a record time and an event time.
@@ -153,11 +159,12 @@ MATCH (e:MemEntity {id: id}) WHERE e.embedding IS NOT NULL RETURN e.id AS id, e.
 # sifts, the sum in double precision decides. Pairs of a name and a relation are taken in groups of equal mean, best
 # first, and LIMIT stops at the group that fills it.
 SEARCH: Final = (
-    CYPHER
-    + """UNWIND $qs AS q
+    (
+        CYPHER
+        + """UNWIND $qs AS q
 MATCH (n:MemNamespace {id: q.ns})"""
-    + _MEMBERS
-    + """
+        + _MEMBERS
+        + """
 WITH q, n, CASE WHEN q.keep THEN exact + others ELSE [] END AS known
 CALL (q, known) {
   UNWIND known AS e RETURN e.id AS id, e.n AS number, 1.0 AS cosine
@@ -188,7 +195,11 @@ CALL (q, near) {
   WITH row LIMIT $more RETURN collect(row) AS rows }
 RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to, n.relation_vectors AS relations_to,
   rows"""
-).replace("<ROWS>", _OPEN).replace("<ENDS>", _ENDS).replace("<FACT>", _FACT)
+    )
+    .replace("<ROWS>", _OPEN)
+    .replace("<ENDS>", _ENDS)
+    .replace("<FACT>", _FACT)
+)
 
 # The newest open facts around the names of each group, one after the other; a fact counts for the first name.
 _AROUND: Final = """
@@ -356,30 +367,28 @@ RETURN n.seq AS seq,
   COUNT { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.pending IS NOT NULL }
     + COUNT { MATCH (r:MemRelation) WHERE r.ns = n.id AND r.n IS NOT NULL AND r.pending } AS pending"""
 )
-# Open facts whose ends or readable relationship are missing, and closed ones that still have one: counted for check.
+# Facts whose ends are missing, open ones without their readable relationship and closed ones that still have one.
 BROKEN: Final = (
     CYPHER
     + """MATCH (n:MemNamespace) USING INDEX n:MemNamespace(id) WHERE n.id > ''
 CALL (n) {
   MATCH (x:MemFact) USING INDEX x:MemFact(ns, seq, ordinal)
-  WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL
-  OPTIONAL MATCH (s:MemEntity {id: x.sid}) OPTIONAL MATCH (o:MemEntity {id: x.oid})
-  OPTIONAL MATCH (s)-[v {fact: x.id}]->(o)
-  RETURN count(CASE WHEN s IS NULL OR o IS NULL THEN 1 END) AS endless, count(CASE WHEN v IS NULL THEN 1 END) AS unseen }
-CALL (n) {
+  WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL RETURN x, 1 AS expected
+  UNION ALL
   MATCH (x:MemPast) USING INDEX x:MemPast(ns, seq, ordinal)
-  WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL
-  OPTIONAL MATCH (s:MemEntity {id: x.sid}) OPTIONAL MATCH (o:MemEntity {id: x.oid})
-  OPTIONAL MATCH (s)-[v {fact: x.id}]->(o)
-  RETURN count(CASE WHEN s IS NULL OR o IS NULL THEN 1 END) AS endless_past, count(v) AS seen_past }
-RETURN n.name AS name, endless + endless_past AS endless, unseen, seen_past"""
+  WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL RETURN x, 0 AS expected }
+CALL (x) {
+  MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+  RETURN count(*) AS ends, sum(COUNT { (s)-[{fact: x.id}]->(o) }) AS seen }
+RETURN n.name AS name, count(CASE WHEN ends <> 1 THEN 1 END) AS endless,
+  count(CASE WHEN seen <> expected THEN 1 END) AS misshown"""
 )
 
 # -- writing ----------------------------------------------------------------------------------------------------
 
 # Take the namespace's lock before anything is read, then load what a plan needs: the operation if it was delivered
 # before; names with their alias classes; relations; open facts of the touched slots (the whole slot, or with ``o`` the
-# one fact with that object); facts that rest on the replaced source alone; and, if a relation is new, the declared ones.
+# one fact with that object); facts that rest on the replaced source alone; if a relation is new, the declared ones.
 LOAD: Final = (
     CYPHER
     + """MERGE (n:MemNamespace {id: $ns})
@@ -394,7 +403,8 @@ CALL (n, names) {
   UNWIND names AS id MATCH (e:MemEntity {id: id}) WITH DISTINCT n, e.alias AS alias WHERE alias IS NOT NULL
   MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = n.id AND m.alias = alias
   RETURN collect([m.key, m.id, m.alias]) AS aliases }
-CALL () { UNWIND $relations AS id MATCH (r:MemRelation {id: id}) RETURN collect([r.key, r.id, r.type]) AS relations }
+CALL () {
+  UNWIND $relations AS id MATCH (r:MemRelation {id: id}) RETURN collect([r.key, r.id, r.type, r.label]) AS relations }
 CALL (relations) {
   WITH relations WHERE size(relations) < size($relations)
   OPTIONAL MATCH (m:MemMeta {name: 'relations'}) RETURN collect(m.value) AS declared }
@@ -424,7 +434,8 @@ CALL () {
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
   WITH x, s, r, o ORDER BY x.seq, x.ordinal
   RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS replaced }
-RETURN n.seq AS seq, n.last_at AS last_at, n.names AS name_count, n.relations AS relation_count,
+RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at, n.names AS name_count,
+  n.relations AS relation_count,
   p.payload_hash AS payload_hash, p.receipt AS receipt, entities, aliases, relations, declared[0] AS declared,
   facts, replaced"""
 )
@@ -440,8 +451,8 @@ APPLY: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns})
 SET n.seq = $seq, n.last_at = $now, n.names = $name_count, n.relations = $relation_count
-CREATE (p:MemOp) SET p = $operation
 WITH n
+CALL () { UNWIND $operations AS e CREATE (x:MemOp) SET x = e }
 CALL () { UNWIND $names AS e CREATE (x:MemEntity) SET x = e }
 CALL () { UNWIND $words AS e CREATE (x:MemWord) SET x = e }
 CALL () { UNWIND $spellings AS e MATCH (x:MemEntity {id: e.id}) SET x.name = e.name, x.rank = e.rank }
@@ -459,9 +470,9 @@ CALL () {
 CALL () {
   UNWIND $closes AS e MATCH (x:MemFact {id: e.id})
   REMOVE x:MemFact SET x:MemPast SET x += e.props
-  WITH x MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
-  OPTIONAL MATCH (s)-[v {fact: x.id}]->(o) DELETE v
-  RETURN count(DISTINCT x) AS closed }
+  WITH x CALL (x) {
+    MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (s)-[v {fact: x.id}]->(o) DELETE v }
+  RETURN count(*) AS closed }
 CALL () {
   UNWIND $facts AS f
   MATCH (s:MemEntity {id: f.props.sid}) MATCH (o:MemEntity {id: f.props.oid})
@@ -484,3 +495,336 @@ CALL () {
   MATCH (p:MemOp) USING INDEX p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq < $seq AND p.recorded_at < expire DELETE p }
 RETURN promoted + confirmed + closed + opened + supported + passed + supported_past AS done"""
 )
+# Set vectors of waiting names and relations; names: {id, i, embedding or null, code}. Each name gets the next number of
+# the search codes, so that other clients find it as new.
+FILL: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
+WITH n, n.codes AS before
+CALL (n, before) {
+  UNWIND $names AS e MATCH (x:MemEntity {id: e.id}) WHERE x.pending IS NOT NULL
+  REMOVE x.pending
+  WITH x, e, before WHERE e.embedding IS NOT NULL
+  SET x.code = e.code, x.coded = before + e.i
+  WITH x, e CALL db.create.setNodeVectorProperty(x, 'embedding', e.embedding) }
+CALL (n) {
+  UNWIND $relations AS e MATCH (x:MemRelation {id: e.id}) WHERE x.pending
+  REMOVE x.pending
+  WITH x, e WHERE e.embedding IS NOT NULL
+  CALL db.create.setNodeVectorProperty(x, 'embedding', e.embedding) }
+SET n.codes = before + size($names), n.relation_vectors = n.relation_vectors + size($relations)"""
+)
+# Put names into one alias class.
+SET_ALIAS: Final = CYPHER + "UNWIND $names AS id MATCH (e:MemEntity {id: id}) SET e.alias = $alias"
+# Numbers of names, and how many there are of each alias class.
+CLASS_NUMBERS: Final = (
+    CYPHER
+    + """UNWIND $names AS id MATCH (e:MemEntity {id: id})
+CALL (e) {
+  RETURN e AS m
+  UNION
+  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
+RETURN DISTINCT m.id AS id, m.n AS number"""
+)
+# Which of these facts are there.
+KNOWN_FACTS: Final = (
+    CYPHER
+    + """UNWIND $ids AS id
+CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION MATCH (x:MemPast {id: id}) RETURN x }
+RETURN collect(id) AS ids"""
+)
+# A record of the database.
+RECORD: Final = CYPHER + "MATCH (m:MemMeta {name: $name}) RETURN m.value AS value"
+# Set a record if it is still what the caller saw.
+PUT_RECORD: Final = (
+    CYPHER
+    + """MERGE (m:MemMeta {name: $name}) SET m.lock = $op
+WITH m, m.value AS old
+SET m.value = CASE WHEN coalesce(old = $expected, old IS NULL AND $expected IS NULL) THEN $value ELSE old END
+RETURN m.value AS value"""
+)
+
+# -- forgetting -------------------------------------------------------------------------------------------------
+
+# Either kind of fact by id.
+_EITHER: Final = """
+CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }"""
+# Take the lock and let every client reload its search codes.
+BEGIN_ERASE: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
+WITH n SET n.epoch = n.epoch + 1 RETURN n.seq AS seq"""
+)
+# Ids of this namespace's facts among those given.
+DOOMED_IDS: Final = (
+    CYPHER
+    + """UNWIND $ids AS id"""
+    + _EITHER
+    + """
+WITH DISTINCT x WHERE x.ns = $ns RETURN x.id AS id, x.seq AS seq, x.ordinal AS ordinal"""
+)
+# Ids of the facts with one of these subjects (of one relation, or with null of any) or one of these objects.
+DOOMED_NAMES: Final = (
+    CYPHER
+    + "CALL () {"
+    + "\n  UNION".join(
+        """
+  UNWIND ${many} AS id
+  MATCH (x:{label}) USING INDEX x:{label}({column}, rid, precedence)
+  WHERE x.{column} = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND ($rid IS NULL OR x.rid = $rid)
+  RETURN x""".replace("{many}", many)
+        .replace("{label}", label)
+        .replace("{column}", column)
+        for many, column in (("subjects", "sid"), ("objects", "oid"))
+        for label in ("MemFact", "MemPast")
+    )
+    + " }\nRETURN DISTINCT x.id AS id, x.seq AS seq, x.ordinal AS ordinal"
+)
+# Ids of the sources of a name, of one kind or any.
+SOURCES: Final = (
+    CYPHER
+    + """MATCH (d:MemSource) USING INDEX d:MemSource(ns, ref)
+WHERE d.ns = $ns AND d.ref = $ref AND ($kind IS NULL OR d.kind = $kind) RETURN d.id AS id ORDER BY id"""
+)
+# Ids of the facts that rest on these sources alone.
+DOOMED_SOURCES: Final = (
+    CYPHER
+    + """UNWIND $sources AS source MATCH (:MemSource {id: source})<-[:MEM_FROM]-(x)
+WITH DISTINCT x WHERE NOT EXISTS { MATCH (x)-[:MEM_FROM]->(other) WHERE NOT other.id IN $sources }
+RETURN x.id AS id, x.seq AS seq, x.ordinal AS ordinal"""
+)
+# Take these sources out of the evidence of facts that others support too; what is left of it decides their rank.
+UNSUPPORT: Final = (
+    CYPHER
+    + """UNWIND $sources AS source MATCH (:MemSource {id: source})<-[m:MEM_FROM]-(x)
+WITH x, m LIMIT $page
+DELETE m
+WITH x, count(*) AS taken
+MATCH (x)-[m:MEM_FROM]->(d) WHERE NOT d.id IN $sources
+RETURN x.id AS id, taken, collect([d.kind, m.principal, m.seq, m.ordinal]) AS evidence"""
+)
+# A fact's best source is another one now.
+DEMOTE: Final = (
+    CYPHER
+    + """UNWIND $facts AS f WITH f, f.id AS id"""
+    + _EITHER
+    + """
+SET x.kind = f.kind, x.principal = f.principal,
+  x.precedence = x.precedence % 72057594037927936 + f.rank * 72057594037927936"""
+)
+# Operations whose receipts may name one of these facts: that stated, confirmed or closed it, or filled its slot.
+TOUCHED: Final = (
+    CYPHER
+    + """UNWIND $ids AS id"""
+    + _EITHER
+    + """
+WITH collect(x) AS doomed
+CALL (doomed) {
+  UNWIND doomed AS x UNWIND [x.seq, x.closed_seq] AS seq RETURN seq
+  UNION
+  UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->(:MemSource) RETURN m.seq AS seq
+  UNION
+  UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
+  MATCH (c:MemFact) USING INDEX c:MemFact(sid, rid, precedence)
+  WHERE c.sid = sid AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq
+  UNION
+  UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
+  MATCH (c:MemPast) USING INDEX c:MemPast(sid, rid, precedence)
+  WHERE c.sid = sid AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq }
+MATCH (p:MemOp) USING INDEX p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = seq
+RETURN p.id AS id, p.op_id AS op_id, p.receipt AS receipt"""
+)
+# Receipts without the erased facts.
+REDACT: Final = CYPHER + "UNWIND $receipts AS e MATCH (p:MemOp {id: e.id}) SET p.receipt = e.receipt"
+# Delete facts with their evidence and readable relationships; the text of a sentence that also supports a fact that
+# stays is taken out. Returns what may be unused now.
+DELETE_FACTS: Final = (
+    CYPHER
+    + """UNWIND $ids AS id"""
+    + _EITHER
+    + """
+WITH collect(x) AS doomed
+CALL (doomed) {
+  UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->(d:MemSource) WHERE m.text IS NOT NULL
+  WITH d, collect(DISTINCT m.text) AS texts
+  MATCH (d)<-[m:MEM_FROM]-() WHERE m.text IN texts
+  SET m.text = null, m.span_start = null, m.span_end = null }
+CALL (doomed) {
+  UNWIND doomed AS x MATCH (y:MemPast) USING INDEX y:MemPast(closed_by) WHERE y.closed_by = x.id
+  SET y.closed_by = null }
+CALL (doomed) {
+  UNWIND doomed AS x OPTIONAL MATCH (x)-[:MEM_FROM]->(d:MemSource)
+  RETURN collect(DISTINCT x.sid) + collect(DISTINCT x.oid) AS names, collect(DISTINCT x.rid) AS relations,
+    collect(DISTINCT d.id) + collect(DISTINCT x.closed_source) AS sources }
+CALL (doomed) {
+  UNWIND doomed AS x MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+  MATCH (s)-[v {fact: x.id}]->(o) DELETE v }
+CALL (doomed) { UNWIND doomed AS x DETACH DELETE x }
+RETURN names, relations, sources"""
+)
+# Facts that a source had closed, newest first.
+CLOSED_BY_SOURCE: Final = (
+    CYPHER
+    + """MATCH (x:MemPast) USING INDEX x:MemPast(closed_source)
+WHERE x.closed_source = $source AND x.closed_why <> 'past'
+RETURN x.id AS id, x.triple AS triple ORDER BY x.seq DESC, x.ordinal DESC"""
+)
+# Let closed facts stand again, unless the same triple stands already.
+REOPEN: Final = (
+    CYPHER
+    + """UNWIND $ids AS id MATCH (x:MemPast {id: id})
+WHERE NOT EXISTS { MATCH (:MemFact {triple: x.triple}) }
+MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
+REMOVE x:MemPast
+SET x:MemFact, x.closed_at = null, x.closed_seq = null, x.closed_by = null, x.closed_why = null,
+  x.closed_source = null, x.ended = null
+CREATE (s)-[:$(r.type) {fact: x.id, relation: x.relation, since: x.recorded_at}]->(o)
+RETURN x.id AS id"""
+)
+# Closed facts no longer remember what closed them.
+DISOWN: Final = (
+    CYPHER
+    + """MATCH (x:MemPast) USING INDEX x:MemPast(closed_source) WHERE x.closed_source = $source
+SET x.closed_source = null"""
+)
+_UNUSED: Final = " AND ".join(
+    "NOT EXISTS { MATCH (x:{label}) USING INDEX x:{label}({column}, rid, precedence)"
+    " WHERE x.{column} = m.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL }".replace("{label}", label).replace(
+        "{column}", column
+    )
+    for column in ("sid", "oid")
+    for label in ("MemFact", "MemPast")
+)
+# Delete the names of which no alias is used by any fact, with their words.
+DELETE_NAMES: Final = (
+    CYPHER
+    + """UNWIND $names AS id MATCH (e:MemEntity {id: id})
+CALL (e) {
+  RETURN e AS m
+  UNION
+  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
+WITH e, m, """
+    + _UNUSED
+    + """ AS unused
+WITH e, collect(m) AS members, collect(unused) AS unused WHERE all(free IN unused WHERE free)
+UNWIND members AS m WITH DISTINCT m
+CALL (m) {
+  MATCH (w:MemWord) USING INDEX w:MemWord(ns, n) WHERE w.ns = m.ns AND w.n = m.n DELETE w }
+DETACH DELETE m RETURN count(*) AS gone"""
+)
+# Delete the relations no fact uses.
+DELETE_RELATIONS: Final = (
+    CYPHER
+    + """UNWIND $relations AS id MATCH (r:MemRelation {id: id})
+WHERE NOT EXISTS { MATCH (x:MemFact) USING INDEX x:MemFact(rid) WHERE x.rid = id }
+  AND NOT EXISTS { MATCH (x:MemPast) USING INDEX x:MemPast(rid) WHERE x.rid = id }
+DELETE r RETURN count(*) AS gone"""
+)
+# Delete the sources nothing rests on.
+DELETE_SOURCES: Final = (
+    CYPHER
+    + """UNWIND $sources AS id MATCH (d:MemSource {id: id})
+WHERE NOT EXISTS { MATCH (d)<-[:MEM_FROM]-() }
+  AND NOT EXISTS { MATCH (x:MemPast) USING INDEX x:MemPast(closed_source) WHERE x.closed_source = id }
+DELETE d RETURN count(*) AS gone"""
+)
+# Delete quarantined pieces by number.
+DELETE_QUARANTINED: Final = (
+    CYPHER
+    + """UNWIND $places AS place
+MATCH (q:MemQuarantine) USING INDEX q:MemQuarantine(ns, seq, ordinal)
+WHERE q.ns = $ns AND q.seq = place[0] AND q.ordinal = place[1] DELETE q RETURN count(*) AS gone"""
+)
+# Mark a namespace as being forgotten: nothing is written to it until that is finished.
+CLOSE_NAMESPACE: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
+WITH n SET n.epoch = n.epoch + 1, n.closing = true RETURN n.seq AS seq"""
+)
+
+
+def _purge(label: LiteralString, columns: tuple[LiteralString, ...]) -> LiteralString:
+    index = ", ".join(("ns", *columns))
+    present = " AND ".join(("x.ns = $ns", *(f"x.{column} IS NOT NULL" for column in columns)))
+    return (
+        CYPHER
+        + f"MATCH (x:{label}) USING INDEX x:{label}({index}) WHERE {present}"
+        + " WITH x LIMIT $page WITH x, x.id AS id DETACH DELETE x RETURN collect(id) AS ids, count(*) AS gone"
+    )
+
+
+# Delete one page of all a namespace holds, label by label; the namespace itself comes last.
+PURGE: Final = {
+    "facts": _purge("MemFact", ("seq", "ordinal")),
+    "past": _purge("MemPast", ("seq", "ordinal")),
+    "words": _purge("MemWord", ("n",)),
+    "names": _purge("MemEntity", ("n",)),
+    "relations": _purge("MemRelation", ("n",)),
+    "sources": _purge("MemSource", ("ref",)),
+    "operations": _purge("MemOp", ("seq",)),
+    "quarantined": _purge("MemQuarantine", ("seq", "ordinal")),
+}
+# Delete an emptied namespace.
+DELETE_NAMESPACE: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) DELETE n"
+
+# -- schema -----------------------------------------------------------------------------------------------------
+
+# Versions of the server.
+COMPONENTS: Final = CYPHER + "CALL dbms.components() YIELD name, versions RETURN name, versions"
+# Wait until new indexes are filled.
+AWAIT_INDEXES: Final = CYPHER + "CALL db.awaitIndexes(60)"
+# Indexes that are not usable, and those there are.
+INDEXES: Final = "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'mem_' RETURN name, state"
+# The number of the schema; never lowered.
+SET_SCHEMA: Final = (
+    CYPHER
+    + """MERGE (m:MemMeta {name: 'schema'})
+SET m.lock = true WITH m SET m.value = CASE WHEN toInteger(m.value) > $number THEN m.value ELSE toString($number) END"""
+)
+
+_FILE: Final = re.compile(r"(\d{4})_(\w+)\.cypher")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema: statements to run one a transaction, each safe to run again."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
+    """The schema's steps in order, from ``graph_schema/``: in the wheel beside the package, in a checkout above it.
+
+    Raises:
+        StoreCorrupt: The folder is missing or its numbers have a gap: the installation is damaged.
+    """
+    source = folder or _folder()
+    found = []
+    for entry in source.iterdir():
+        name = _FILE.fullmatch(entry.name)
+        if name is not None:
+            text = re.sub(r"//[^\n]*", "", entry.read_text(encoding="utf-8"))
+            statements = tuple(part.strip() for part in text.split(";") if part.strip())
+            found.append(Migration(int(name.group(1)), name.group(2), statements))
+    found.sort(key=lambda migration: migration.number)
+    if not found or [step.number for step in found] != list(range(1, len(found) + 1)):
+        raise StoreCorrupt("the graph schema's files are missing or incomplete; install langchain-memllm again")
+    return tuple(found)
+
+
+def schema_version() -> int:
+    """Number of the newest schema this package knows."""
+    return migrations()[-1].number
+
+
+def _folder() -> Traversable:
+    package = resources.files("langchain_memllm")
+    shipped = package.joinpath("graph_schema")
+    if shipped.is_dir():
+        return shipped
+    checkout = Path(str(package)).parent / "graph_schema"
+    if checkout.is_dir():
+        return checkout
+    raise StoreCorrupt("the graph schema's files are missing; install langchain-memllm again")

@@ -1,0 +1,507 @@
+"""The Neo4j store: the same memory on a server, shared by many agents and open to people.
+
+Implements ``stores.interface`` on ``stores.bolt``; the statements stand in ``stores.cypher``, writing in
+``stores.neo4j_write``, forgetting in ``stores.neo4j_erase``. A read of any number of queries is one round trip.
+Similar names are found by sign-bit codes held in memory, as in the embedded store, and compared exactly by the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_memllm.belief import Batch, Quarantined, precedence
+from langchain_memllm.nameindex import NameIndex, NameIndexes
+from langchain_memllm.stores import cypher, neo4j_erase, neo4j_write
+from langchain_memllm.stores.bolt import Bolt, token
+from langchain_memllm.stores.embedded import decode_namespace
+from langchain_memllm.stores.interface import (
+    MAX_WORD_NAMES,
+    Erased,
+    FactFilter,
+    Found,
+    LookupQuery,
+    Pending,
+    Planner,
+    Row,
+    SearchQuery,
+    Selection,
+    Stats,
+    Vector,
+    Written,
+    unpack_receipt,
+)
+from langchain_memllm.stores.neo4j_write import Ids, ids_of
+from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
+
+if TYPE_CHECKING:
+    import neo4j
+
+__all__ = ["Neo4jStore"]
+
+_PAGE: Final = 2_000
+_MAX_RELATIONS: Final = 25
+_MAX_RECALL_NAMES: Final = 64
+_FRESH: Final = 3  # times a search is repeated whose namespace was changed meanwhile
+
+
+class Neo4jStore:
+    """A ``TripleStore`` in a Neo4j database (5.26 or newer, Community is enough).
+
+    Args:
+        target: ``neo4j://host``, ``bolt://host`` or their ``+s``, ``+ssc`` forms; or a driver, which is not closed.
+        auth: User name and password; by default NEO4J_USERNAME (or ``neo4j``) and NEO4J_PASSWORD.
+        database: Name of the database; by default NEO4J_DATABASE, else ``neo4j``.
+        allow_insecure: Accept a host that is not this machine without encryption.
+
+    Raises:
+        ConfigurationError: An address that cannot or must not be used, no password, or no such database.
+        StoreUnavailable: The server does not answer, refuses the password, or is older than 5.26.
+        SchemaTooNew: A newer version of this package wrote the graph.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        target: str | neo4j.Driver,
+        *,
+        auth: tuple[str, str] | None = None,
+        database: str | None = None,
+        allow_insecure: bool = False,
+    ) -> None:
+        """Connect, and bring the graph's schema up to date."""
+        self._bolt = Bolt(target, auth=auth, database=database, allow_insecure=allow_insecure)
+        self._indexes: NameIndexes[int] = NameIndexes()
+        self._relations: dict[Namespace, _Relations] = {}
+
+    def __repr__(self) -> str:
+        """The class and the address, without credentials."""
+        return f"Neo4jStore({self.location!r})"
+
+    @property
+    def location(self) -> str:
+        """Address and database, without credentials."""
+        return self._bolt.location
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def transact(self, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+        """See ``TripleStore.transact``."""
+        return neo4j_write.transact(self._bolt, namespace, batch, plan)
+
+    def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
+        """See ``TripleStore.fill``."""
+        neo4j_write.fill(self._bolt, namespace, items, vectors)
+
+    def link(self, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], *, limit: int = 32) -> None:
+        """See ``TripleStore.link``."""
+        neo4j_write.link(self._bolt, namespace, name, alias, limit)
+
+    def restore(self, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]) -> tuple[Pending, ...]:
+        """See ``TripleStore.restore``."""
+        return neo4j_write.restore(self._bolt, namespace, facts)
+
+    def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
+        """See ``TripleStore.erase``; the files are the server's, so ``purge`` adds nothing."""
+        erased = neo4j_erase.erase(self._bolt, namespace, selection)
+        self._indexes.drop(namespace)
+        self._relations.pop(namespace, None)
+        return erased
+
+    def put_record(self, name: str, value: str, *, expected: str | None) -> str:
+        """See ``TripleStore.put_record``."""
+        parameters = {"name": name, "value": value, "expected": expected, "op": token()}
+        return str(self._bolt.write_one(cypher.PUT_RECORD, parameters)[0]["value"] or value)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def receipt(self, namespace: Namespace, op_id: str) -> tuple[str, Receipt] | None:
+        """See ``TripleStore.receipt``."""
+        rows = self._bolt.read(cypher.OPERATION, {"op": ids_of(namespace).operation(op_id)})
+        return (rows[0]["payload_hash"], unpack_receipt(namespace, op_id, rows[0]["receipt"])) if rows else None
+
+    def lookup(
+        self,
+        namespaces: Sequence[Namespace],
+        queries: Sequence[LookupQuery],
+        *,
+        at: str | None = None,
+        valid_at: str | None = None,
+        limit: int = 30,
+    ) -> list[Found]:
+        """See ``TripleStore.lookup``."""
+        asked = [
+            _asked(ids_of(namespace), query, i, p)
+            for i, query in enumerate(queries)
+            for p, namespace in enumerate(namespaces)
+        ]
+        now = at is None and valid_at is None
+        parameters = {"qs": asked, "more": limit + 1, "at": at, "valid_at": valid_at}
+        records = self._bolt.read(cypher.LOOKUP if now else cypher.LOOKUP_AT, parameters)
+        answers: list[list[neo4j.Record]] = [[] for _ in queries]
+        for record in records:
+            answers[record["i"]].append(record)
+        return [_found(sorted(answer, key=lambda each: each["p"]), namespaces, limit) for answer in answers]
+
+    def search(
+        self, namespaces: Sequence[Namespace], queries: Sequence[SearchQuery], *, limit: int = 30
+    ) -> list[Found]:
+        """See ``TripleStore.search``. One round trip, and one more for a namespace that changed since the last one."""
+        for _ in range(_FRESH):
+            caches = [self._cache(namespace) for namespace in namespaces]
+            vectors = self._stored_vectors(namespaces, queries)
+            asked = [
+                each
+                for p, namespace in enumerate(namespaces)
+                for each in _sought(ids_of(namespace), p, queries, caches[p], vectors)
+            ]
+            records = self._bolt.read(cypher.SEARCH, {"qs": asked, "more": limit + 1})
+            if not self._stale(namespaces, caches, records):
+                break
+        rows: list[list[list[Row]]] = [[[] for _ in namespaces] for _ in queries]
+        for record in records:
+            query = queries[record["i"]]
+            similar = [_similar_row(namespaces[record["p"]], row) for row in record["rows"]]
+            least = round(query.min_similarity, 5)
+            rows[record["i"]][record["p"]] = [row for row in similar if row.similarity >= least]
+        return [_merged(each, limit) for each in rows]
+
+    def _cache(self, namespace: Namespace) -> _Cache:
+        """What is held of a namespace's names and relations; loaded at the first use."""
+        entry, relations = self._indexes.get(namespace), self._relations.get(namespace)
+        if entry is None:
+            self._load_codes(namespace, NameIndex(), 0, None)
+            entry = self._indexes.get(namespace)
+        if relations is None:
+            relations = self._load_relations(namespace)
+        if entry is None:  # the namespace is empty
+            return _Cache(NameIndex(), 0, 0, relations)
+        return _Cache(entry.index, entry.seq, entry.epoch, relations)
+
+    def _load_codes(self, namespace: Namespace, index: NameIndex[int], after: int, epoch: int | None) -> None:
+        """Add the codes after a number to an index of that epoch; begin anew if the namespace is in another."""
+        rows = self._bolt.read(cypher.CODES, {"ns": ids_of(namespace).ns, "after": after})
+        if not rows:
+            self._indexes.drop(namespace)
+            return
+        current = _epoch(rows[0])
+        if epoch is not None and current != epoch:
+            self._indexes.drop(namespace)
+            self._load_codes(namespace, NameIndex(), 0, None)
+            return
+        for row in rows:
+            index.add(row["ids"], row["codes"])
+        self._indexes.put(namespace, index, rows[0]["codes_to"], current)
+
+    def _load_relations(self, namespace: Namespace) -> _Relations:
+        rows = self._bolt.read(cypher.RELATION_VECTORS, {"ns": ids_of(namespace).ns})
+        relations = _Relations(rows[0]["relations"], rows[0]["relations_to"], _epoch(rows[0])) if rows else _Relations()
+        self._relations[namespace] = relations
+        return relations
+
+    def _stale(
+        self, namespaces: Sequence[Namespace], caches: Sequence[_Cache], records: Sequence[neo4j.Record]
+    ) -> bool:
+        """Whether the search ran on an old view of a namespace; what is held is brought up to date."""
+        stale = False
+        for p in {record["p"]: None for record in records}:
+            record = next(each for each in records if each["p"] == p)
+            namespace, cache, epoch = namespaces[p], caches[p], _epoch(record)
+            if epoch != cache.epoch or record["codes_to"] > cache.seq:
+                self._load_codes(namespace, cache.index, cache.seq, cache.epoch)
+                stale = True
+            if epoch != cache.relations.epoch or record["relations_to"] > cache.relations.seq:
+                self._load_relations(namespace)
+                stale = True
+        return stale
+
+    def _stored_vectors(
+        self, namespaces: Sequence[Namespace], queries: Sequence[SearchQuery]
+    ) -> dict[str, list[float]]:
+        """Stored vectors by id of the names that come without one; a name that must stay itself needs none."""
+        wanted = [
+            ids_of(namespace).name(key)
+            for namespace in namespaces
+            for query in queries
+            if query.vector is None and not query.keep_known
+            for key in query.keys
+        ]
+        rows = self._bolt.read(cypher.NAME_VECTORS, {"names": wanted}) if wanted else []
+        return {row["id"]: row["embedding"] for row in rows}
+
+    def neighbourhood(
+        self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
+    ) -> list[Row]:
+        """See ``TripleStore.neighbourhood``."""
+        asked = []
+        for p, namespace in enumerate(namespaces):
+            ids = ids_of(namespace)
+            names, hashes = [ids.name(key) for key in keys], [ids.word(word) for word in words]
+            asked.append({"p": p, "ns": ids.ns, "names": names, "words": hashes})
+        parameters = {"qs": asked, "limit": limit, "most": _MAX_RECALL_NAMES, "common": MAX_WORD_NAMES}
+        records = self._bolt.read(cypher.NEIGHBOURHOOD, parameters)
+        answer: list[Row] = []
+        for record in sorted(records, key=lambda each: each["p"]):
+            rows: dict[str, Row] = {}
+            for how, via, fact in record["rows"]:
+                rows.setdefault(fact[0], Row(fact_of(namespaces[record["p"]], fact), how, via=via))
+            answer += list(rows.values())[:limit]
+        return answer
+
+    def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
+        """See ``TripleStore.facts``."""
+        for namespace in namespaces:
+            yield from self._facts(namespace, where or FactFilter())
+
+    def _facts(self, namespace: Namespace, where: FactFilter) -> Iterator[Fact]:
+        """Page by page, so that a long listing holds no transaction and little memory."""
+        ids = ids_of(namespace)
+        statement, parameters = self._listing(ids, where)
+        seq, ordinal = where.after_seq, 1 << 30
+        while True:
+            records = self._bolt.read(statement, {**parameters, "seq": seq, "ordinal": ordinal})
+            for record in records:
+                yield fact_of(namespace, record["fact"], record["sources"])
+            if len(records) < _PAGE:
+                return
+            seq, ordinal = records[-1]["fact"][4], records[-1]["fact"][5]
+
+    def _listing(self, ids: Ids, where: FactFilter) -> tuple[cypher.Statement, dict[str, Any]]:
+        """The statement that finds the filter's facts by its most telling condition, and its parameters."""
+        parameters: dict[str, Any] = {
+            "ns": ids.ns,
+            "ids": list(where.ids or ()),
+            "subjects": self._members(ids, where.subject_keys),
+            "objects": self._members(ids, where.object_keys),
+            "rid": None if where.relation is None else ids.relation(where.relation),
+            "source": None if where.source is None else ids.source(*where.source),
+            "open_only": where.open_only,
+            "page": _PAGE,
+        }
+        if where.ids is not None:
+            return cypher.LIST_IDS, parameters
+        if where.subject_keys is not None:
+            return cypher.LIST_SUBJECTS, parameters
+        if where.object_keys is not None:
+            return cypher.LIST_OBJECTS, parameters
+        return (cypher.LIST if where.source is None else cypher.LIST_SOURCE), parameters
+
+    def _members(self, ids: Ids, keys: Sequence[str] | None) -> list[str] | None:
+        if keys is None:
+            return None
+        rows = self._bolt.read(cypher.MEMBERS, {"names": [ids.name(key) for key in keys]})
+        return list(rows[0]["ids"])
+
+    def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
+        """See ``TripleStore.pending``."""
+        rows = self._bolt.read(cypher.PENDING, {"ns": ids_of(namespace).ns, "limit": limit})
+        return [Pending(row["kind"], row["key"], row["spelling"]) for row in rows]
+
+    def aliases(self, namespace: Namespace) -> list[tuple[str, ...]]:
+        """See ``TripleStore.aliases``."""
+        rows = self._bolt.read(cypher.ALIASES, {"ns": ids_of(namespace).ns})
+        return sorted(tuple(sorted(row["names"])) for row in rows)
+
+    def quarantined(self, namespace: Namespace) -> list[Quarantined]:
+        """See ``TripleStore.quarantined``."""
+        return [
+            Quarantined(
+                row["text"],
+                row["reason"],
+                Source(row["kind"], row["ref"], row["principal"], turn=row["turn"]),
+                row["recorded_at"],
+            )
+            for row in self._bolt.read(cypher.QUARANTINED, {"ns": ids_of(namespace).ns})
+        ]
+
+    def record(self, name: str) -> str | None:
+        """See ``TripleStore.record``."""
+        rows = self._bolt.read(cypher.RECORD, {"name": name})
+        return rows[0]["value"] if rows else None
+
+    def namespaces(self) -> list[Namespace]:
+        """See ``TripleStore.namespaces``."""
+        return sorted(decode_namespace(row["name"]) for row in self._bolt.read(cypher.NAMESPACES))
+
+    def stats(self, namespace: Namespace) -> Stats:
+        """See ``TripleStore.stats``."""
+        rows = self._bolt.read(cypher.STATS, {"ns": ids_of(namespace).ns})
+        return Stats(**dict(rows[0])) if rows else Stats()
+
+    def check(self) -> list[str]:
+        """See ``TripleStore.check``: the indexes are usable, and what people see is what is stored."""
+        problems = [
+            f"index {row['name']} is {row['state']}"
+            for row in self._bolt.read(cypher.INDEXES)
+            if row["state"] != "ONLINE"
+        ]
+        for row in self._bolt.read(cypher.BROKEN):
+            if row["endless"]:
+                problems.append(f"{row['endless']} facts of namespace {row['name']} have lost a name")
+            if row["misshown"]:
+                problems.append(f"{row['misshown']} facts of namespace {row['name']} are not shown as they are stored")
+        return problems
+
+    def close(self) -> None:
+        """See ``TripleStore.close``."""
+        self._bolt.close()
+
+
+class _Relations:
+    """The relations of one namespace with their vectors: few, so always compared exactly."""
+
+    def __init__(self, rows: Sequence[Sequence[Any]] = (), seq: int = 0, epoch: int = 0) -> None:
+        """From rows (number, id, key, vector or None), in the order of their numbers."""
+        self.seq, self.epoch = seq, epoch
+        ordered = sorted(rows, key=lambda row: row[0])
+        self._by_key = {key: (rid, vector) for _, rid, key, vector in ordered}
+        self._ids = [rid for _, rid, _, vector in ordered if vector is not None]
+        self._matrix: NDArray[np.float64] = np.array([row[3] for row in ordered if row[3] is not None], np.float64)
+
+    def similar(self, query: SearchQuery) -> list[tuple[str, float]]:
+        """Ids of relations that may stand for the query's, with their cosine; the very relation has 1.0."""
+        known, vector = self._by_key.get(query.relation, (None, None))
+        scores = {} if known is None else {known: 1.0}
+        if query.relation_vector is not None:
+            vector = query.relation_vector
+        least = max(query.min_relation, 2 * query.min_similarity - 1)
+        if vector is not None and self._ids:
+            cosines = self._matrix @ np.asarray(vector, np.float64)
+            for near in np.flatnonzero(cosines >= least - 1e-6):
+                scores.setdefault(self._ids[near], float(cosines[near]))
+        places = {rid: place for place, rid in enumerate(self._ids)}
+        return sorted(scores.items(), key=lambda item: (-item[1], places.get(item[0], -1)))[:_MAX_RELATIONS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cache:
+    """What the client holds of a namespace: search codes up to a number, of an epoch, and relations."""
+
+    index: NameIndex[int]
+    seq: int
+    epoch: int
+    relations: _Relations
+
+
+def _epoch(record: neo4j.Record) -> int:
+    """A number that changes with every erasure, and when a namespace was forgotten and began anew."""
+    return (int(record["born"]) << 32) | int(record["epoch"])
+
+
+def _asked(ids: Ids, query: LookupQuery, i: int, p: int) -> dict[str, Any]:
+    return {
+        "i": i,
+        "p": p,
+        "side": query.side,
+        "names": [ids.name(key) for key in query.keys],
+        "rid": None if query.relation is None else ids.relation(query.relation),
+        "inverse": None if query.inverse is None else ids.relation(query.inverse),
+    }
+
+
+def _sought(
+    ids: Ids, p: int, queries: Sequence[SearchQuery], cache: _Cache, vectors: dict[str, list[float]]
+) -> list[dict[str, Any]]:
+    """The queries as parameters of one namespace's search: candidates by code, relations by cosine."""
+    asked: list[dict[str, Any]] = []
+    known: list[tuple[dict[str, Any], Vector, float]] = []
+    for i, query in enumerate(queries):
+        names = [ids.name(key) for key in query.keys]
+        vector = query.vector
+        if vector is None:
+            stored = next((vectors[name] for name in names if name in vectors), None)
+            vector = None if stored is None else np.asarray(stored, np.float32)
+        least = max(query.min_entity, 2 * query.min_similarity - 1)
+        asked.append(
+            {
+                "i": i,
+                "p": p,
+                "ns": ids.ns,
+                "side": query.side,
+                "keep": query.keep_known,
+                "names": names,
+                "candidates": [],
+                "scan": None,
+                "vector": None if vector is None else np.asarray(vector, np.float32).tolist(),
+                "least": least,
+                "relations": cache.relations.similar(query),
+                "min": query.min_similarity,
+            }
+        )
+        if vector is not None:
+            known.append((asked[-1], vector, least))
+    if known:
+        found = cache.index.candidates(np.stack([vector for _, vector, _ in known]), [least for _, _, least in known])
+        for (each, _, _), numbers in zip(known, found, strict=True):
+            each["candidates"], each["scan"] = numbers or [], ids.ns if numbers is None else None
+    return asked
+
+
+def _found(records: Sequence[neo4j.Record], namespaces: Sequence[Namespace], limit: int) -> Found:
+    """One query's answer from those of its namespaces: the inverse counts only if nothing was direct anywhere."""
+    part = "direct" if any(record["direct"] for record in records) else "inverse"
+    rows = [_rows(namespaces[record["p"]], record[part], limit) for record in records]
+    merged = _merged(rows, limit)
+    return Found(
+        merged.rows,
+        merged.truncated,
+        tuple(record["knows_name"] for record in records),
+        tuple(record["knows_relation"] for record in records),
+    )
+
+
+def _rows(namespace: Namespace, answers: Sequence[tuple[How, str, Sequence[Any]]], limit: int) -> list[Row]:
+    rows = [Row(fact_of(namespace, fact), how, via=via) for how, via, fact in answers]
+    rows.sort(key=lambda row: -_precedence_of(row.fact))
+    return list({row.fact.id: row for row in rows}.values())[: limit + 1]
+
+
+def _similar_row(namespace: Namespace, row: Sequence[Any]) -> Row:
+    entity, relation, via, fact = row
+    return Row(fact_of(namespace, fact), "similar", entity, relation, via)
+
+
+def _precedence_of(fact: Fact) -> int:
+    return precedence(fact.kind, fact.seq, fact.ordinal)
+
+
+def _merged(rows: Sequence[Sequence[Row]], limit: int) -> Found:
+    """Rows of several namespaces in one order: similarity, place of the namespace, precedence, id."""
+    flat = [
+        (-row.similarity, place, -_precedence_of(row.fact), row.fact.id, row)
+        for place, some in enumerate(rows)
+        for row in some
+    ]
+    flat.sort(key=lambda item: item[:4])
+    return Found(tuple(item[4] for item in flat[:limit]), len(flat) > limit)
+
+
+def fact_of(namespace: Namespace, row: Sequence[Any], sources: Sequence[Sequence[Any]] = ()) -> Fact:
+    """A fact from the list ``cypher`` makes of it, and its sources."""
+    (fact_id, subject, relation, object_, seq, ordinal, at, kind, principal, confidence) = row[:10]
+    begin, end, closed, by, why = row[10:]
+    return Fact(
+        fact_id,
+        namespace,
+        Triple.trusted(subject, relation, object_),
+        seq,
+        ordinal,
+        at,
+        kind,
+        principal,
+        confidence,
+        begin,
+        end,
+        closed,
+        by,
+        why,
+        sources=tuple(
+            Source(kind, ref, principal, text, None if start is None else (start, end), turn)
+            for _, _, kind, ref, principal, text, start, end, turn in sorted(sources, key=lambda row: (row[0], row[1]))
+        ),
+    )

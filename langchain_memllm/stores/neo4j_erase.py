@@ -1,0 +1,194 @@
+"""Forgetting in Neo4j: facts, then what only they used, in transactions of a bounded size.
+
+What is small goes in one transaction. What is large goes page by page, each page whole in itself (facts with their
+evidence, receipts, names); a run that is cut off leaves less to forget, and forgetting again finishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_memllm.stores import cypher
+from langchain_memllm.stores.bolt import Bolt, token
+from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
+from langchain_memllm.stores.neo4j_write import Ids, ids_of
+from langchain_memllm.triples import Namespace, is_literal_key, rank_of
+
+if TYPE_CHECKING:
+    import neo4j
+
+__all__ = ["erase"]
+
+_PAGE: Final = 1_000
+"""Most facts erased in one transaction."""
+
+
+def erase(bolt: Bolt, namespace: Namespace, selection: Selection) -> Erased:
+    """See ``TripleStore.erase``; a server's files are its own, so there is nothing to purge."""
+    ids = ids_of(namespace)
+    if selection.everything:
+        return _everything(bolt, ids)
+    erased, left = Erased(), True
+    while left:
+        page, left = bolt.write(_page(ids, selection))
+        erased = _sum(erased, page)
+    return erased
+
+
+def _page(ids: Ids, selection: Selection) -> Callable[[neo4j.ManagedTransaction], tuple[Erased, bool]]:
+    def work(transaction: neo4j.ManagedTransaction) -> tuple[Erased, bool]:
+        if transaction.run(cypher.BEGIN_ERASE, ns=ids.ns, op=token()).single() is None:
+            return Erased(), False
+        return _Erasure(transaction, ids).run(selection)
+
+    return work
+
+
+def _sum(one: Erased, other: Erased) -> Erased:
+    return Erased(
+        one.fact_ids + other.fact_ids,
+        one.names + other.names,
+        one.relations + other.relations,
+        one.sources + other.sources,
+        one.operations + other.operations,
+        one.quarantined + other.quarantined,
+        one.reopened + other.reopened,
+    )
+
+
+class _Erasure:
+    """One page of forgetting inside one transaction, under the namespace's lock."""
+
+    def __init__(self, transaction: neo4j.ManagedTransaction, ids: Ids) -> None:
+        self.transaction, self.ids = transaction, ids
+        self.sources: list[str] = []
+        self.names: set[str] = set()  # ids of names that may be unused afterwards
+        self.quarantined = 0
+
+    def run(self, selection: Selection) -> tuple[Erased, bool]:
+        """Erase one page; also tells whether there is more."""
+        doomed = sorted(self._doomed(selection), key=lambda row: (row["seq"], row["ordinal"]))
+        page = [str(row["id"]) for row in doomed[:_PAGE]]
+        operations = self._redact(page)
+        used = self._rows(cypher.DELETE_FACTS, ids=page)[0]
+        if len(doomed) > _PAGE:
+            return replace(self._cleaned(used), fact_ids=tuple(page), operations=operations), True
+        more = self._unsupport()
+        reopened = () if more else tuple(fact for source in self.sources for fact in self._reopen(source))
+        erased = replace(self._cleaned(used), fact_ids=tuple(page), operations=operations, reopened=reopened)
+        return erased, more
+
+    def _rows(self, statement: cypher.Statement, **parameters: Any) -> list[neo4j.Record]:
+        return list(self.transaction.run(statement, {"ns": self.ids.ns, **parameters}))
+
+    def _doomed(self, selection: Selection) -> list[neo4j.Record]:
+        """The facts to erase; sources and names are noted, and quarantine that tells of them is dropped."""
+        if selection.fact_ids:
+            return self._rows(cypher.DOOMED_IDS, ids=list(selection.fact_ids))
+        if selection.slot is not None:
+            keys, relation = selection.slot
+            subjects = self._members(keys)
+            return self._rows(cypher.DOOMED_NAMES, subjects=subjects, objects=[], rid=self.ids.relation(relation))
+        if selection.name_keys:
+            members = self._members(selection.name_keys)
+            self.names.update(members)
+            wanted = [key[1:] if is_literal_key(key) else key for key in selection.name_keys]
+            self._drop_quarantine(lambda row: any(word.casefold() in row["text"].casefold() for word in wanted))
+            return self._rows(cypher.DOOMED_NAMES, subjects=members, objects=members, rid=None)
+        if selection.source is not None:
+            kind, ref = selection.source
+            self.sources = [row["id"] for row in self._rows(cypher.SOURCES, ref=ref, kind=kind)]
+            self._drop_quarantine(lambda row: row["ref"] == ref and kind in (None, row["kind"]))
+            return self._rows(cypher.DOOMED_SOURCES, sources=self.sources)
+        return []
+
+    def _members(self, keys: Sequence[str]) -> list[str]:
+        return list(self._rows(cypher.MEMBERS, names=[self.ids.name(key) for key in keys])[0]["ids"])
+
+    def _drop_quarantine(self, is_doomed: Callable[[neo4j.Record], bool]) -> None:
+        rows = self._rows(cypher.QUARANTINED)
+        places = [[row["seq"], row["ordinal"]] for row in rows if is_doomed(row)]
+        if places:
+            self.quarantined += self._rows(cypher.DELETE_QUARANTINED, places=places)[0]["gone"]
+
+    def _redact(self, fact_ids: Sequence[str]) -> int:
+        """Take the ids of erased facts out of the receipts that may name them; returns how many did."""
+        gone = frozenset(fact_ids)
+        receipts = []
+        for row in self._rows(cypher.TOUCHED, ids=list(fact_ids)):
+            before = unpack_receipt(self.ids.namespace, row["op_id"], row["receipt"])
+            after = redact_receipt(before, gone)
+            if after != before:
+                receipts.append({"id": row["id"], "receipt": pack_receipt(after)})
+        if receipts:
+            self._rows(cypher.REDACT, receipts=receipts)
+        return len(receipts)
+
+    def _unsupport(self) -> bool:
+        """Take the sources out of the evidence of facts that stay, one page of them; whether there is more."""
+        if not self.sources:
+            return False
+        shared = self._rows(cypher.UNSUPPORT, sources=self.sources, page=_PAGE)
+        facts = []
+        for row in shared:
+            kind, principal, _, _ = min(row["evidence"], key=lambda item: (-rank_of(item[0]), item[2], item[3]))
+            facts.append({"id": row["id"], "kind": kind, "principal": principal, "rank": rank_of(kind)})
+        self._rows(cypher.DEMOTE, facts=facts)
+        return sum(row["taken"] for row in shared) == _PAGE
+
+    def _reopen(self, source: str) -> list[str]:
+        """Facts that this source had closed stand again, newest first, unless the same triple stands already."""
+        newest: dict[str, str] = {}
+        for row in self._rows(cypher.CLOSED_BY_SOURCE, source=source):
+            newest.setdefault(row["triple"], row["id"])
+        reopened = [row["id"] for row in self._rows(cypher.REOPEN, ids=list(newest.values()))]
+        self._rows(cypher.DISOWN, source=source)
+        return reopened
+
+    def _cleaned(self, used: neo4j.Record) -> Erased:
+        """Delete names, relations and sources that nothing uses any more."""
+        names = self._rows(cypher.DELETE_NAMES, names=sorted(self.names | set(used["names"])))
+        relations = self._rows(cypher.DELETE_RELATIONS, relations=used["relations"])
+        sources = self._rows(cypher.DELETE_SOURCES, sources=sorted({*self.sources, *used["sources"]}))
+        return Erased(
+            names=names[0]["gone"],
+            relations=relations[0]["gone"],
+            sources=sources[0]["gone"],
+            quarantined=self.quarantined,
+        )
+
+
+def _everything(bolt: Bolt, ids: Ids) -> Erased:
+    """Forget a namespace: one transaction if it is small, else pages, during which nobody writes to it."""
+    counts = dict.fromkeys(cypher.PURGE, 0)
+    fact_ids: list[str] = []
+
+    def work(transaction: neo4j.ManagedTransaction) -> tuple[dict[str, int], list[str], bool]:
+        if transaction.run(cypher.CLOSE_NAMESPACE, ns=ids.ns, op=token()).single() is None:
+            return {}, [], False
+        gone: dict[str, int] = {}
+        facts: list[str] = []
+        for part, statement in cypher.PURGE.items():
+            row = transaction.run(statement, ns=ids.ns, page=_PAGE).single(strict=True)
+            gone[part] = row["gone"]
+            facts += row["ids"] if part in ("facts", "past") else []
+        left = _PAGE in gone.values()
+        if not left:
+            transaction.run(cypher.DELETE_NAMESPACE, ns=ids.ns).consume()
+        return gone, facts, left
+
+    left = True
+    while left:
+        gone, facts, left = bolt.write(work)
+        fact_ids += facts
+        counts = {part: counts[part] + gone.get(part, 0) for part in counts}
+    return Erased(
+        fact_ids=tuple(fact_ids),
+        names=counts["names"],
+        relations=counts["relations"],
+        sources=counts["sources"],
+        operations=counts["operations"],
+        quarantined=counts["quarantined"],
+    )

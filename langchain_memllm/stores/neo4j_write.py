@@ -1,0 +1,524 @@
+"""Writing to Neo4j: what a plan changes, as the parameters of two statements in one transaction.
+
+The first statement takes the namespace's lock and loads what the plan looks at; everything after it happens under
+that lock, so numbers can be handed out here and nothing can change between loading and applying. Erasing is in
+``stores.neo4j_erase``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from langchain_memllm.belief import Batch, Claim, Current, Plan, Promote, Standing, precedence
+from langchain_memllm.errors import ConfigurationError, OperationConflict, StoreError, StoreUnavailable
+from langchain_memllm.nameindex import encode
+from langchain_memllm.relations import Catalogue
+from langchain_memllm.stores import cypher
+from langchain_memllm.stores.bolt import Bolt, token
+from langchain_memllm.stores.embedded import encode_namespace
+from langchain_memllm.stores.interface import (
+    OPERATION_DAYS,
+    Pending,
+    Planner,
+    Vector,
+    Written,
+    pack_receipt,
+    unpack_receipt,
+    words_of,
+)
+from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key, rank_of
+
+if TYPE_CHECKING:
+    import neo4j
+
+__all__ = ["FALLBACK_TYPE", "Ids", "fill", "ids_of", "link", "restore", "transact", "view_type"]
+
+FALLBACK_TYPE: Final = "RELATED_TO"
+"""Type of the readable relationship of a relation that nobody declared; its label is in the property ``relation``."""
+
+_TYPE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_FILL: Final = 500  # vectors set in one transaction
+
+
+class Ids:
+    """Ids of one namespace's nodes: 22 characters from a hash over the namespace and the key.
+
+    A client can work them out without asking, they are short whatever the name, and no key of one namespace can meet
+    a node of another.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        """Ids for a namespace."""
+        self.namespace = namespace
+        self.label = encode_namespace(namespace)
+        self.ns = _short("namespace", self.label)
+
+    def name(self, key: str) -> str:
+        """Id of a name or literal."""
+        return _short(self.ns, "name", key)
+
+    def relation(self, key: str) -> str:
+        """Id of a relation."""
+        return _short(self.ns, "relation", key)
+
+    def source(self, kind: str, ref: str) -> str:
+        """Id of a source."""
+        return _short(self.ns, "source", kind, ref)
+
+    def operation(self, op_id: str) -> str:
+        """Id of an operation."""
+        return _short(self.ns, "operation", op_id)
+
+    def word(self, word: str) -> str:
+        """Id of a word of names."""
+        return _short(self.ns, "word", word)
+
+
+@lru_cache(maxsize=1024)
+def ids_of(namespace: Namespace) -> Ids:
+    """Ids for a namespace, worked out once."""
+    return Ids(namespace)
+
+
+def _short(*parts: str) -> str:
+    digest = hashlib.blake2b("\x1e".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return base64.urlsafe_b64encode(digest)[:22].decode("ascii")
+
+
+def view_type(label: str, declared: str | None) -> str:
+    """Type of the readable relationship of a relation: ``LIVES_IN`` if it is shipped or declared, else the fallback.
+
+    Types are visible to all tenants of a database and are never freed, so texts do not become types.
+    """
+    relation = Catalogue.shipped().find(label)
+    if relation is None and declared is not None:
+        relation = Catalogue.from_dicts(json.loads(declared)).find(label)
+    name = re.sub(r"[^A-Z0-9]+", "_", relation.label.upper()).strip("_") if relation is not None else ""
+    return name if _TYPE.fullmatch(name) else FALLBACK_TYPE
+
+
+def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+    """Apply one operation; see ``TripleStore.transact``."""
+    ids = ids_of(namespace)
+    attempts: list[Written] = []
+
+    def work(transaction: neo4j.ManagedTransaction) -> Written:
+        loaded = _load(transaction, ids, batch)
+        if loaded["receipt"] is not None:
+            return _replay(loaded, namespace, batch, attempts)
+        application = _Application(ids, loaded, loaded["seq"] + 1, max(batch.recorded_at, loaded["last_at"]))
+        result = plan(application.current(batch))
+        application.take(result)
+        application.keep_operation(batch, result)
+        application.run(transaction)
+        attempts.append(Written(result.receipt, pending=tuple(application.pending)))
+        return attempts[-1]
+
+    return bolt.write(work)
+
+
+def _replay(loaded: neo4j.Record, namespace: Namespace, batch: Batch, attempts: Sequence[Written]) -> Written:
+    """The receipt of an earlier delivery; of this very one if its commit arrived and only the answer was lost."""
+    if loaded["payload_hash"] != batch.payload_hash:
+        raise OperationConflict(
+            f"operation {batch.op_id!r} was delivered before with other content; use a new op_id, or none"
+        )
+    receipt = unpack_receipt(namespace, batch.op_id, loaded["receipt"])
+    own = next((attempt for attempt in attempts if attempt.receipt == receipt), None)
+    return own or Written(receipt, replayed=True)
+
+
+def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4j.Record:
+    slots = {
+        (
+            ids.name(claim.subject_key),
+            ids.relation(claim.relation_key),
+            None if claim.single_valued or batch.policy == "edit" else ids.name(claim.object_key),
+        )
+        for claim in batch.claims
+    }
+    return _locked(
+        transaction,
+        ids,
+        operation=ids.operation(batch.op_id),
+        names={key for claim in batch.claims for key in (claim.subject_key, claim.object_key)},
+        relations={claim.relation_key for claim in batch.claims},
+        slots=[{"s": s, "r": r, "o": o} for s, r, o in slots],
+        replaces=ids.source(*batch.replaces) if batch.replaces else None,
+    )
+
+
+def _locked(
+    transaction: neo4j.ManagedTransaction,
+    ids: Ids,
+    *,
+    operation: str | None = None,
+    names: Iterable[str] = (),
+    relations: Iterable[str] = (),
+    slots: Sequence[dict[str, str | None]] = (),
+    replaces: str | None = None,
+) -> neo4j.Record:
+    """Take the namespace's lock, creating it if needed, and load; ``names`` and ``relations`` are keys."""
+    loaded = transaction.run(
+        cypher.LOAD,
+        ns=ids.ns,
+        name=ids.label,
+        born=int(token(), 16) >> 16,
+        op=operation or token(),
+        names=[ids.name(key) for key in names],
+        relations=[ids.relation(key) for key in relations],
+        slots=list(slots),
+        replaces=replaces,
+    ).single(strict=True)
+    if loaded["closing"]:
+        raise StoreUnavailable(
+            "this namespace is being forgotten; finish that with forget(everything=True), then write"
+        )
+    return loaded
+
+
+class _Application:
+    """One operation being applied: the parameters of ``cypher.APPLY``, gathered from a plan."""
+
+    def __init__(self, ids: Ids, loaded: neo4j.Record, seq: int, now: str) -> None:
+        self.ids, self.loaded, self.seq, self.now = ids, loaded, seq, now
+        self.names = {key: (name_id, rank, name) for key, name_id, rank, name, _ in loaded["entities"]}
+        self.relations = {key: (rid, kind, label) for key, rid, kind, label in loaded["relations"]}
+        self.declared: str | None = loaded["declared"]
+        self.name_count: int = loaded["name_count"]
+        self.relation_count: int = loaded["relation_count"]
+        self.pending: list[Pending] = []
+        self.rows: dict[str, list[dict[str, Any]]] = {part: [] for part in _PARTS}
+        self.new: dict[str, dict[str, Any]] = {}  # by fact id: {type, props, evidence}
+        self.spellings: dict[str, dict[str, Any]] = {}
+        self.sources: dict[str, dict[str, Any]] = {}
+        self.expire: str | None = None
+
+    def current(self, batch: Batch) -> Current:
+        """What the plan is worked out from."""
+        keys = {self.ids.relation(claim.relation_key): claim.relation_key for claim in batch.claims}
+        facts = [_standing(row, keys[row[2]]) for row in self.loaded["facts"]]
+        facts.sort(key=lambda fact: (fact.seq, fact.fact_id))
+        return Current(
+            self.ids.namespace,
+            self.seq,
+            self.now,
+            tuple(facts),
+            {key: f"\x1d{alias}" for key, _, alias in self.loaded["aliases"]},
+            tuple(_standing(row, row[2]) for row in self.loaded["replaced"]),
+        )
+
+    def take(self, plan: Plan) -> None:
+        """Gather a plan's changes. A fact that the same plan inserts and closes is written once, as it ends."""
+        self.add_parts([insert.claim for insert in plan.inserts] + [item.claim for item in plan.evidence])
+        for insert in plan.inserts:
+            row = self.insert(insert.fact_id, insert.claim, seq=self.seq, now=self.now)
+            row["evidence"].append(self.evidence(insert.claim.source, self.seq, insert.claim.index))
+            if insert.closed_why is not None:
+                source = self.add_source(insert.claim.source)
+                row["props"].update(self._closing(insert.closed_why, None, source, insert.ended))
+        for item in plan.evidence:
+            given = self.evidence(item.claim.source, self.seq, item.claim.index)
+            if item.fact_id in self.new:
+                self.new[item.fact_id]["evidence"].append(given)
+            else:
+                self.rows["evidence"].append({"fact": item.fact_id, **given})
+        for promote in plan.promotes:
+            self._promote(promote)
+        for close in plan.closes:
+            props = self._closing(close.why, close.by, self.add_source(close.source), close.ended)
+            if close.fact_id in self.new:
+                self.new[close.fact_id]["props"].update(props)
+            else:
+                self.rows["closes"].append({"id": close.fact_id, "props": props})
+
+    def _promote(self, promote: Promote) -> None:
+        better = {"kind": promote.kind, "principal": promote.principal}
+        if promote.fact_id in self.new:
+            props = self.new[promote.fact_id]["props"]
+            props.update(better, precedence=precedence(promote.kind, props["seq"], props["ordinal"]))
+        else:
+            self.rows["promotes"].append({"id": promote.fact_id, "rank": rank_of(promote.kind), **better})
+
+    def _closing(self, why: str, by: str | None, source: str, ended: str | None) -> dict[str, Any]:
+        return {
+            "closed_at": self.now,
+            "closed_seq": self.seq,
+            "closed_by": by,
+            "closed_why": why,
+            "closed_source": source,
+            "ended": ended,
+        }
+
+    def insert(self, fact_id: str, claim: Claim, *, seq: int, now: str) -> dict[str, Any]:
+        """A new open fact, without evidence yet; its names and relation must be there."""
+        rid, kind, label = self.relations[claim.relation_key]
+        sid, oid = self.names[claim.subject_key][0], self.names[claim.object_key][0]
+        props = {
+            "id": fact_id,
+            "ns": self.ids.ns,
+            "triple": sid + rid + oid,
+            "sid": sid,
+            "rid": rid,
+            "oid": oid,
+            "text": f"{claim.triple.subject} {label} {claim.triple.object}",
+            "relation": label,
+            "seq": seq,
+            "ordinal": claim.index,
+            "precedence": precedence(claim.source.kind, seq, claim.index),
+            "kind": claim.source.kind,
+            "principal": claim.source.principal,
+            "confidence": claim.confidence,
+            "valid_from": claim.valid_from,
+            "valid_to": claim.valid_to,
+            "recorded_at": now,
+        }
+        self.new[fact_id] = {"type": kind, "props": props, "evidence": []}
+        return self.new[fact_id]
+
+    def evidence(self, source: Source, seq: int, ordinal: int) -> dict[str, Any]:
+        """What a source gives to a fact."""
+        start, end = source.span or (None, None)
+        props = {
+            "seq": seq,
+            "ordinal": ordinal,
+            "principal": source.principal,
+            "text": source.text,
+            "span_start": start,
+            "span_end": end,
+            "turn": source.turn,
+        }
+        return {"source": self.add_source(source), "props": props}
+
+    def add_parts(self, claims: Sequence[Claim]) -> None:
+        """Make sure that the names and relations of claims exist."""
+        for claim in claims:
+            rank = claim.source.rank
+            for key, name in ((claim.subject_key, claim.triple.subject), (claim.object_key, claim.triple.object)):
+                known = self.names.get(key)
+                if known is None:
+                    self.add_name(key, name, rank)
+                elif rank >= known[1] and name != known[2]:
+                    self.names[key] = (known[0], rank, name)
+                    self.spellings[known[0]] = {"id": known[0], "name": name, "rank": rank}
+        for claim in claims:
+            if claim.relation_key not in self.relations:
+                self._add_relation(claim.relation_key, claim.triple.relation)
+
+    def add_name(self, key: str, spelling: str, rank: int) -> None:
+        """A name not seen before in this namespace; literals get neither vector nor words."""
+        self.name_count += 1
+        name_id, literal = self.ids.name(key), is_literal_key(key)
+        self.names[key] = (name_id, rank, spelling)
+        row = {"id": name_id, "ns": self.ids.ns, "n": self.name_count, "key": key, "name": spelling, "rank": rank}
+        self.rows["names"].append(row if literal else {**row, "pending": self.name_count})
+        if not literal:
+            self.pending.append(Pending("name", key, spelling))
+            self.rows["words"] += [
+                {"ns": self.ids.ns, "n": self.name_count, "word": self.ids.word(word)} for word in words_of(key)
+            ]
+
+    def _add_relation(self, key: str, label: str) -> None:
+        self.relation_count += 1
+        rid, kind = self.ids.relation(key), view_type(label, self.declared)
+        self.relations[key] = (rid, kind, label)
+        row = {"id": rid, "ns": self.ids.ns, "n": self.relation_count, "key": key, "label": label, "type": kind}
+        self.rows["new_relations"].append({**row, "pending": True})
+        self.pending.append(Pending("relation", key, label))
+
+    def add_source(self, source: Source) -> str:
+        """Id of a source, which is created if it is new."""
+        source_id = self.ids.source(source.kind, source.ref)
+        self.sources[source_id] = {"id": source_id, "ns": self.ids.ns, "kind": source.kind, "ref": source.ref}
+        return source_id
+
+    def keep_operation(self, batch: Batch, plan: Plan) -> None:
+        """Store the operation with its receipt and what could not be used; now and then drop operations too old."""
+        operation = {
+            "id": self.ids.operation(batch.op_id),
+            "ns": self.ids.ns,
+            "op_id": batch.op_id,
+            "payload_hash": batch.payload_hash,
+            "seq": self.seq,
+            "recorded_at": self.now,
+            "receipt": pack_receipt(plan.receipt),
+        }
+        self.rows["operations"].append(operation)
+        self.rows["quarantine"] += [
+            {
+                "ns": self.ids.ns,
+                "seq": self.seq,
+                "ordinal": ordinal,
+                "recorded_at": self.now,
+                "text": item.text,
+                "reason": item.reason,
+                "kind": item.source.kind,
+                "ref": item.source.ref,
+                "principal": item.source.principal,
+                "turn": item.source.turn,
+            }
+            for ordinal, item in enumerate(batch.quarantine)
+        ]
+        if self.seq % 256 == 0:
+            self.expire = (datetime.now(UTC) - timedelta(days=OPERATION_DAYS)).isoformat(timespec="microseconds")
+
+    def run(self, transaction: neo4j.ManagedTransaction) -> None:
+        """Apply, and check that every part found what it rests on.
+
+        Raises:
+            StoreError: A fact or name was not there; the transaction is rolled back.
+        """
+        changes = len(self.new) + sum(len(self.rows[part]) for part in ("promotes", "evidence", "closes"))
+        expected = changes + sum(len(row["evidence"]) for row in self.new.values())
+        parameters = {
+            "ns": self.ids.ns,
+            "seq": self.seq,
+            "now": self.now,
+            "name_count": self.name_count,
+            "relation_count": self.relation_count,
+            "spellings": list(self.spellings.values()),
+            "sources": list(self.sources.values()),
+            "facts": [row for row in self.new.values() if row["props"].get("closed_why") is None],
+            "pasts": [row for row in self.new.values() if row["props"].get("closed_why") is not None],
+            "expire": self.expire,
+        }
+        done = transaction.run(cypher.APPLY, {**parameters, **self.rows}).single(strict=True)["done"]
+        if done != expected:
+            raise StoreError(
+                f"{expected - done} of {expected} changes found nothing to rest on; nothing was written. "
+                "The graph was changed by something else: run memllm doctor"
+            )
+
+
+_PARTS: Final = (
+    "operations",
+    "names",
+    "words",
+    "new_relations",
+    "promotes",
+    "evidence",
+    "closes",
+    "quarantine",
+)
+
+
+def _standing(row: Sequence[Any], relation_key: str) -> Standing:
+    fact_id, subject_key, _, object_key, kind, principal, seq, recorded_at, valid_from = row
+    return Standing(fact_id, subject_key, relation_key, object_key, kind, principal, seq, recorded_at, valid_from)
+
+
+def fill(bolt: Bolt, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
+    """See ``TripleStore.fill``. A name that was forgotten or filled meanwhile is left alone."""
+    pairs = list(zip(items, vectors, strict=True))
+    for start in range(0, len(pairs), _FILL):
+        _fill_some(bolt, ids_of(namespace), pairs[start : start + _FILL])
+
+
+def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | None]]) -> None:
+    names = [(ids.name(item.key), vector) for item, vector in pairs if item.kind == "name"]
+    relations = [(ids.relation(item.key), vector) for item, vector in pairs if item.kind == "relation"]
+    known = [vector for _, vector in names if vector is not None]
+    codes = iter(encode(np.stack(known).astype(np.float32, copy=False)) if known else ())
+    bolt.write_one(
+        cypher.FILL,
+        {
+            "ns": ids.ns,
+            "op": token(),
+            "names": [
+                {
+                    "id": name_id,
+                    "i": i,
+                    "embedding": _numbers(vector),
+                    "code": None if vector is None else next(codes).tobytes(),
+                }
+                for i, (name_id, vector) in enumerate(names, 1)
+            ],
+            "relations": [{"id": rid, "embedding": _numbers(vector)} for rid, vector in relations],
+        },
+    )
+
+
+def _numbers(vector: Vector | None) -> list[float] | None:
+    return None if vector is None else np.asarray(vector, np.float32).tolist()
+
+
+def link(bolt: Bolt, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], limit: int) -> None:
+    """See ``TripleStore.link``."""
+    ids = ids_of(namespace)
+
+    def work(transaction: neo4j.ManagedTransaction) -> None:
+        loaded = _locked(transaction, ids, names=(name[0], alias[0]))
+        application = _Application(ids, loaded, loaded["seq"], loaded["last_at"])
+        for key, spelling in (name, alias):
+            if key not in application.names:
+                application.add_name(key, spelling, 0)
+        application.run(transaction)
+        both = [ids.name(name[0]), ids.name(alias[0])]
+        members = {row["id"]: row["number"] for row in transaction.run(cypher.CLASS_NUMBERS, names=both)}
+        if len(members) > limit:
+            raise ConfigurationError(
+                f"{name[1]!r} and {alias[1]!r} would make {len(members)} names one; at most {limit} may be aliases"
+            )
+        transaction.run(cypher.SET_ALIAS, names=list(members), alias=min(members.values())).consume()
+
+    bolt.write(work)
+
+
+def restore(
+    bolt: Bolt, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]
+) -> tuple[Pending, ...]:
+    """See ``TripleStore.restore``."""
+    ids = ids_of(namespace)
+    began = {fact.id: fact.valid_from for fact, _ in facts}
+
+    def work(transaction: neo4j.ManagedTransaction) -> tuple[Pending, ...]:
+        names = {key for _, keys in facts for key in (keys[0], keys[2])}
+        loaded = _locked(transaction, ids, names=names, relations={keys[1] for _, keys in facts})
+        known = transaction.run(cypher.KNOWN_FACTS, ids=[fact.id for fact, _ in facts]).single(strict=True)["ids"]
+        new = [item for item in facts if item[0].id not in frozenset(known)]
+        if not new:
+            return ()
+        last = max((fact for fact, _ in new), key=lambda fact: fact.seq)
+        now = max(loaded["last_at"], last.closed_at or last.recorded_at)
+        application = _Application(ids, loaded, max(loaded["seq"], last.seq), now)
+        claims = [_claim_of(fact, keys) for fact, keys in new]
+        application.add_parts(claims)
+        for (fact, _), claim in zip(new, claims, strict=True):
+            _put_back(application, fact, claim, began)
+        application.run(transaction)
+        return tuple(application.pending)
+
+    return bolt.write(work)
+
+
+def _put_back(application: _Application, fact: Fact, claim: Claim, began: dict[str, str | None]) -> None:
+    row = application.insert(fact.id, claim, seq=fact.seq, now=fact.recorded_at)
+    row["evidence"] += [application.evidence(source, fact.seq, place) for place, source in enumerate(fact.sources)]
+    if not fact.is_open:
+        row["props"].update(
+            closed_at=fact.closed_at,
+            closed_by=fact.closed_by,
+            closed_why=fact.closed_why,
+            ended=began.get(fact.closed_by or "") or (fact.closed_at or "")[:10] or None,
+        )
+
+
+def _claim_of(fact: Fact, keys: tuple[str, str, str]) -> Claim:
+    return Claim(
+        fact.ordinal,
+        fact.triple,
+        *keys,
+        source=Source(kind=fact.kind, principal=fact.principal),
+        valid_from=fact.valid_from,
+        valid_to=fact.valid_to,
+        confidence=fact.confidence,
+    )
