@@ -91,8 +91,8 @@ _FIRST_PERSON: Final = frozenset({"i", "me", "my", "mine", "myself", "i'm", "i'v
 _STOPWORDS: Final = frozenset(
     re.findall(
         r"\w+",
-        """about after all also and any are been before but can could did does for from had has have her here him his how
-        into its just like more most not now one only other our out over she should some than that the their them then
+        """about after all also and any are been before but can could did does for from had has have her here him his
+        how into its just like more most not now one only other our out over she should some than that the their them then
         there these they this those was were what when where which while who whom whose why will with would you your""",
     )
 )
@@ -255,7 +255,7 @@ class Memory:
             raise EmbedderMismatch(
                 f"{self.store.location} holds vectors of {theirs.model_id} ({theirs.dimension} numbers), the embedder "
                 f"given is {mine.model_id} ({mine.dimension}); open it with the former one, or move the facts: "
-                "`memllm export --all facts.jsonl` with the former, `memllm import facts.jsonl --store NEW` with this one"
+                "`memllm export FILE` with the former, `memllm import FILE --store NEW` with this one"
             )
         self._embedder_agreed = True
 

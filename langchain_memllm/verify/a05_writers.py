@@ -1,4 +1,4 @@
-"""A05: eight processes write one file while others read it: every message exactly once, one value where one may stand."""
+"""A05: eight processes write one file while others read it: each message once, one value where one may stand."""
 
 from __future__ import annotations
 

@@ -1,0 +1,103 @@
+"""The reliability acceptance list: what a memory promises, checked from outside.
+
+    python -m langchain_memllm.verify --quick
+
+Each check compares a ledger of its own with what the file holds, read with plain SQL, and counts what is lost,
+duplicated, wrong or torn. A check that did not run is reported as *not run*, never as passed, and each has a sabotage
+that must turn it red (``--prove-red``): a check that was never red proves nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from langchain_memllm.verify import a01_kill, a05_writers, a06_replay, a12_malformed, a17_tenants
+from langchain_memllm.verify.ledger import Counts
+
+__all__ = ["CHECKS", "Check", "Outcome", "run_checks"]
+
+Run = Callable[..., Counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A row of the list. ``run`` is None where no check is written yet; ``quick`` is its scale in the quick run."""
+
+    id: str
+    title: str
+    run: Run | None = None
+    quick: int = 0
+    soak: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a check: ``pass``, ``fail`` or ``not run``."""
+
+    check: Check
+    result: str
+    summary: str = ""
+    seconds: float = 0.0
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    Check("A01", "kill -9, two writers", a01_kill.run, 120, 10_000, "kills"),
+    Check("A02", "power cut, simulated"),
+    Check("A03", "each file operation fails in turn"),
+    Check("A04", "disk full, three ways"),
+    Check("A05", "eight writer processes and readers", a05_writers.run, 2_000, 100_000, "messages"),
+    Check("A06", "replay and duplicate delivery", a06_replay.run, 300, 20_000, "operations"),
+    Check("A07", "stateful model, sync and async"),
+    Check("A08", "fake Bolt server, a fault at every message"),
+    Check("A09", "real Neo4j: client and server kills, network faults"),
+    Check("A10", "LangGraph store conformance"),
+    Check("A11", "two stores, the same scripts"),
+    Check("A12", "malformed model output", a12_malformed.run, 10_000, 10_000, "replies at most"),
+    Check("A13", "fuzzed parsers"),
+    Check("A14", "receipts account for every triple under faults"),
+    Check("A15", "cancellation, loops, threads, fork"),
+    Check("A16", "clock, old and damaged files"),
+    Check("A17", "tenants with the same names", a17_tenants.run, 10_000, 1_000_000, "operations"),
+    Check("A18", "query injection"),
+    Check("A19", "poisoned supersession"),
+    Check("A20", "rendering and self-refreshing payloads"),
+    Check("A21", "hostile rows"),
+    Check("A22", "hostile model folders"),
+    Check("A23", "canary secrets and facts in logs"),
+    Check("A24", "paths and file modes"),
+    Check("A25", "size and time limits"),
+    Check("A26", "TLS matrix"),
+    Check("A27", "bounded reads, erasure with byte search"),
+    Check("A28", "static gates"),
+    Check("A29", "coverage and mutation of the core"),
+    Check("A30", "24 hours of mixed faults"),
+)
+
+
+def run_checks(
+    checks: Sequence[Check] = CHECKS, *, soak: bool = False, seed: int = 1, sabotage: bool = False, share: float = 1.0
+) -> Iterator[Outcome]:
+    """Run the checks one after the other.
+
+    Args:
+        checks: Which.
+        soak: The long scale instead of the quick one.
+        seed: Of all random choices.
+        sabotage: Break the memory in the way that each check must notice.
+        share: Part of the scale to run.
+    """
+    for check in checks:
+        if check.run is None:
+            yield Outcome(check, "not run", "no check is written yet")
+            continue
+        scale = max(1, int((check.soak if soak else check.quick) * share))
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix=f"memllm-{check.id}-") as folder:
+            counts = check.run(Path(folder), scale=scale, seed=seed, sabotage=sabotage)
+        yield Outcome(check, "pass" if counts.passed else "fail", counts.summary(), time.perf_counter() - start)

@@ -1,0 +1,80 @@
+"""``python -m langchain_memllm.verify``: run the acceptance list and print it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from langchain_memllm.verify import CHECKS, Outcome, run_checks
+
+_STYLE = {"pass": "green", "fail": "red", "not run": "yellow"}
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def verify(
+    quick: Annotated[bool, typer.Option("--quick", help="The short scale (the default).")] = False,
+    soak: Annotated[bool, typer.Option("--soak", help="The long scale: an hour or more.")] = False,
+    prove_red: Annotated[bool, typer.Option("--prove-red", help="Sabotage the memory; every check must fail.")] = False,
+    seed: Annotated[int, typer.Option(help="Of all random choices.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Ids of checks to run, such as A01.")] = None,
+    share: Annotated[float, typer.Option(help="Part of the scale to run.", min=0.001, max=1.0)] = 1.0,
+    report: Annotated[Path | None, typer.Option(help="Write the outcomes to this JSON file.")] = None,
+) -> None:
+    """Check what the memory promises. Exit status 0: all checks that ran passed (or, sabotaged, all failed)."""
+    if quick and soak:
+        raise typer.BadParameter("--quick and --soak exclude each other")
+    checks = [check for check in CHECKS if not only or check.id in only]
+    if unknown := set(only or ()) - {check.id for check in CHECKS}:
+        raise typer.BadParameter(f"unknown checks {', '.join(sorted(unknown))}; ids run from A01 to A30")
+    console = Console(width=150)
+    console.print(
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, durability full, seed {seed}, "
+        f"{'soak' if soak else 'quick'}{', sabotaged' if prove_red else ''}"
+    )
+    outcomes = []
+    for outcome in run_checks(checks, soak=soak, seed=seed, sabotage=prove_red, share=share):
+        outcomes.append(outcome)
+        if outcome.result != "not run":
+            console.print(f"{outcome.check.id} {outcome.result} in {outcome.seconds:.1f} s")
+    console.print(_table(outcomes))
+    if report is not None:
+        report.write_text(json.dumps([_plain(outcome) for outcome in outcomes], indent=1) + "\n", encoding="utf-8")
+    wanted = "fail" if prove_red else "pass"
+    raise typer.Exit(0 if all(outcome.result in (wanted, "not run") for outcome in outcomes) else 1)
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table("check", "what", "result", "figures", "s")
+    for outcome in outcomes:
+        style = _STYLE[outcome.result]
+        result = f"[{style}]{outcome.result}[/{style}]"
+        table.add_row(
+            outcome.check.id,
+            outcome.check.title,
+            result,
+            outcome.summary,
+            f"{outcome.seconds:.1f}" if outcome.seconds else "",
+        )
+    return table
+
+
+def _plain(outcome: Outcome) -> dict[str, object]:
+    return {
+        "id": outcome.check.id,
+        "title": outcome.check.title,
+        "result": outcome.result,
+        "summary": outcome.summary,
+        "seconds": round(outcome.seconds, 2),
+    }
+
+
+if __name__ == "__main__":
+    app()
