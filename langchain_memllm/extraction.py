@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args, runtime_checkable
 
@@ -141,10 +141,11 @@ def _checked(text: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """What one call is asked about."""
+    """What one call is asked about: sentences, what stood before them, labels of relations."""
 
     sentences: tuple[Sentence, ...]
     context: tuple[str, ...]
+    labels: str
 
 
 class ChatExtractor:
@@ -155,7 +156,8 @@ class ChatExtractor:
 
     Args:
         model: A chat model or its name; a name is resolved when first used.
-        relations: Labels to prefer, and their aliases; the shipped catalogue by default.
+        relations: Whose labels to prefer: a catalogue, or a function that gives the one in force; the shipped one by
+            default.
         mode: How the model is asked to answer.
         speaker: Name of the person who says "I" in texts of kind user or owner.
         language: Language of the texts, for splitting sentences.
@@ -169,7 +171,7 @@ class ChatExtractor:
         self,
         model: ChatModel,
         *,
-        relations: Catalogue | None = None,
+        relations: Catalogue | Callable[[], Catalogue] | None = None,
         mode: Mode = "auto",
         speaker: str = SPEAKER,
         language: str = "en",
@@ -184,7 +186,7 @@ class ChatExtractor:
         self.language = language
         self.limit = limit
         self._given = model
-        self._catalogue = relations or Catalogue.shipped()
+        self._relations = relations if relations is not None else Catalogue.shipped()
         self._mode: Mode = mode
         self._settled = mode != "auto"
         self._bound: tuple[Mode, Runnable[Any, AIMessage]] | None = None
@@ -250,17 +252,19 @@ class ChatExtractor:
     def _prepare(self, text: str, context: Sequence[str]) -> list[_Chunk]:
         """The calls a text takes: its sentences in pieces that a model reads at once, each with what stood before."""
         sentences = sentences_of(_checked(text), self.language)
+        catalogue = self._relations() if callable(self._relations) else self._relations
+        labels = "; ".join(relation.label for relation in catalogue)
         chunks: list[_Chunk] = []
         at = 0
         for end in _chunk_ends(sentences):
             before = [*context, *(sentence.text for sentence in sentences[:at])]
-            chunks.append(_Chunk(tuple(sentences[at:end]), _tail(before if at == 0 else before[-_CHUNK_CONTEXT:])))
+            context = before if at == 0 else before[-_CHUNK_CONTEXT:]
+            chunks.append(_Chunk(tuple(sentences[at:end]), _tail(context), labels))
             at = end
         return chunks
 
     def _messages(self, chunk: _Chunk, source: Source | None, mode: Mode) -> list[BaseMessage]:
-        labels = "; ".join(relation.label for relation in self._catalogue)
-        rules = _RULES.format(speaker=_speaker_rule(self._speaker_in(source)), labels=labels)
+        rules = _RULES.format(speaker=_speaker_rule(self._speaker_in(source)), labels=chunk.labels)
         numbered = [f"[{n}] {_one_line(sentence.text)}" for n, sentence in enumerate(chunk.sentences, 1)]
         earlier = [f"Earlier text:\n{_joined(chunk.context)}\n"] if chunk.context else []
         return [

@@ -10,7 +10,7 @@ The rules, all of them here:
 * One live call in context: the previous one is taken out of the context when a new one opens. The answer keeps all.
 * At most ``queries`` queries a call (the first ones; good queries are kept, bad ones dropped) and ``results`` answers.
 * A call is *withdrawn* when it cannot be parsed or is cut off, asks what the last successful call asked, finds nothing,
-  or finds too much. Then the text goes on where the call was, and none may open for one step.
+  or finds too much; or when the memory fails. Then the text goes on where the call was, and none may open for one step.
 * Text tokens, tokens of a call and characters of its answers have separate budgets; calls are capped, withdrawn ones
   included, so every reading ends.
 """
@@ -57,7 +57,7 @@ NOTHING: Final = "nothing stored"
 """What a reader with ``tell_empty`` is shown in place of answers."""
 
 Phase = Literal["text", "query", "lookup", "done"]
-Why = Literal["malformed", "cut off", "repeated", "blocked", "empty", "too broad"]
+Why = Literal["malformed", "cut off", "repeated", "blocked", "empty", "too broad", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,14 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Names found for each query, best first; ``truncated`` when the memory had more than it returned."""
+    """Names found for each query, best first; ``truncated`` when the memory had more than it returned.
+
+    ``failed``: the memory could not be asked; nothing is known of what it holds.
+    """
 
     answers: tuple[tuple[str, ...], ...]
     truncated: bool = False
+    failed: bool = False
 
     @classmethod
     def of(cls, results: Iterable[ReadResult]) -> Results:
@@ -406,6 +410,8 @@ def _after_query(reading: Reading, event: Generated) -> Reading:
 
 def _after_lookup(reading: Reading, event: Results) -> Reading:
     """Answers came: paste them, or withdraw the call."""
+    if event.failed:
+        return _withdraw(reading, Call(len(reading.pieces), reading.written, reading.asked, withdrawn="failed"))
     if len(event.answers) != len(reading.asked):
         raise ConfigurationError(
             f"{len(reading.asked)} queries were asked, but {len(event.answers)} lists of names came"

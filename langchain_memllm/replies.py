@@ -143,7 +143,7 @@ def _from_grammar(text: str, lines: bool = True) -> _Found:
     found = _Found()
     if START in text:
         parsed = parse(text)
-        found.understood = any(text[: call.end].endswith(END) for call in parsed.writes)
+        found.understood = any(text.endswith(END, 0, call.end) for call in parsed.writes)
         found.items += map(Item, parsed.triples)
         found.pieces += [Piece(piece.text, piece.reason) for piece in parsed.skipped]
         found.pieces += [Piece(text[call.position : call.end], "it reads instead of writing") for call in parsed.reads]

@@ -259,3 +259,12 @@ def test_every_reading_ends_within_its_caps_and_survives_saving(rules, forced, d
     assert isinstance(action, Done)
     assert len(action.calls) <= rules.calls
     assert all(len(call.pasted) <= rules.results for call in action.calls)
+
+
+def test_a_memory_that_fails_withdraws_the_call_and_claims_nothing():
+    reading, action = run(
+        Reading.start("Q", Rules(tell_empty=True)), text("A"), query("a>>b>>"), Results((), failed=True)
+    )
+    assert isinstance(action, Generate)
+    assert (action.context, action.calls) == ("QA", "not_first")
+    assert [call.withdrawn for call in reading.calls] == ["failed"]
