@@ -521,7 +521,8 @@ class _Relations:
         self._ids = [row[0] for row in rows]
         self._keys = [row[1] for row in rows]
         self._places = {row[1]: place for place, row in enumerate(rows)}
-        self._matrix = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), -1)
+        flat = np.frombuffer(b"".join(row[2] for row in rows), np.float32)
+        self._matrix = flat.reshape(len(rows), -1) if rows else flat.reshape(0, 0)
 
     def similar(self, query: SearchQuery) -> list[tuple[int, float]]:
         """Ids of relations that may stand for the query's, with their cosine; the very relation has 1.0."""

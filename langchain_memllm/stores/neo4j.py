@@ -359,9 +359,11 @@ class _Relations:
         """From rows (number, id, key, vector or None), in the order of their numbers."""
         self.seq, self.epoch = seq, epoch
         ordered = sorted(rows, key=lambda row: row[0])
+        embedded = [row for row in ordered if row[3] is not None]
         self._by_key = {key: (rid, vector) for _, rid, key, vector in ordered}
-        self._ids = [rid for _, rid, _, vector in ordered if vector is not None]
-        self._matrix: NDArray[np.float64] = np.array([row[3] for row in ordered if row[3] is not None], np.float64)
+        self._ids = [row[1] for row in embedded]
+        self._keys = [row[2] for row in embedded]
+        self._matrix: NDArray[np.float64] = np.array([row[3] for row in embedded], np.float64)
 
     def similar(self, query: SearchQuery) -> list[tuple[str, float]]:
         """Ids of relations that may stand for the query's, with their cosine; the very relation has 1.0."""
@@ -373,7 +375,8 @@ class _Relations:
         if vector is not None and self._ids:
             cosines = self._matrix @ np.asarray(vector, np.float64)
             for near in np.flatnonzero(cosines >= least - 1e-6):
-                scores.setdefault(self._ids[near], float(cosines[near]))
+                if self._keys[near] not in query.barred:
+                    scores.setdefault(self._ids[near], float(cosines[near]))
         places = {rid: place for place, rid in enumerate(self._ids)}
         return sorted(scores.items(), key=lambda item: (-item[1], places.get(item[0], -1)))[:_MAX_RELATIONS]
 
