@@ -144,8 +144,7 @@ class ScriptedModel(BaseChatModel):
         answer = self.script(request) if callable(self.script) else self._next()
         if isinstance(answer, Exception):
             raise answer
-        message = answer if isinstance(answer, AIMessage) else AIMessage(_stopped(answer, request.stop))
-        return message.model_copy(update={"id": message.id or f"scripted-{len(self.requests)}"})
+        return answer if isinstance(answer, AIMessage) else AIMessage(_stopped(answer, request.stop))
 
     def _next(self) -> Answer:
         if self._answered >= len(self.script):
