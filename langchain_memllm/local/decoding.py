@@ -14,16 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import DynamicCache
+from transformers import Cache
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import START
+from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.reading import Generated
 from langchain_memllm.triples import stable_hash
 
-__all__ = ["Decoder", "PrefixCaches", "Sampling"]
+__all__ = ["Decoder", "Sampling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,55 +63,6 @@ class Sampling:
             ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0
             return int(order[torch.multinomial(ordered, 1, generator=random)])
         return int(torch.multinomial(probabilities, 1, generator=random))
-
-
-class PrefixCaches:
-    """The last few key-value caches with the token ids they hold; the least recently used one goes first.
-
-    Args:
-        limit: How many are kept; 0 keeps none, so that everything is encoded again at each step.
-    """
-
-    def __init__(self, limit: int = 4) -> None:
-        """Empty."""
-        self.limit = limit
-        self._entries: list[tuple[list[int], DynamicCache]] = []
-
-    def take(self, ids: Sequence[int]) -> tuple[list[int], DynamicCache]:
-        """The cache that shares most with ``ids``, cropped to that, and taken out; a new one if none shares half.
-
-        At least the last of ``ids`` is left out, so that the model has a token to run on.
-        """
-        shared = [_shared(held, ids) for held, _ in self._entries]
-        best = max(range(len(shared)), key=shared.__getitem__, default=None)
-        if best is None or shared[best] * 2 < len(self._entries[best][0]):
-            return [], DynamicCache()
-        held, cache = self._entries.pop(best)
-        keep = min(shared[best], len(ids) - 1)
-        if keep == 0:
-            return [], DynamicCache()
-        if keep < len(held):
-            cache.crop(keep - len(held))
-        return held[:keep], cache
-
-    def give(self, ids: list[int], cache: DynamicCache) -> None:
-        """Keep a cache that holds exactly ``ids``."""
-        self._entries.append((ids, cache))
-        del self._entries[: max(0, len(self._entries) - self.limit)]
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._entries.clear()
-
-    def __len__(self) -> int:
-        """Number of caches kept."""
-        return len(self._entries)
-
-
-def _shared(held: Sequence[int], ids: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    length = min(len(held), len(ids))
-    return next((at for at in range(length) if held[at] != ids[at]), length)
 
 
 class Decoder:
@@ -181,7 +133,7 @@ class Decoder:
             self._closing[mark] = np.array(sorted(ids), dtype=np.int64)
         return self._closing[mark]
 
-    def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
+    def _forward(self, ids: list[int], cache: Cache) -> torch.Tensor:
         """Logits ``(V,)`` after ``ids``, which extend the cache."""
         inputs = torch.tensor([ids], device=self.model.device)  # (1, T)
         output = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)

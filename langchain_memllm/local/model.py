@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.local import weights
+from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
-from langchain_memllm.local.decoding import Decoder, PrefixCaches, Sampling
+from langchain_memllm.local.decoding import Decoder, Sampling
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import Example, WriteOptions, WriteOutput, write_batch
 from langchain_memllm.reading import (

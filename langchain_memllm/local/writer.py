@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import torch
-from transformers import DynamicCache
+from transformers import Cache
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import (
@@ -29,6 +29,7 @@ from langchain_memllm.grammar import (
     render_write,
     write_prompt_segments,
 )
+from langchain_memllm.local.cache import new_cache
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.decoding import Decoder
 from langchain_memllm.triples import Triple
@@ -240,10 +241,10 @@ def _decode(decoder: Decoder, prefix: list[int], rows: list[_Row], options: Writ
         positions = positions[:, -1:] + 1
 
 
-def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> DynamicCache:
+def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> Cache:
     """The common beginning, encoded once and repeated for every row."""
     if not prefix:
-        return DynamicCache()
+        return new_cache()
     held, cache = decoder.caches.take([*prefix, -1])  # all of the prefix may come from a cache
     if len(held) < len(prefix):
         inputs = torch.tensor([prefix[len(held) :]], device=decoder.model.device)
@@ -272,14 +273,14 @@ def _choose(decoder: Decoder, row: _Row, logprobs: torch.Tensor) -> int:
         logprobs[torch.from_numpy(closing)] = -math.inf
         token, value = int(logprobs.argmax()), float(logprobs.max())
     if end is not None and (token is None or end_value >= value):
-        text = _inside(decoder, row, end)
+        text = _inside(decoder, row, row.written if end in decoder.ends else [*row.written, end])
         row.done = row.stopping.offer(text, row.logprob + end_value, len(row.written) + 1)
     if row.done or token is None:
         row.done = True
         return 0
     row.written.append(token)
     row.logprob += value
-    _follow(row, token)
+    _follow(decoder, row, token)
     return token
 
 
@@ -290,9 +291,12 @@ def _best(logprobs: torch.Tensor, ids: TokenIds) -> tuple[int | None, float]:
     return int(ids[int(at)]), float(value)
 
 
-def _follow(row: _Row, token: int) -> None:
-    """Move the automaton, and count how long the name is."""
+def _follow(decoder: Decoder, row: _Row, token: int) -> None:
+    """Move the automaton and count how long the name is; without one, see whether the end came in several tokens."""
     if row.constraint is None or row.state is None:
+        if END in decoder.vocabulary.decode(row.written[-2 * len(END) :]):
+            row.stopping.offer(_inside(decoder, row, row.written), row.logprob, len(row.written))
+            row.done = True
         return
     row.state = row.constraint.step(row.state, token)
     assert row.state is not None, "the automaton refused a token that it had allowed"
@@ -301,9 +305,8 @@ def _follow(row: _Row, token: int) -> None:
     row.name_length = len(written) - mark - 1 if mark >= 0 else row.name_length + len(written)
 
 
-def _inside(decoder: Decoder, row: _Row, end: int) -> str:
-    """Text of the call's inside if ``end`` is the next token: up to the end mark, or to where it begins."""
-    ids = row.written if end in decoder.ends else [*row.written, end]
+def _inside(decoder: Decoder, row: _Row, ids: Sequence[int]) -> str:
+    """Text of the call's inside: up to the end mark, or to where it begins."""
     text = decoder.vocabulary.decode(ids, row.prompt)
     return text.partition(END)[0] if END in text else text.removesuffix(END[:1])
 

@@ -16,9 +16,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
 from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
 from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights  # noqa: E402
+from langchain_memllm.local.cache import PrefixCaches, new_cache  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
-from langchain_memllm.local.decoding import Decoder, PrefixCaches  # noqa: E402
-from langchain_memllm.local.writer import LateStopping, _prompt_ids, contexts_of  # noqa: E402
+from langchain_memllm.local.decoding import Decoder  # noqa: E402
+from langchain_memllm.local.writer import LateStopping, _prompt_ids, contexts_of, write_batch  # noqa: E402
 from langchain_memllm.reading import (  # noqa: E402
     Done,
     Generate,
@@ -175,6 +176,29 @@ def test_a_context_that_does_not_fit_says_so():
 
 
 # --- caches -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_cache_grows_crops_and_repeats_like_transformers_own(model):
+    from transformers import DynamicCache
+
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = new_cache(), DynamicCache()
+    for change in (5, 1, 1, -3, 300, 1, -250, 2, 0, 400):
+        if change < 0:
+            ours.crop(change)
+            theirs.crop(change)
+        elif change:
+            states = torch.randn(2, 2, change, 4, generator=generator)
+            for cache in (ours, theirs):
+                keys, values = cache.update(states, -states, 0)
+                assert torch.equal(keys, -values)
+        else:
+            for cache in (ours, theirs):
+                cache.batch_repeat_interleave(2)
+                cache.batch_select_indices(torch.tensor([3, 0]))
+        assert ours.get_seq_length() == theirs.get_seq_length()
+        assert torch.equal(ours.layers[0].keys, theirs.layers[0].keys)
+        assert torch.equal(ours.layers[0].values, theirs.layers[0].values)
 
 
 class Length:
@@ -454,6 +478,33 @@ def test_free_writing_never_raises():
     for seed in range(4):
         outputs = tiny(seed).write_calls(SENTENCES, options=WriteOptions(constrained=False, max_tokens=30))
         assert all(output.text.startswith("({MEM_WRITE-->") for output in outputs)
+
+
+class ScriptedBatch(Scripted):
+    """The same for the writer, which gives masks and positions."""
+
+    def __call__(self, **inputs):
+        logits = super().__call__().logits
+        logits[0, 0, encode(self.model, ";")[0]] = 0.0  # the runner-up
+        return type("Output", (), {"logits": logits})
+
+
+def scripted_write(text: str, **options) -> str:
+    model = tiny()
+    ids = [token for character in text for token in encode(model, character)]
+    script = ScriptedBatch(model, ids)
+    script.model = model
+    decoder = Decoder(script, model.vocabulary, PrefixCaches(0))
+    chosen = WriteOptions(**options)
+    constraint = Constraint(model.vocabulary) if chosen.constrained else None
+    (output,) = write_batch(decoder, ["Hm."], [()], chosen, (), lambda _text: constraint)
+    return output.text
+
+
+def test_the_end_is_found_in_single_characters_too():
+    for constrained in (True, False):
+        assert scripted_write("a>>b>>c}) more", patience=0, constrained=constrained) == "({MEM_WRITE-->a>>b>>c})"
+    assert scripted_write("a>>b>>c;d>>", patience=0, max_tokens=9) == "({MEM_WRITE-->a>>b>>c})"  # cut by the budget
 
 
 def test_the_context_is_cut_from_the_left_and_the_sentence_never(model):
