@@ -431,7 +431,13 @@ class Memory:
         return self.write([statement], namespace=namespace, source=source, op_id=op_id)
 
     def receipt(
-        self, op_id: str, *, namespace: Namespace, payload: str | None = None, source: Source | None = None
+        self,
+        op_id: str,
+        *,
+        namespace: Namespace,
+        payload: str | None = None,
+        source: Source | None = None,
+        replace: bool = False,
     ) -> Receipt | None:
         """The receipt of an earlier operation, or None: asked before a model is called for something done already.
 
@@ -441,10 +447,10 @@ class Memory:
         found = self.store.receipt(check_namespace(namespace), op_id)
         if found is None:
             return None
-        expected = None if payload is None else stable_hash(payload, source or Source(), self.policy, False)
+        expected = None if payload is None else stable_hash(payload, source or Source(), self.policy, replace)
         if expected is not None and expected != found[0]:
             raise OperationConflict(f"operation {op_id!r} was delivered before with another text; use a new op_id")
-        return replace(found[1], replayed=True)
+        return found[1].with_triples({}, replayed=True)
 
     def alias(self, name: str, alias: str, *, namespace: Namespace) -> tuple[str, ...]:
         """Make two names one (New York City, NYC): either finds the facts of both. Returns all spellings.

@@ -32,16 +32,18 @@ class Scope:
 
     Args:
         template: Labels, outermost first; ``{user_id}``, ``{thread_id}`` and ``{assistant_id}`` are filled per run.
+        default_user: The user of runs that name none; None: such a run is an error.
 
     Raises:
         ConfigurationError: An unknown placeholder, two in one label, or a stray brace.
         NamespaceError: A label that cannot be part of a namespace.
     """
 
-    __slots__ = ("_parts", "template")
+    __slots__ = ("_parts", "default_user", "template")
 
-    def __init__(self, template: Namespace = TEMPLATE) -> None:
+    def __init__(self, template: Namespace = TEMPLATE, *, default_user: str | None = None) -> None:
         """Check the template."""
+        self.default_user = default_user
         self.template = check_namespace(template)
         self._parts = tuple(_split(label) for label in self.template)
 
@@ -66,7 +68,7 @@ class Scope:
 
         Each placeholder takes the first value given by: the argument ``user_id``; the run's context (an attribute or
         key of that name); ``config["configurable"]``; the server that runs the graph (its authenticated user, the
-        thread, the assistant).
+        thread, the assistant); the default user.
 
         Args:
             config: The run's ``RunnableConfig``.
@@ -95,11 +97,11 @@ class Scope:
         self, config: Mapping[str, Any] | None = None, runtime: Any = None, *, user_id: object = None
     ) -> str | None:
         """Who speaks in a run, as far as it says; None if it does not. A person corrects only themself."""
-        value = _first("user_id", config, runtime, user_id)
+        value = self._first("user_id", config, runtime, user_id)
         return None if value is None else _label("user_id", value)
 
     def _value(self, name: str, config: Mapping[str, Any] | None, runtime: Any, user_id: object) -> str:
-        value = _first(name, config, runtime, user_id)
+        value = self._first(name, config, runtime, user_id)
         if value is None:
             given = "user_id=… to the call, " if name == "user_id" else ""
             raise NamespaceError(
@@ -108,11 +110,11 @@ class Scope:
             )
         return _label(name, value)
 
-
-def _first(name: str, config: Mapping[str, Any] | None, runtime: Any, user_id: object) -> object:
-    """The first value given for a placeholder, or None."""
-    given = user_id if name == "user_id" else None
-    return given if given is not None else next((v for v in _values(name, config, runtime) if v is not None), None)
+    def _first(self, name: str, config: Mapping[str, Any] | None, runtime: Any, user_id: object) -> object:
+        """The first value given for a placeholder, or None."""
+        given, default = (user_id, self.default_user) if name == "user_id" else (None, None)
+        found = given if given is not None else next((v for v in _values(name, config, runtime) if v is not None), None)
+        return default if found is None else found
 
 
 def _values(name: str, config: Mapping[str, Any] | None, runtime: Any) -> Iterator[object]:

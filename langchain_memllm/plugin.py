@@ -1,0 +1,542 @@
+"""``MemLLMMemory``: the memory that an application holds, and the doors it opens for LangChain and LangGraph.
+
+Wires the core, the models and the doors; every rule is written below. Making one loads no model, no graph and no
+LangChain: models are built at their first use, doors import what they need. The paper is arXiv 2404.11672.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from langchain_memllm.belief import Policy, Quarantined
+from langchain_memllm.door import Door, Model, Progress, built
+from langchain_memllm.embeddings import Embedder
+from langchain_memllm.errors import ConfigurationError, NamespaceError
+from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds
+from langchain_memllm.relations import Relation
+from langchain_memllm.render import render
+from langchain_memllm.scope import TEMPLATE, Scope
+from langchain_memllm.stores.interface import Erased, Stats, TripleStore
+from langchain_memllm.triples import Fact, Namespace, Query, ReadResult, Recall, Receipt, Source
+from langchain_memllm.twins import twin
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+    from langgraph.graph.state import CompiledStateGraph
+
+    from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode
+    from langchain_memllm.chat import ReaderMode
+    from langchain_memllm.extraction import Extractor
+    from langchain_memllm.reading import Rules
+    from langchain_memllm.turns import OnError
+
+__all__ = ["LOCAL_USER", "MemLLMMemory"]
+
+LOCAL_USER: Final = "local"
+"""The user of an embedded store when nobody is named: the person at this machine."""
+
+
+class MemLLMMemory:
+    """An explicit, editable memory of facts for agents: one object, every door.
+
+    Every verb takes at most one of ``user_id=`` (fills the namespace template) and ``namespace=`` (as it is; reading
+    verbs take a list of several). With neither, an embedded store answers for the one local user, ``LOCAL_USER``; a
+    shared store (Neo4j) refuses. A run of an agent or graph that names no user is always refused, unless
+    ``require_user=False``. Each verb has an async twin with an ``a`` in front.
+
+    Args:
+        store: A file path, ``":memory:"``, ``neo4j://host`` (credentials from ``NEO4J_*``), a ``neo4j.Driver`` or a
+            ``TripleStore``.
+        model: Finds facts in texts and answers: ``"openai:…"`` (any name of ``init_chat_model``), a chat model, a
+            ``MemLLMModel``, or ``"local"`` for the local one. Built at its first use.
+        extractor: Finds facts in texts instead of the model.
+        embedder: Anything with ``embed_documents``; by default the one shipped.
+        relations: Relations of your own.
+        namespace: Template of the namespace; a tuple without ``{placeholder}`` is one namespace for all.
+        require_user: Whether somebody must be named. None: in runs, and everywhere on a shared store. True: always.
+            False: never, everything unnamed belongs to ``LOCAL_USER``.
+        policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"``.
+        thresholds: How similar an answer must be.
+        on_error: What a failing memory does to a run: ``"warn"`` or ``"raise"``. Direct verbs always raise.
+
+    Raises:
+        ConfigurationError: An argument cannot be used.
+        StoreError: The store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | TripleStore | Any = "memllm.db",
+        *,
+        model: Model | None = None,
+        extractor: Extractor | None = None,
+        embedder: Embedder | None = None,
+        relations: Iterable[Relation] = (),
+        namespace: Namespace = TEMPLATE,
+        require_user: bool | None = None,
+        policy: Policy = "chat",
+        thresholds: Thresholds = CHAT,
+        on_error: OnError = "warn",
+    ) -> None:
+        """Open the store; no model is built."""
+        if require_user not in (None, True, False):
+            raise ConfigurationError(f"require_user={require_user!r} is none of None, True and False")
+        if on_error not in ("warn", "raise"):
+            raise ConfigurationError(f"on_error={on_error!r} is unknown; use 'warn' or 'raise'")
+        self.scope = Scope(namespace, default_user=LOCAL_USER if require_user is False else None)
+        self.on_error: OnError = on_error
+        self.core = Memory(store, embedder=embedder, relations=relations, policy=policy, thresholds=thresholds)
+        self._require_user = self.core.store.shared if require_user is None else require_user
+        self._named = type(model).__name__ if model is not None and not isinstance(model, str) else model
+        try:
+            self._door = Door(self.core, model=model, extractor=extractor)
+        except ConfigurationError:
+            self.core.close()
+            raise
+
+    def __repr__(self) -> str:
+        """Where it is kept, its model by name and the namespace; no secrets."""
+        location, template = self.core.store.location, self.scope.template
+        return f"{type(self).__name__}({location!r}, model={self._named!r}, namespace={template!r})"
+
+    def __enter__(self) -> MemLLMMemory:
+        """Use it in a ``with`` statement."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self.close()
+
+    async def __aenter__(self) -> MemLLMMemory:
+        """Use it in an ``async with`` statement."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+    def close(self) -> None:
+        """Close the store if it was opened here. Idempotent."""
+        self.core.close()
+
+    # -- whose memory ----------------------------------------------------------------------------------------------
+
+    def _whose(self, namespace: Any, user_id: object) -> tuple[Any, str | None]:
+        """The namespace (or several) a verb is about, and who speaks.
+
+        Raises:
+            NamespaceError: Both were given, or neither and somebody must be named.
+        """
+        if namespace is not None and user_id is not None:
+            raise NamespaceError(f"both namespace={namespace!r} and user_id={user_id!r} were given; give one of them")
+        if namespace is not None:
+            return namespace, None
+        if user_id is None and self.scope.has_placeholder:
+            if self._require_user:
+                raise NamespaceError(
+                    f"nobody is named, and {self.core.store.location} keeps several people apart; pass user_id='ada', "
+                    "or namespace=('memllm', 'ada'), or open the memory with require_user=False for one local user"
+                )
+            user_id = LOCAL_USER
+        return self.scope.for_user(user_id), self.scope.principal(user_id=user_id)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def remember(
+        self,
+        text: str,
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        source: Source | None = None,
+        op_id: str | None = None,
+        context: Sequence[str] = (),
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        """Find the facts of a text and write them, as one operation. At most one model call a part of 6,000 characters.
+
+        Args:
+            text: At most 65,536 characters.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            source: Where the text comes from; by default the user says it.
+            op_id: Name of the operation; if it was delivered before, its receipt is the answer and no model is called.
+            context: What stood before the text, oldest first; it tells what words refer to and states nothing.
+            replace: The text is the new version of its source: what only the former one said becomes past.
+            progress: Told after each part how many sentences are read, and of how many.
+
+        Raises:
+            ConfigurationError: The text is empty or too long, or there is no model.
+            ModelError: The model cannot be reached or used.
+            OperationConflict: The ``op_id`` was used with another text.
+            StoreError: Nothing was written.
+        """
+        where, principal = self._whose(namespace, user_id)
+        source = source or Source(principal=principal)
+        return self._door.remember(
+            text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
+        )
+
+    async def aremember(
+        self,
+        text: str,
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        source: Source | None = None,
+        op_id: str | None = None,
+        context: Sequence[str] = (),
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> Receipt:
+        """Async twin of ``remember``: the model is awaited, the store works in a thread."""
+        where, principal = self._whose(namespace, user_id)
+        source = source or Source(principal=principal)
+        return await self._door.aremember(
+            text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
+        )
+
+    def write(
+        self,
+        triples: Iterable[Proposed],
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        source: Source | None = None,
+        op_id: str | None = None,
+        policy: Policy | None = None,
+        replace: bool = False,
+    ) -> Receipt:
+        """Write triples as one operation, without a model; see ``Memory.write``. By default the user states them."""
+        where, principal = self._whose(namespace, user_id)
+        source = source or Source(principal=principal)
+        receipt = self.core.write(triples, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace)
+        self._door.drop()
+        return receipt
+
+    def retract(
+        self,
+        triple: Proposed,
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        source: Source | None = None,
+        op_id: str | None = None,
+    ) -> Receipt:
+        """Take a triple back; it stays in the history. By default the user takes it back."""
+        where, principal = self._whose(namespace, user_id)
+        receipt = self.core.retract(triple, namespace=where, source=source or Source(principal=principal), op_id=op_id)
+        self._door.drop()
+        return receipt
+
+    def alias(
+        self, name: str, alias: str, *, namespace: Namespace | None = None, user_id: str | None = None
+    ) -> tuple[str, ...]:
+        """Make two names one; returns all spellings. See ``Memory.alias``."""
+        spellings = self.core.alias(name, alias, namespace=self._whose(namespace, user_id)[0])
+        self._door.drop()
+        return spellings
+
+    def declare(self, *relations: Relation, replace: bool = False) -> None:
+        """Declare relations for all clients of the store; see ``Memory.declare``."""
+        self.core.declare(*relations, replace=replace)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        subject: str | None = None,
+        relation: str | None = None,
+        object: str | None = None,
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        at: str | date | None = None,
+        valid_at: str | None = None,
+        thresholds: Thresholds | None = None,
+        limit: int = MAX_RESULTS,
+    ) -> ReadResult:
+        """Answer one query: the side that is left out is asked for. See ``Memory.read``."""
+        where, _ = self._whose(namespace, user_id)
+        return self.core.read(
+            subject, relation, object, namespace=where, at=at, valid_at=valid_at, thresholds=thresholds, limit=limit
+        )
+
+    def read_many(
+        self,
+        queries: Sequence[Query],
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        at: str | date | None = None,
+        valid_at: str | None = None,
+        thresholds: Thresholds | None = None,
+        limit: int = MAX_RESULTS,
+    ) -> list[ReadResult]:
+        """Answer several queries with one look-up; see ``Memory.read_many``."""
+        where, _ = self._whose(namespace, user_id)
+        return self.core.read_many(
+            queries, namespace=where, at=at, valid_at=valid_at, thresholds=thresholds, limit=limit
+        )
+
+    def recall(
+        self,
+        text: str,
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        k: int = 8,
+        max_tokens: int = 600,
+        speaker: str | None = "user",
+    ) -> Recall:
+        """Facts that a text brings to mind, and the block that shows them to a model. No language model is called.
+
+        Args:
+            text: Any text.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            k: Most facts, 1 to 200.
+            max_tokens: Most tokens of the block, which is in ``Recall.block``.
+            speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
+        """
+        where, _ = self._whose(namespace, user_id)
+        found = self.core.recall(text, namespace=where, k=k, speaker=speaker)
+        return dataclasses.replace(found, block=render(found, max_tokens))
+
+    def history(
+        self,
+        subject: str,
+        relation: str | None = None,
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> list[Fact]:
+        """Every fact ever stored of a subject (and relation), in commit order, with what closed it."""
+        return self.core.history(subject, relation, namespace=self._whose(namespace, user_id)[0])
+
+    def explain(self, fact_id: str, *, namespace: Namespace | None = None, user_id: str | None = None) -> Fact | None:
+        """One fact with all its sources; None if there is no such fact."""
+        return self.core.explain(fact_id, namespace=self._whose(namespace, user_id)[0])
+
+    # -- forgetting, moving, looking after -------------------------------------------------------------------------
+
+    def forget(
+        self,
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        fact_id: str | None = None,
+        subject: str | None = None,
+        relation: str | None = None,
+        name: str | None = None,
+        source: str | Source | None = None,
+        everything: bool = False,
+        purge: bool = False,
+    ) -> Erased:
+        """Erase without a trace: exactly one of a fact, a slot, a name, a source, or everything. See ``Memory.forget``.
+
+        Checkpoints of LangGraph threads are not the memory's: what was said in a thread stays there.
+        """
+        erased = self.core.forget(
+            namespace=self._whose(namespace, user_id)[0],
+            fact_id=fact_id,
+            subject=subject,
+            relation=relation,
+            name=name,
+            source=source,
+            everything=everything,
+            purge=purge,
+        )
+        self._door.drop()
+        return erased
+
+    def export(self, *, namespace: Namespaces | None = None, user_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """Everything known of the facts, as JSON-ready records; with ``namespace=memory.namespaces()`` of everybody."""
+        return self.core.export(namespace=self._whose(namespace, user_id)[0])
+
+    async def aexport(
+        self, *, namespace: Namespaces | None = None, user_id: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Async twin of ``export``; the records are read in a worker thread before the first is given."""
+        records = await asyncio.to_thread(lambda: list(self.export(namespace=namespace, user_id=user_id)))
+        for record in records:
+            yield record
+
+    def restore(
+        self, records: Iterable[Mapping[str, Any]], *, namespace: Namespace | None = None, user_id: str | None = None
+    ) -> int:
+        """Put exported records back, history included; returns the number of facts in them.
+
+        With neither ``namespace`` nor ``user_id`` everything goes where it was. See ``Memory.restore``.
+        """
+        where = None if namespace is None and user_id is None else self._whose(namespace, user_id)[0]
+        count = self.core.restore(records, namespace=where)
+        self._door.drop()
+        return count
+
+    def namespaces(self) -> list[Namespace]:
+        """Every namespace of the store that holds something."""
+        return self.core.store.namespaces()
+
+    def stats(self, *, namespace: Namespace | None = None, user_id: str | None = None) -> Stats:
+        """Counts of a namespace."""
+        return self.core.stats(namespace=self._whose(namespace, user_id)[0])
+
+    def quarantined(self, *, namespace: Namespace | None = None, user_id: str | None = None) -> list[Quarantined]:
+        """Pieces of model output that could not be used, oldest first."""
+        return self.core.quarantined(namespace=self._whose(namespace, user_id)[0])
+
+    def verify(self) -> list[str]:
+        """Check that the store answers, fits the embedder and is sound; returns the problems found."""
+        return self.core.verify()
+
+    aclose = twin(close)
+    awrite = twin(write)
+    aretract = twin(retract)
+    aalias = twin(alias)
+    adeclare = twin(declare)
+    aread = twin(read)
+    aread_many = twin(read_many)
+    arecall = twin(recall)
+    ahistory = twin(history)
+    aexplain = twin(explain)
+    aforget = twin(forget)
+    arestore = twin(restore)
+    anamespaces = twin(namespaces)
+    astats = twin(stats)
+    aquarantined = twin(quarantined)
+    averify = twin(verify)
+
+    # -- models ----------------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Any:
+        """The model, built at its first use: a chat model or a ``MemLLMModel``; None if none was given.
+
+        Raises:
+            MissingExtra: Its package is not installed.
+            ModelError: It cannot be loaded: mostly a missing key.
+        """
+        return self._door.model
+
+    @property
+    def extractor(self) -> Extractor:
+        """What finds facts in texts. Raises as ``model``, and ``ConfigurationError`` if there is none."""
+        return self._door.extractor
+
+    # -- doors -----------------------------------------------------------------------------------------------------
+
+    def middleware(
+        self,
+        mode: Mode = "auto",
+        *,
+        k: int = 8,
+        max_tokens: int = 600,
+        write: Literal["after_agent", "off"] = "after_agent",
+        name: str | None = None,
+    ) -> MemLLMMiddleware:
+        """Memory for ``create_agent(…, middleware=[memory.middleware()])``.
+
+        Args:
+            mode: ``auto`` recalls before the model is called and writes after the agent; ``read`` and ``write`` do one
+                of these; ``tools`` gives the model the tools of ``tools()`` and does nothing by itself.
+            k: Most facts recalled.
+            max_tokens: Most tokens of the block that shows them.
+            write: When to write; ``off`` never.
+            name: Name of the middleware, for agents with two memories.
+
+        Raises:
+            ConfigurationError: An unknown choice, or nothing that can extract while writing is on.
+        """
+        from langchain_memllm.adapters.middleware import MemLLMMiddleware, check_mode
+
+        writes = check_mode(mode) in ("auto", "write") and write != "off"
+        return MemLLMMiddleware(
+            self._door,
+            self.scope,
+            mode=mode,
+            write=write,
+            k=k,
+            max_tokens=max_tokens,
+            extractor=self._door.extractor if writes else None,
+            tools=self.tools() if mode == "tools" else (),
+            on_error=self.on_error,
+            name=name,
+        )
+
+    def tools(self) -> list[BaseTool]:
+        """The tools ``remember``, ``recall`` and ``forget``, for ``create_agent`` and ``ToolNode``.
+
+        Whose memory they use comes from the run's config or context, never from the model.
+        """
+        from langchain_memllm.adapters.tools import tools_of
+
+        return tools_of(self._door, self.scope)
+
+    def write_node(self, *, answers: bool = False) -> Runnable[Any, dict[str, Any]]:
+        """A node that writes what was said in this turn; see ``graph.write_node``."""
+        from langchain_memllm import graph
+
+        return graph.write_node(self.core, self.scope, self._door.extractor, answers=answers, on_error=self.on_error)
+
+    def recall_node(self, *, k: int = 8, max_tokens: int = 600) -> Runnable[Any, dict[str, Any]]:
+        """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``."""
+        from langchain_memllm import graph
+
+        return graph.recall_node(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)
+
+    def generate_node(
+        self, model: Model | None = None, *, rules: Rules | None = None, mode: ReaderMode = "auto"
+    ) -> Runnable[Any, dict[str, Any]]:
+        """A node that answers, and stops where it wants to read; by default with this memory's model."""
+        from langchain_memllm import graph
+
+        return graph.generate_node(self._answering(model), rules=rules, mode=mode)
+
+    def read_node(self) -> Runnable[Any, dict[str, Any]]:
+        """A node that answers the queries of the generating node; see ``graph.read_node``."""
+        from langchain_memllm import graph
+
+        return graph.read_node(self.core, self.scope, on_error=self.on_error)
+
+    @staticmethod
+    def route(state: Mapping[str, Any]) -> Literal["memory_read", "memory_write"]:
+        """Where to go after generating: to ``memory_read`` if a query waits, else on to ``memory_write``."""
+        from langchain_memllm import graph
+
+        return graph.route(state)
+
+    def build_graph(self, model: Model | None = None, **options: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The whole machine, compiled: generating and reading in turns, then writing.
+
+        Args:
+            model: Answers; by default this memory's model.
+            options: As for ``graph.build_graph``: ``write``, ``answers``, ``recall``, ``rules``, ``mode``,
+                ``checkpointer``, ``context_schema``, …
+
+        Raises:
+            ConfigurationError: An unknown choice, or no model.
+        """
+        from langchain_memllm import graph
+
+        options.setdefault("on_error", self.on_error)
+        if options.get("write") != "off" and self._door.can_extract:
+            options.setdefault("extractor", self._door.extractor)
+        return graph.build_graph(self._answering(model), self.core, self.scope, **options)
+
+    def _answering(self, model: Model | None) -> Any:
+        """The model that answers.
+
+        Raises:
+            ConfigurationError: None was given, and the memory has none.
+        """
+        if model is None and self._named is None:
+            raise ConfigurationError("there is no model to answer; give one here, or MemLLMMemory(…, model='local')")
+        return self._door.model if model is None else built(model)
