@@ -1,0 +1,287 @@
+"""The demonstration: a text is read, questions are asked, a fact is corrected and forgotten, and the model follows.
+
+Nothing is scripted. What the model writes and answers is its own; what is checked is that the names pasted into its
+answer are those that the store holds at that moment. Without a key the model is SmolLM2-135M, untrained for this: it
+is shown examples in the paper's format, and also without them, to see the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages import BaseMessage, HumanMessage
+from rich.console import Console
+from rich.markup import escape
+
+from langchain_memllm.extraction import sentences_of
+from langchain_memllm.grammar import START, render_read
+from langchain_memllm.graph import build_graph
+from langchain_memllm.memory import EXACT, Memory
+from langchain_memllm.models import ChatModel
+from langchain_memllm.reading import Reading, Rules
+from langchain_memllm.scope import Scope
+from langchain_memllm.triples import Fact, Namespace, Query, Receipt, Source, Statement, Triple
+
+if TYPE_CHECKING:
+    from langchain_memllm.local import MemLLMModel
+
+__all__ = ["Demo", "Question", "shipped_questions", "shipped_text"]
+
+NAMESPACE: Final[Namespace] = ("memllm", "demo")
+_READER: Final = Source("user", "memllm demo", "you")
+_MAX_QUESTIONS: Final = 5
+
+# What an untrained model needs to see: the paper's write calls (section 3.1) on other people, one sentence without any.
+_WRITE_EXAMPLES: Final = (
+    (
+        "Marie Curie (7 November 1867 – 4 July 1934) was a Polish physicist and chemist.",
+        (
+            Triple("Marie Curie", "date of birth", "7 November 1867"),
+            Triple("Marie Curie", "date of death", "4 July 1934"),
+            Triple("Marie Curie", "occupation", "physicist"),
+        ),
+    ),
+    (
+        "She was born in Warsaw and was married to Pierre Curie.",
+        (Triple("Marie Curie", "place of birth", "Warsaw"), Triple("Marie Curie", "spouse", "Pierre Curie")),
+    ),
+    ("It was a fine day.", ()),
+    (
+        "Alan Turing was born in London and died in Wilmslow.",
+        (Triple("Alan Turing", "place of birth", "London"), Triple("Alan Turing", "place of death", "Wilmslow")),
+    ),
+)
+_WRITE_RELATIONS: Final = (
+    "place of birth",
+    "place of death",
+    "date of birth",
+    "date of death",
+    "spouse",
+    "occupation",
+    "employer",
+    "country of citizenship",
+)
+_READ_EXAMPLES: Final = (
+    (Query("Marie Curie", "place of birth"), "Warsaw"),
+    (Query("Alan Turing", "place of death"), "Wilmslow"),
+    (Query("Marie Curie", "spouse"), "Pierre Curie"),
+    (Query("Niels Bohr", "date of birth"), "7 October 1885"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the memory, and the answer that the text gives."""
+
+    subject: str
+    relation: str
+    expected: str
+
+    @property
+    def prompt(self) -> str:
+        """The beginning of a sentence whose end is the answer."""
+        return f"The {self.relation} of {self.subject} is "
+
+    @property
+    def words(self) -> str:
+        """The question as one asks a person."""
+        return f"What is the {self.relation} of {self.subject}?"
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came of a question: the queries and pasted names, the answer, and whether the names are the store's."""
+
+    queries: list[str] = field(default_factory=list)
+    pasted: tuple[str, ...] = ()
+    text: str = ""
+    annotated: str = ""
+    faithful: bool = True
+
+
+def shipped_text() -> str:
+    """Three short articles of Wikipedia; see ``data/demo/NOTICE``."""
+    return (resources.files("langchain_memllm") / "data" / "demo" / "people.txt").read_text(encoding="utf-8")
+
+
+def shipped_questions() -> list[Question]:
+    """Questions that the shipped text answers."""
+    return [
+        Question("Per Kleiva", "place of birth", "Torsken"),
+        Question("Per Kleiva", "spouse", "Ida Drage"),
+        Question("Ladislav Smoljak", "date of birth", "9 December 1931"),
+        Question("Robert A. Stemmle", "place of birth", "Magdeburg"),
+        Question("Robert A. Stemmle", "place of death", "Baden-Baden"),
+    ]
+
+
+class Demo:
+    """One demonstration on one memory.
+
+    Args:
+        memory: Where the facts go; the demo's own namespace in it is emptied first.
+        model: A ``MemLLMModel``, or a chat model or its name.
+        console: Where to print.
+    """
+
+    def __init__(self, memory: Memory, model: MemLLMModel | ChatModel, console: Console) -> None:
+        """Keep the pieces."""
+        self.memory, self.model, self.console = memory, model, console
+        self.is_local = hasattr(model, "write_calls")
+        self.checks: list[bool] = []
+
+    def run(self, text: str, questions: Sequence[Question] | None, ref: str) -> bool:
+        """Read, ask, correct, ask, forget, ask. Returns whether every pasted name was the store's at that moment."""
+        self.memory.forget(everything=True, namespace=NAMESPACE)
+        self._read(text, ref)
+        questions = list(questions or self._questions_from_memory())[:_MAX_QUESTIONS]
+        if not questions:
+            self.console.print("\n[yellow]Nothing was stored, so there is nothing to ask. Try another text.[/yellow]")
+            return True
+        self._headline("2. Ask", "each prompt ends in '({', so the answer begins with a read")
+        answers = [self._ask(question) for question in questions]
+        right = sum(
+            question.expected.casefold() in answer.text.casefold()
+            for question, answer in zip(questions, answers, strict=True)
+        )
+        self.console.print(f"\n[bold]{right} of {len(questions)} answers right[/bold]")
+        self._edit(self._to_edit(questions))
+        kept = sum(self.checks)
+        self.console.print(
+            f"\n{kept} of {len(self.checks)} times the names pasted into the answer were exactly those in the store"
+        )
+        return all(self.checks)
+
+    # -- reading the text ------------------------------------------------------------------------------------------
+
+    def _read(self, text: str, ref: str) -> None:
+        self._headline("1. Read", f"{ref}, sentence by sentence; what is stored is shown with its receipt")
+        for block in [block for block in text.split("\n\n") if block.strip()]:
+            sentences = [sentence.text for sentence in sentences_of(block)]
+            for sentence, bare, statements in self._written(sentences):
+                self.console.print(f"\n{escape(sentence)}", style="italic")
+                if self.is_local:
+                    self.console.print(f"  without examples: {escape(bare) or '(nothing)'}", style="dim")
+                source = Source("document", ref, text=sentence)
+                self._show(self.memory.write(statements, namespace=NAMESPACE, source=source))
+
+    def _written(self, sentences: list[str]) -> list[tuple[str, str, list[Statement]]]:
+        """For each sentence the untrained model's own call, and the statements to store."""
+        if not self.is_local:
+            return [self._extracted(sentence, sentences[:at]) for at, sentence in enumerate(sentences)]
+        from langchain_memllm.local import WriteOptions
+        from langchain_memllm.local.writer import contexts_of
+
+        model: Any = self.model
+        contexts = contexts_of(sentences)
+        bare = model.write_calls(sentences, contexts, options=WriteOptions(max_tokens=32, patience=1))
+        shown = WriteOptions(relations=_WRITE_RELATIONS, copy_names=True, max_tokens=64, patience=2)
+        examples = [(sentence, list(triples)) for sentence, triples in _WRITE_EXAMPLES]
+        written = model.write_calls(sentences, contexts, options=shown, examples=examples)
+        return [
+            (sentence, "; ".join(map(str, plain.triples)), [Statement(*triple) for triple in call.triples])
+            for sentence, plain, call in zip(sentences, bare, written, strict=True)
+        ]
+
+    def _extracted(self, sentence: str, context: Sequence[str]) -> tuple[str, str, list[Statement]]:
+        from langchain_memllm.extraction import ChatExtractor
+
+        extractor = ChatExtractor(self.model, relations=lambda: self.memory.catalogue)  # type: ignore[arg-type]
+        found = extractor.extract(sentence, context=context, source=Source("document"))
+        return sentence, "", list(found.statements)
+
+    def _show(self, receipt: Receipt) -> None:
+        for outcome in receipt:
+            triple = escape(str(outcome.triple)) if outcome.triple else "(not a triple)"
+            notes = [outcome.status]
+            notes += [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
+            notes += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+            notes += [outcome.reason] if outcome.reason else []
+            self.console.print(f"  [bold]{triple}[/bold]  {escape(', '.join(notes))}")
+        if not len(receipt):
+            self.console.print("  (nothing to store)", style="dim")
+
+    def _questions_from_memory(self) -> list[Question]:
+        """For a text of the user's: what was stored of it, one question a slot."""
+        facts: dict[tuple[str, str], Fact] = {}
+        for fact in self.memory.facts(namespace=NAMESPACE, open_only=True):
+            facts.setdefault((fact.triple.subject, fact.triple.relation), fact)
+        return [Question(subject, relation, fact.triple.object) for (subject, relation), fact in facts.items()]
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, question: Question) -> Answer:
+        answer = self._local_answer(question) if self.is_local else self._chat_answer(question)
+        self.checks.append(answer.faithful)
+        self.console.print(f"\n{escape(question.words)}")
+        for query in answer.queries:
+            self.console.print(f"  read     {escape(query)}")
+        held = "as in the store" if answer.faithful else "NOT what the store holds"
+        self.console.print(f"  pasted   {escape('; '.join(answer.pasted)) or '(nothing)'}  [dim]{held}[/dim]")
+        self.console.print(f"  answer   {escape(answer.annotated or answer.text).strip() or '(nothing)'}")
+        return answer
+
+    def _local_answer(self, question: Question) -> Answer:
+        from langchain_memllm.chat import LocalReader
+
+        relations = sorted({fact.triple.relation for fact in self.memory.facts(namespace=NAMESPACE)} | {"spouse"})
+        examples = "".join(
+            f"The {query.relation} of {query.subject} is {render_read([query], [name])} {name}.\n"
+            for query, name in _READ_EXAMPLES
+        )
+        reader = LocalReader(
+            self.model,
+            rules=Rules(calls=1, text_tokens=16, stop=("\n",)),
+            prompt=lambda messages: f"{examples}{messages[-1].text}{START}",
+            constrained=True,
+            relations=relations,
+        )
+        return self._through_machine(reader, HumanMessage(question.prompt))
+
+    def _chat_answer(self, question: Question) -> Answer:
+        return self._through_machine(self.model, HumanMessage(question.words))
+
+    def _through_machine(self, model: Any, message: BaseMessage) -> Answer:
+        """One run of the LangGraph machine: generate, read, generate."""
+        graph = build_graph(model, self.memory, Scope(NAMESPACE), write="off", on_error="raise")
+        state = graph.invoke({"messages": [message]})
+        reading = Reading.from_dict(state["memllm_reading"]["reading"])
+        answer = Answer(text=str(state["messages"][-1].text), annotated=reading.annotated)
+        for call in reading.calls:
+            answer.queries += [
+                f"{query.subject or '?'} >> {query.relation} >> {query.object or '?'}" for query in call.queries
+            ]
+            answer.pasted += call.pasted
+            answer.faithful &= self._is_held(call.queries, call.pasted)
+        return answer
+
+    def _is_held(self, queries: Sequence[Query], pasted: Sequence[str]) -> bool:
+        """Whether the pasted names are the store's answers, asked for anew and beside the machine."""
+        held = [name for result in self.memory.read_many(queries, namespace=NAMESPACE) for name in result.answers]
+        return tuple(dict.fromkeys(held)) == tuple(pasted)
+
+    # -- correcting and forgetting -----------------------------------------------------------------------------------
+
+    def _to_edit(self, questions: Sequence[Question]) -> Question:
+        """A question whose fact is stored, if there is one: only that can be corrected."""
+        stored = [
+            q for q in questions if self.memory.read(q.subject, q.relation, namespace=NAMESPACE, thresholds=EXACT)
+        ]
+        return (stored or list(questions))[0]
+
+    def _edit(self, question: Question) -> None:
+        slot = (question.subject, question.relation)
+        self._headline("3. Correct", f"you say: the {question.relation} of {question.subject} is Atlantis")
+        self._show(self.memory.write([(*slot, "Atlantis")], namespace=NAMESPACE, source=_READER))
+        self._ask(Question(*slot, "Atlantis"))
+        self._headline("4. Forget", f"everything about the {question.relation} of {question.subject}")
+        erased = self.memory.forget(subject=slot[0], relation=slot[1], namespace=NAMESPACE)
+        self.console.print(f"  {erased.facts} facts and {erased.names} names erased")
+        answer = self._ask(question)
+        self.checks.append("Atlantis" not in answer.pasted and not self.memory.history(*slot, namespace=NAMESPACE))
+
+    def _headline(self, title: str, what: str) -> None:
+        self.console.print(f"\n[bold cyan]{title}[/bold cyan]  [dim]{escape(what)}[/dim]")
