@@ -32,7 +32,7 @@ from langchain_memllm.errors import (
     ModelError,
     OperationConflict,
 )
-from langchain_memllm.plugin import MemLLMMemory
+from langchain_memllm.plugin import LOCAL_USER, MemLLMMemory
 from langchain_memllm.triples import Fact, Match, ReadResult, Receipt, Source
 
 __all__ = ["app"]
@@ -218,7 +218,7 @@ def ask(
     with _memory(store, _model_name(model)) as memory:
         state = memory.build_graph(write="off", recall=8, on_error="raise").invoke(
             {"messages": [("human", question)]},
-            {"configurable": {"user_id": user or memory.local_user}},
+            {"configurable": {"user_id": user or LOCAL_USER}},
         )
         reading = state["memllm_reading"]["reading"]
     answer = str(state["messages"][-1].text)

@@ -146,6 +146,15 @@ class MemLLMMemory:
             user_id = LOCAL_USER
         return self.scope.for_user(user_id), self.scope.principal(user_id=user_id)
 
+    def namespace_of(self, user_id: str | None = None) -> Namespace:
+        """The namespace that the verbs use for a user; without one, that of the local user.
+
+        Raises:
+            NamespaceError: Nobody is named, and somebody must be.
+        """
+        namespace: Namespace = self._whose(None, user_id)[0]
+        return namespace
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def remember(
