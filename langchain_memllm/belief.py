@@ -245,7 +245,7 @@ def decide(
         classes: Alias class of a name's key, where it is not the key itself.
     """
     of = classes.get
-    if of(claim.subject_key, claim.subject_key) == of(claim.object_key, claim.object_key):
+    if _is_reflexive(claim, classes):
         return Decision("rejected", reason="subject and object are the same name")  # row 19
     target = of(claim.object_key, claim.object_key)
     same = next((fact for fact in standing if of(fact.object_key, fact.object_key) == target), None)
@@ -261,6 +261,11 @@ def decide(
     if not claim.single_valued:  # row 4
         return Decision("stored")
     return _decide_rivals(others, claim)
+
+
+def _is_reflexive(claim: Claim, classes: Mapping[str, str]) -> bool:
+    """Whether subject and object are one name."""
+    return classes.get(claim.subject_key, claim.subject_key) == classes.get(claim.object_key, claim.object_key)
 
 
 def _decide_retraction(same: Standing | None, claim: Claim, policy: Policy) -> Decision:
@@ -368,7 +373,8 @@ class _Resolution:
         today = self.current.now[:10]
         for claim in self.batch.claims:
             ended = claim.valid_to is not None and claim.valid_to + _AFTER < today
-            if claim.single_valued and not claim.retract and not ended and claim.source.kind != "document":
+            alive = not claim.retract and not ended and not _is_reflexive(claim, self.current.classes)
+            if claim.single_valued and alive and claim.source.kind != "document":
                 final[self._speaker_slot(claim)] = self._class(claim.object_key)
         return final if self.batch.policy != "paper" else {}
 

@@ -187,6 +187,11 @@ def test_a_past_interval_said_last_does_not_hide_the_present_value_said_first() 
     assert [o.status for o in plan.receipt] == ["stored", "past"]
 
 
+def test_a_rejected_value_said_last_does_not_hide_the_good_one_said_first() -> None:
+    plan = run([claim(OSLO, 0), claim("Ada", 1)], [])
+    assert [o.status for o in plan.receipt] == ["stored", "rejected"]
+
+
 def test_precedence_orders_by_rank_then_newest() -> None:
     order = [precedence("system", 1, 0), precedence("user", 9, 0), precedence("user", 2, 5), precedence("user", 2, 1)]
     assert order == sorted(order, reverse=True)

@@ -1,0 +1,113 @@
+"""The documents run: every Python block and every shell command, their printed output compared.
+
+In a document, a ```python block is run in one session per document; the ```text block right after it is what it
+prints. A ```console block holds ``$ command`` lines, each followed by its output. ``...`` stands for anything, as in
+doctest: times and ids differ from run to run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(python|text|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+DOCUMENTS = ["README.md", "docs/first_hour.md"]
+
+
+@dataclass
+class Step:
+    """A piece of code of a document and what it should print (None: nothing is said)."""
+
+    language: str
+    code: str
+    expected: str | None
+
+
+def steps_of(text: str) -> Iterator[Step]:
+    blocks = [(match.group(1), match.group(2)) for match in BLOCK.finditer(text)]
+    for number, (language, body) in enumerate(blocks):
+        following = blocks[number + 1] if number + 1 < len(blocks) else ("", "")
+        if language == "python":
+            yield Step("python", body, following[1] if following[0] == "text" else None)
+        elif language == "console":
+            for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                yield Step("console", command, output)
+
+
+def run_python(code: str, session: dict[str, object]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "<document>", "exec"), session)
+    return printed.getvalue()
+
+
+def run_shell(command: str, folder: Path) -> str:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+    environment.pop("OPENAI_API_KEY", None)
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_document_runs_and_prints_what_it_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    steps = [
+        step
+        for step in steps_of((ROOT / name).read_text(encoding="utf-8"))
+        if step.language == "python" or step.code.startswith("memllm ")  # make and pip are run by CI itself
+    ]
+    assert steps
+    session: dict[str, object] = {"__name__": "document"}
+    checker = doctest.OutputChecker()
+    for step in steps:
+        got = run_python(step.code, session) if step.language == "python" else run_shell(step.code, tmp_path)
+        if step.expected is not None:
+            assert checker.check_output(step.expected, got, FLAGS), (
+                f"{step.code}\nshould print\n{step.expected}\nprints\n{got}"
+            )
+
+
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_runs_from_the_top_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
+    saved = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    fresh = nbformat.from_dict(saved)
+    NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    checker = doctest.OutputChecker()
+    for old, new in zip(saved.cells, fresh.cells, strict=True):
+        if old.cell_type == "code":
+            shown = "".join(output.get("text", "") for output in old.outputs)
+            printed = "".join(output.get("text", "") for output in new.outputs)
+            assert checker.check_output(shown, printed, FLAGS), (
+                f"{old.source}\nshould print\n{shown}\nprints\n{printed}"
+            )
+
+
+def test_there_is_a_notebook() -> None:
+    assert "01_first_triple.ipynb" in NOTEBOOKS
