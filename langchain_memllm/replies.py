@@ -32,7 +32,7 @@ _ROLES: Final = {
 _THINKING: Final = re.compile(r"<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE: Final = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _NOTHING: Final = re.compile(
-    r"\W*(?:none|nothing|n/?a|null|no (?:new )?(?:facts?|triples?)(?: found| to record)?|nothing to record)\W*|[\s.–—-]*",
+    r"\W*(?:none|nothing(?: to record)?|n/?a|null|no (?:new )?(?:facts?|triples?)(?: found| to record)?)\W*|[\s.–—-]*",
     re.IGNORECASE,
 )
 # Possessive quantifiers: no backtracking, so a cut-off reply costs no more than a good one.
