@@ -8,6 +8,7 @@ of a message or of a ``repr``.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
 import secrets
@@ -75,9 +76,14 @@ class Bolt:
         if isinstance(target, str):
             self.location = f"{_checked_uri(target, allow_insecure=allow_insecure)}/{self.database}"
             self._driver = _open(target, auth or _credentials())
+        elif inspect.iscoroutinefunction(target.execute_query):
+            raise ConfigurationError("an asynchronous driver cannot be used; give neo4j.GraphDatabase.driver(...)")
         else:
             self._driver = target
         try:
+            if self._owned:
+                with self._translated():  # once: what is away when we start is a wrong address more often than not
+                    self._driver.verify_connectivity()
             self._check_version()
             self._migrate()
         except BaseException:
@@ -149,7 +155,7 @@ class Bolt:
     def _migrate(self) -> None:
         steps = cypher.migrations()
         known = self.read(cypher.RECORD, {"name": "schema"})
-        number = int(known[0]["value"]) if known else 0
+        number = int(known[0]["value"] or 0) if known else 0
         if number > len(steps):
             raise SchemaTooNew(
                 f"{self.location} has schema {number}, this version knows up to {len(steps)}; upgrade langchain-memllm"
@@ -163,9 +169,15 @@ class Bolt:
             self.read(cypher.AWAIT_INDEXES)
 
     def _apply(self, statement: cypher.Statement) -> None:
-        """Run a schema statement; two clients may do so at once, and then one waits for the other."""
+        """Run a schema statement; two clients may do so at once, and what the other was faster with is there."""
+        from neo4j.exceptions import ClientError
+
         with self._translated():
-            self._driver.execute_query(statement, database_=self.database)
+            try:
+                self._driver.execute_query(statement, database_=self.database)
+            except ClientError as error:
+                if not str(error.code).endswith("AlreadyExists"):
+                    raise
 
 
 def token() -> str:
@@ -183,7 +195,9 @@ def _open(uri: str, auth: tuple[str, str]) -> neo4j.Driver:
             auth=auth,
             connection_timeout=_CONNECT_S,
             connection_acquisition_timeout=_ACQUIRE_S,
-            max_transaction_retry_time=_RETRY_S,
+            max_transaction_retry_time=_RETRY_S - 1,  # the driver looks at it after a pause, not before
+            initial_retry_delay=0.25,
+            retry_delay_multiplier=1.3,
             notifications_min_severity="OFF",  # unknown labels of an empty graph are no news
             telemetry_disabled=True,
             user_agent="langchain-memllm",
@@ -221,7 +235,7 @@ def _checked_uri(uri: str, *, allow_insecure: bool) -> str:
         )
     if parts.scheme not in _SCHEMES or not host:
         raise ConfigurationError(
-            f"{parts.scheme or ascii(uri[:20])!r} is no Neo4j address; write neo4j://host, neo4j+s://host, "
+            f"{parts.scheme or uri[:20]!r} is no Neo4j address; write neo4j://host, neo4j+s://host, "
             "bolt://host or bolt+s://host"
         )
     if "+" not in parts.scheme and not allow_insecure and not _is_loopback(host):

@@ -39,33 +39,33 @@ _ENDS: Final = """
 _MEMBERS: Final = """
 CALL (q) {
   UNWIND range(0, size(q.names) - 1) AS j
-  MATCH (k:MemEntity {id: q.names[j]}) USING INDEX k:MemEntity(id)
+  MATCH (k:MemEntity {id: q.names[j]}) USING INDEX SEEK k:MemEntity(id)
   WITH k ORDER BY j RETURN collect(k) AS exact }
 CALL (exact) {
   UNWIND range(0, size(exact) - 1) AS j WITH exact, j, exact[j] AS k
-  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = k.ns AND m.alias = k.alias AND NOT m IN exact
+  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = k.ns AND m.alias = k.alias AND NOT m IN exact
   WITH m, min(j) AS j ORDER BY j, m.n RETURN collect(m) AS others }"""
 # Open facts ``x`` of name ``k`` on ``side``, of relation ``rid`` or (null) any, best first. A branch that does not
 # apply gets a null key, so its seek finds nothing; all index columns are in the order, so that LIMIT reads lazily.
 _OPEN: Final = """
   CALL (k, side, rid) {
     WITH rid, CASE WHEN side = 'subject' AND rid IS NOT NULL THEN k.id END AS key
-    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = key AND x.rid = rid AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.sid DESC, x.rid DESC, x.precedence DESC LIMIT $more
     UNION ALL
     WITH rid, CASE WHEN side = 'object' AND rid IS NOT NULL THEN k.id END AS key
-    MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
     WHERE x.oid = key AND x.rid = rid AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.oid DESC, x.rid DESC, x.precedence DESC LIMIT $more
     UNION ALL
     WITH CASE WHEN side = 'subject' AND rid IS NULL THEN k.id END AS key
-    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.precedence DESC LIMIT $more
     UNION ALL
     WITH CASE WHEN side = 'object' AND rid IS NULL THEN k.id END AS key
-    MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
     WHERE x.oid = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.precedence DESC LIMIT $more }"""
 # Why a fact is closed as seen from record time $at (null: now), and whether event time $valid_at is in its interval.
@@ -76,7 +76,7 @@ _WHEN: Final = """($at IS NULL OR x.recorded_at <= $at) AND CASE WHEN $valid_at 
 _TIMED_BRANCH: Final = (
     """
     WITH rid, CASE WHEN side = '{side}' THEN k.id END AS key
-    MATCH (x:{label}) USING INDEX x:{label}({column}, rid, precedence)
+    MATCH (x:{label}) USING INDEX SEEK x:{label}({column}, rid, precedence)
     WHERE x.{column} = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND (rid IS NULL OR x.rid = rid)
     WITH x, """
     + _WHY
@@ -95,6 +95,11 @@ _TIMED: Final = (
     )
     + " }"
 )
+
+# The readable relationship ``v`` of fact ``x``, between names found first: never a scan, however empty the graph.
+_VIEW: Final = """MATCH (s:MemEntity {id: x.sid}) USING INDEX SEEK s:MemEntity(id)
+    MATCH (o:MemEntity {id: x.oid}) USING INDEX SEEK o:MemEntity(id)
+    MATCH (s)-[v {fact: x.id}]->(o)"""
 
 # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -129,7 +134,7 @@ CODES: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns})
 CALL (n) {
-  MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, coded) WHERE e.ns = n.id AND e.coded > $after
+  MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = n.id AND e.coded > $after
   WITH e.n AS id, e.code AS code, e.coded / 5000 AS block RETURN collect(id) AS ids, collect(code) AS codes, block }
 RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, ids, codes"""
 )
@@ -144,7 +149,7 @@ RELATION_VECTORS: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns})
 CALL (n) {
-  MATCH (r:MemRelation) USING INDEX r:MemRelation(ns, n) WHERE r.ns = n.id AND r.n IS NOT NULL
+  MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = n.id AND r.n IS NOT NULL
   RETURN collect([r.n, r.id, r.key, r.embedding]) AS relations }
 RETURN n.born AS born, n.epoch AS epoch, n.relation_vectors AS relations_to, relations"""
 )
@@ -172,10 +177,10 @@ CALL (q, known) {
   CALL (q, known) {
     WITH q WHERE size(known) = 0
     UNWIND q.candidates AS c
-    MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = c RETURN e
+    MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = c RETURN e
     UNION ALL
     WITH CASE WHEN size(known) = 0 THEN q.scan END AS ns
-    MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, coded) WHERE e.ns = ns AND e.coded IS NOT NULL RETURN e }
+    MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = ns AND e.coded IS NOT NULL RETURN e }
   WITH q, e WHERE 2 * vector.similarity.cosine(e.embedding, q.vector) - 1 >= q.least - 0.00001
   WITH q, e, e.embedding AS a, q.vector AS b
   WITH q, e, reduce(dot = 0.0, i IN range(0, size(a) - 1) | dot + a[i] * b[i]) AS cosine
@@ -205,11 +210,11 @@ RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to
 _AROUND: Final = """
   UNWIND names AS k
   CALL (k) {
-    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit
     UNION ALL
-    MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
     WHERE x.oid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit }
   WITH x, collect(k)[0] AS k ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit"""
@@ -224,12 +229,12 @@ WITH q, exact[..$most] AS exact, others[..$most - size(exact[..$most])] AS other
 CALL (q, exact, others) {
   UNWIND q.words AS word
   CALL (word) {
-    MATCH (w:MemWord) USING INDEX w:MemWord(word, n) WHERE w.word = word AND w.n IS NOT NULL
+    MATCH (w:MemWord) USING INDEX SEEK w:MemWord(word, n) WHERE w.word = word AND w.n IS NOT NULL
     WITH w.n AS number LIMIT $common + 1 RETURN collect(number) AS holders }
   WITH q, exact + others AS taken, holders WHERE size(holders) <= $common
   UNWIND holders AS number WITH DISTINCT q, taken, number
   WHERE NOT number IN [k IN taken | k.n] WITH q, number ORDER BY number LIMIT $most
-  MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = number
+  MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = number
   WITH e ORDER BY number RETURN collect(e) AS holding }
 CALL (exact, others, holding) {
   UNWIND [['exact', exact], ['alias', others], ['similar', holding]] AS group
@@ -280,9 +285,9 @@ def _listing(match_open: LiteralString, match_past: LiteralString) -> LiteralStr
 
 # All facts of a namespace in commit order.
 LIST: Final = _listing(
-    """MATCH (x:MemFact) USING INDEX x:MemFact(ns, seq, ordinal)
+    """MATCH (x:MemFact) USING INDEX SEEK x:MemFact(ns, seq, ordinal)
   WHERE x.ns = $ns AND x.seq >= $seq AND x.ordinal IS NOT NULL""",
-    """MATCH (x:MemPast) USING INDEX x:MemPast(ns, seq, ordinal)
+    """MATCH (x:MemPast) USING INDEX SEEK x:MemPast(ns, seq, ordinal)
   WHERE x.ns = $ns AND x.seq >= $seq AND x.ordinal IS NOT NULL""",
 )
 # Facts by id.
@@ -292,22 +297,24 @@ LIST_IDS: Final = _listing(
 )
 # Facts of some subjects.
 LIST_SUBJECTS: Final = _listing(
-    """UNWIND $subjects AS id MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    """UNWIND $subjects AS id MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
   WHERE x.sid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
-    """UNWIND $subjects AS id MATCH (x:MemPast) USING INDEX x:MemPast(sid, rid, precedence)
+    """UNWIND $subjects AS id MATCH (x:MemPast) USING INDEX SEEK x:MemPast(sid, rid, precedence)
   WHERE x.sid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
 )
 # Facts of some objects.
 LIST_OBJECTS: Final = _listing(
-    """UNWIND $objects AS id MATCH (x:MemFact) USING INDEX x:MemFact(oid, rid, precedence)
+    """UNWIND $objects AS id MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
   WHERE x.oid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
-    """UNWIND $objects AS id MATCH (x:MemPast) USING INDEX x:MemPast(oid, rid, precedence)
+    """UNWIND $objects AS id MATCH (x:MemPast) USING INDEX SEEK x:MemPast(oid, rid, precedence)
   WHERE x.oid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
 )
 # Facts of one source.
 LIST_SOURCE: Final = _listing(
-    "MATCH (:MemSource {id: $source})<-[:MEM_FROM]-(x:MemFact) WITH DISTINCT x WHERE x.ns = $ns",
-    "MATCH (:MemSource {id: $source})<-[:MEM_FROM]-(x:MemPast) WITH DISTINCT x WHERE x.ns = $ns",
+    """MATCH (d:MemSource {id: $source}) USING INDEX SEEK d:MemSource(id)
+  CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x } WITH x WHERE x:MemFact""",
+    """MATCH (d:MemSource {id: $source}) USING INDEX SEEK d:MemSource(id)
+  CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x } WITH x WHERE x:MemPast""",
 )
 # Ids of names and of their aliases.
 MEMBERS: Final = (
@@ -322,13 +329,13 @@ OPERATION: Final = CYPHER + "MATCH (p:MemOp {id: $op}) RETURN p.payload_hash AS 
 # Spellings by alias class.
 ALIASES: Final = (
     CYPHER
-    + """MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, alias) WHERE e.ns = $ns AND e.alias IS NOT NULL
+    + """MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, alias) WHERE e.ns = $ns AND e.alias IS NOT NULL
 RETURN e.alias AS alias, collect(e.name) AS names"""
 )
 # Quarantined pieces, oldest first.
 QUARANTINED: Final = (
     CYPHER
-    + """MATCH (q:MemQuarantine) USING INDEX q:MemQuarantine(ns, seq, ordinal)
+    + """MATCH (q:MemQuarantine) USING INDEX SEEK q:MemQuarantine(ns, seq, ordinal)
 WHERE q.ns = $ns AND q.seq IS NOT NULL AND q.ordinal IS NOT NULL
 RETURN q.seq AS seq, q.ordinal AS ordinal, q.text AS text, q.reason AS reason, q.kind AS kind, q.ref AS ref,
   q.principal AS principal, q.turn AS turn, q.recorded_at AS recorded_at ORDER BY seq, ordinal"""
@@ -337,17 +344,17 @@ RETURN q.seq AS seq, q.ordinal AS ordinal, q.text AS text, q.reason AS reason, q
 PENDING: Final = (
     CYPHER
     + """CALL () {
-  MATCH (r:MemRelation) USING INDEX r:MemRelation(ns, n) WHERE r.ns = $ns AND r.n IS NOT NULL AND r.pending
+  MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = $ns AND r.n IS NOT NULL AND r.pending
   RETURN 'relation' AS kind, r.key AS key, r.label AS spelling, r.n AS number ORDER BY number LIMIT $limit
   UNION ALL
-  MATCH (e:MemEntity) USING INDEX e:MemEntity(ns, pending) WHERE e.ns = $ns AND e.pending IS NOT NULL
+  MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, pending) WHERE e.ns = $ns AND e.pending IS NOT NULL
   RETURN 'name' AS kind, e.key AS key, e.name AS spelling, e.n AS number ORDER BY number LIMIT $limit }
 RETURN kind, key, spelling ORDER BY kind DESC, number LIMIT $limit"""
 )
 # Namespaces that hold anything.
 NAMESPACES: Final = (
     CYPHER
-    + """MATCH (n:MemNamespace) USING INDEX n:MemNamespace(id) WHERE n.id > ''
+    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > ''
   AND (EXISTS { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL }
     OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL })
 RETURN n.name AS name"""
@@ -370,19 +377,21 @@ RETURN n.seq AS seq,
 # Facts whose ends are missing, open ones without their readable relationship and closed ones that still have one.
 BROKEN: Final = (
     CYPHER
-    + """MATCH (n:MemNamespace) USING INDEX n:MemNamespace(id) WHERE n.id > ''
+    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > ''
 CALL (n) {
-  MATCH (x:MemFact) USING INDEX x:MemFact(ns, seq, ordinal)
+  MATCH (x:MemFact) USING INDEX SEEK x:MemFact(ns, seq, ordinal)
   WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL RETURN x, 1 AS expected
   UNION ALL
-  MATCH (x:MemPast) USING INDEX x:MemPast(ns, seq, ordinal)
+  MATCH (x:MemPast) USING INDEX SEEK x:MemPast(ns, seq, ordinal)
   WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL RETURN x, 0 AS expected }
 CALL (x) {
-  MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
-  RETURN count(*) AS ends, sum(COUNT { (s)-[{fact: x.id}]->(o) }) AS seen }
+  MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) RETURN count(*) AS ends }
+CALL (x) {
+  <VIEW>
+  RETURN count(v) AS seen }
 RETURN n.name AS name, count(CASE WHEN ends <> 1 THEN 1 END) AS endless,
   count(CASE WHEN seen <> expected THEN 1 END) AS misshown"""
-)
+).replace("<VIEW>", _VIEW)
 
 # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -401,7 +410,7 @@ CALL (names) {
   UNWIND names AS id MATCH (e:MemEntity {id: id}) RETURN collect([e.key, e.id, e.rank, e.name, e.alias]) AS entities }
 CALL (n, names) {
   UNWIND names AS id MATCH (e:MemEntity {id: id}) WITH DISTINCT n, e.alias AS alias WHERE alias IS NOT NULL
-  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = n.id AND m.alias = alias
+  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = n.id AND m.alias = alias
   RETURN collect([m.key, m.id, m.alias]) AS aliases }
 CALL () {
   UNWIND $relations AS id MATCH (r:MemRelation {id: id}) RETURN collect([r.key, r.id, r.type, r.label]) AS relations }
@@ -413,24 +422,25 @@ CALL (slots) {
   CALL (k) {
     RETURN k AS s
     UNION
-    MATCH (s:MemEntity) USING INDEX s:MemEntity(ns, alias) WHERE s.ns = k.ns AND s.alias = k.alias RETURN s }
+    MATCH (s:MemEntity) USING INDEX SEEK s:MemEntity(ns, alias) WHERE s.ns = k.ns AND s.alias = k.alias RETURN s }
   CALL (q, s) {
     WITH q, CASE WHEN q.o IS NULL THEN s.id END AS sid
-    MATCH (x:MemFact) USING INDEX x:MemFact(sid, rid, precedence)
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = sid AND x.rid = q.r AND x.precedence IS NOT NULL RETURN x
     UNION
     MATCH (k:MemEntity {id: q.o})
     CALL (k) {
       RETURN k AS o
       UNION
-      MATCH (o:MemEntity) USING INDEX o:MemEntity(ns, alias) WHERE o.ns = k.ns AND o.alias = k.alias RETURN o }
+      MATCH (o:MemEntity) USING INDEX SEEK o:MemEntity(ns, alias) WHERE o.ns = k.ns AND o.alias = k.alias RETURN o }
     MATCH (x:MemFact {triple: s.id + q.r + o.id}) RETURN x }
   MATCH (o:MemEntity {id: x.oid})
   RETURN collect(DISTINCT [x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from])
     AS facts }
 CALL () {
-  MATCH (d:MemSource {id: $replaces})<-[:MEM_FROM]-(x:MemFact)
-  WITH DISTINCT d, x WHERE NOT EXISTS { MATCH (x)-[:MEM_FROM]->(other) WHERE other <> d }
+  MATCH (d:MemSource {id: $replaces}) USING INDEX SEEK d:MemSource(id)
+  CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x }
+  WITH d, x WHERE x:MemFact AND NOT EXISTS { MATCH (x)-[:MEM_FROM]->(other) WHERE other <> d }
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
   WITH x, s, r, o ORDER BY x.seq, x.ordinal
   RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS replaced }
@@ -471,7 +481,9 @@ CALL () {
   UNWIND $closes AS e MATCH (x:MemFact {id: e.id})
   REMOVE x:MemFact SET x:MemPast SET x += e.props
   WITH x CALL (x) {
-    MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (s)-[v {fact: x.id}]->(o) DELETE v }
+    """
+    + _VIEW
+    + """ DELETE v }
   RETURN count(*) AS closed }
 CALL () {
   UNWIND $facts AS f
@@ -492,7 +504,8 @@ CALL () {
 CALL () { UNWIND $quarantine AS e CREATE (x:MemQuarantine) SET x = e }
 CALL () {
   WITH $expire AS expire WHERE expire IS NOT NULL
-  MATCH (p:MemOp) USING INDEX p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq < $seq AND p.recorded_at < expire DELETE p }
+  MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq)
+  WHERE p.ns = $ns AND p.seq < $seq AND p.recorded_at < expire DELETE p }
 RETURN promoted + confirmed + closed + opened + supported + passed + supported_past AS done"""
 )
 # Set vectors of waiting names and relations; names: {id, i, embedding or null, code}. Each name gets the next number of
@@ -523,7 +536,7 @@ CLASS_NUMBERS: Final = (
 CALL (e) {
   RETURN e AS m
   UNION
-  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
+  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
 RETURN DISTINCT m.id AS id, m.n AS number"""
 )
 # Which of these facts are there.
@@ -570,7 +583,7 @@ DOOMED_NAMES: Final = (
     + "\n  UNION".join(
         """
   UNWIND ${many} AS id
-  MATCH (x:{label}) USING INDEX x:{label}({column}, rid, precedence)
+  MATCH (x:{label}) USING INDEX SEEK x:{label}({column}, rid, precedence)
   WHERE x.{column} = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND ($rid IS NULL OR x.rid = $rid)
   RETURN x""".replace("{many}", many)
         .replace("{label}", label)
@@ -583,7 +596,7 @@ DOOMED_NAMES: Final = (
 # Ids of the sources of a name, of one kind or any.
 SOURCES: Final = (
     CYPHER
-    + """MATCH (d:MemSource) USING INDEX d:MemSource(ns, ref)
+    + """MATCH (d:MemSource) USING INDEX SEEK d:MemSource(ns, ref)
 WHERE d.ns = $ns AND d.ref = $ref AND ($kind IS NULL OR d.kind = $kind) RETURN d.id AS id ORDER BY id"""
 )
 # Ids of the facts that rest on these sources alone.
@@ -625,13 +638,13 @@ CALL (doomed) {
   UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->(:MemSource) RETURN m.seq AS seq
   UNION
   UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
-  MATCH (c:MemFact) USING INDEX c:MemFact(sid, rid, precedence)
+  MATCH (c:MemFact) USING INDEX SEEK c:MemFact(sid, rid, precedence)
   WHERE c.sid = sid AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq
   UNION
   UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
-  MATCH (c:MemPast) USING INDEX c:MemPast(sid, rid, precedence)
+  MATCH (c:MemPast) USING INDEX SEEK c:MemPast(sid, rid, precedence)
   WHERE c.sid = sid AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq }
-MATCH (p:MemOp) USING INDEX p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = seq
+MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = seq
 RETURN p.id AS id, p.op_id AS op_id, p.receipt AS receipt"""
 )
 # Receipts without the erased facts.
@@ -650,22 +663,24 @@ CALL (doomed) {
   MATCH (d)<-[m:MEM_FROM]-() WHERE m.text IN texts
   SET m.text = null, m.span_start = null, m.span_end = null }
 CALL (doomed) {
-  UNWIND doomed AS x MATCH (y:MemPast) USING INDEX y:MemPast(closed_by) WHERE y.closed_by = x.id
+  UNWIND doomed AS x MATCH (y:MemPast) USING INDEX SEEK y:MemPast(closed_by) WHERE y.closed_by = x.id
   SET y.closed_by = null }
 CALL (doomed) {
   UNWIND doomed AS x OPTIONAL MATCH (x)-[:MEM_FROM]->(d:MemSource)
   RETURN collect(DISTINCT x.sid) + collect(DISTINCT x.oid) AS names, collect(DISTINCT x.rid) AS relations,
     collect(DISTINCT d.id) + collect(DISTINCT x.closed_source) AS sources }
 CALL (doomed) {
-  UNWIND doomed AS x MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
-  MATCH (s)-[v {fact: x.id}]->(o) DELETE v }
+  UNWIND doomed AS x CALL (x) {
+    """
+    + _VIEW
+    + """ DELETE v } }
 CALL (doomed) { UNWIND doomed AS x DETACH DELETE x }
 RETURN names, relations, sources"""
 )
 # Facts that a source had closed, newest first.
 CLOSED_BY_SOURCE: Final = (
     CYPHER
-    + """MATCH (x:MemPast) USING INDEX x:MemPast(closed_source)
+    + """MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_source)
 WHERE x.closed_source = $source AND x.closed_why <> 'past'
 RETURN x.id AS id, x.triple AS triple ORDER BY x.seq DESC, x.ordinal DESC"""
 )
@@ -684,11 +699,11 @@ RETURN x.id AS id"""
 # Closed facts no longer remember what closed them.
 DISOWN: Final = (
     CYPHER
-    + """MATCH (x:MemPast) USING INDEX x:MemPast(closed_source) WHERE x.closed_source = $source
+    + """MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_source) WHERE x.closed_source = $source
 SET x.closed_source = null"""
 )
 _UNUSED: Final = " AND ".join(
-    "NOT EXISTS { MATCH (x:{label}) USING INDEX x:{label}({column}, rid, precedence)"
+    "NOT EXISTS { MATCH (x:{label}) USING INDEX SEEK x:{label}({column}, rid, precedence)"
     " WHERE x.{column} = m.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL }".replace("{label}", label).replace(
         "{column}", column
     )
@@ -702,22 +717,22 @@ DELETE_NAMES: Final = (
 CALL (e) {
   RETURN e AS m
   UNION
-  MATCH (m:MemEntity) USING INDEX m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
+  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
 WITH e, m, """
     + _UNUSED
     + """ AS unused
 WITH e, collect(m) AS members, collect(unused) AS unused WHERE all(free IN unused WHERE free)
 UNWIND members AS m WITH DISTINCT m
 CALL (m) {
-  MATCH (w:MemWord) USING INDEX w:MemWord(ns, n) WHERE w.ns = m.ns AND w.n = m.n DELETE w }
+  MATCH (w:MemWord) USING INDEX SEEK w:MemWord(ns, n) WHERE w.ns = m.ns AND w.n = m.n DELETE w }
 DETACH DELETE m RETURN count(*) AS gone"""
 )
 # Delete the relations no fact uses.
 DELETE_RELATIONS: Final = (
     CYPHER
     + """UNWIND $relations AS id MATCH (r:MemRelation {id: id})
-WHERE NOT EXISTS { MATCH (x:MemFact) USING INDEX x:MemFact(rid) WHERE x.rid = id }
-  AND NOT EXISTS { MATCH (x:MemPast) USING INDEX x:MemPast(rid) WHERE x.rid = id }
+WHERE NOT EXISTS { MATCH (x:MemFact) USING INDEX SEEK x:MemFact(rid) WHERE x.rid = id }
+  AND NOT EXISTS { MATCH (x:MemPast) USING INDEX SEEK x:MemPast(rid) WHERE x.rid = id }
 DELETE r RETURN count(*) AS gone"""
 )
 # Delete the sources nothing rests on.
@@ -725,14 +740,14 @@ DELETE_SOURCES: Final = (
     CYPHER
     + """UNWIND $sources AS id MATCH (d:MemSource {id: id})
 WHERE NOT EXISTS { MATCH (d)<-[:MEM_FROM]-() }
-  AND NOT EXISTS { MATCH (x:MemPast) USING INDEX x:MemPast(closed_source) WHERE x.closed_source = id }
+  AND NOT EXISTS { MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_source) WHERE x.closed_source = id }
 DELETE d RETURN count(*) AS gone"""
 )
 # Delete quarantined pieces by number.
 DELETE_QUARANTINED: Final = (
     CYPHER
     + """UNWIND $places AS place
-MATCH (q:MemQuarantine) USING INDEX q:MemQuarantine(ns, seq, ordinal)
+MATCH (q:MemQuarantine) USING INDEX SEEK q:MemQuarantine(ns, seq, ordinal)
 WHERE q.ns = $ns AND q.seq = place[0] AND q.ordinal = place[1] DELETE q RETURN count(*) AS gone"""
 )
 # Mark a namespace as being forgotten: nothing is written to it until that is finished.
@@ -748,7 +763,7 @@ def _purge(label: LiteralString, columns: tuple[LiteralString, ...]) -> LiteralS
     present = " AND ".join(("x.ns = $ns", *(f"x.{column} IS NOT NULL" for column in columns)))
     return (
         CYPHER
-        + f"MATCH (x:{label}) USING INDEX x:{label}({index}) WHERE {present}"
+        + f"MATCH (x:{label}) USING INDEX SEEK x:{label}({index}) WHERE {present}"
         + " WITH x LIMIT $page WITH x, x.id AS id DETACH DELETE x RETURN collect(id) AS ids, count(*) AS gone"
     )
 
@@ -769,8 +784,8 @@ DELETE_NAMESPACE: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) DELETE n"
 
 # -- schema -----------------------------------------------------------------------------------------------------
 
-# Versions of the server.
-COMPONENTS: Final = CYPHER + "CALL dbms.components() YIELD name, versions RETURN name, versions"
+# Versions of the server; without the prefix, which an older one would not understand.
+COMPONENTS: Final = "CALL dbms.components() YIELD name, versions RETURN name, versions"
 # Wait until new indexes are filled.
 AWAIT_INDEXES: Final = CYPHER + "CALL db.awaitIndexes(60)"
 # Indexes that are not usable, and those there are.

@@ -41,7 +41,7 @@ from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Trip
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Neo4jStore"]
+__all__ = ["Neo4jStore", "lookup_parameters"]
 
 _PAGE: Final = 2_000
 _MAX_RELATIONS: Final = 25
@@ -135,13 +135,8 @@ class Neo4jStore:
         limit: int = 30,
     ) -> list[Found]:
         """See ``TripleStore.lookup``."""
-        asked = [
-            _asked(ids_of(namespace), query, i, p)
-            for i, query in enumerate(queries)
-            for p, namespace in enumerate(namespaces)
-        ]
         now = at is None and valid_at is None
-        parameters = {"qs": asked, "more": limit + 1, "at": at, "valid_at": valid_at}
+        parameters = {**lookup_parameters(namespaces, queries, limit), "at": at, "valid_at": valid_at}
         records = self._bolt.read(cypher.LOOKUP if now else cypher.LOOKUP_AT, parameters)
         answers: list[list[neo4j.Record]] = [[] for _ in queries]
         for record in records:
@@ -394,6 +389,16 @@ class _Cache:
 def _epoch(record: neo4j.Record) -> int:
     """A number that changes with every erasure, and when a namespace was forgotten and began anew."""
     return (int(record["born"]) << 32) | int(record["epoch"])
+
+
+def lookup_parameters(namespaces: Sequence[Namespace], queries: Sequence[LookupQuery], limit: int) -> dict[str, Any]:
+    """Parameters of ``cypher.LOOKUP``: every query in every namespace."""
+    asked = [
+        _asked(ids_of(namespace), query, i, p)
+        for i, query in enumerate(queries)
+        for p, namespace in enumerate(namespaces)
+    ]
+    return {"qs": asked, "more": limit + 1}
 
 
 def _asked(ids: Ids, query: LookupQuery, i: int, p: int) -> dict[str, Any]:

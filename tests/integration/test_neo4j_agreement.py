@@ -164,7 +164,9 @@ class Script:
             for limit in (30, 2):
                 self.both(lambda store, ns=namespaces, most=limit: store.lookup(ns, queries, limit=most))
                 self.both(lambda store, ns=namespaces, most=limit: store.lookup(ns, queries, at=at, limit=most))
-                self.both(lambda store, ns=namespaces, most=limit: store.lookup(ns, queries, valid_at="2011", limit=most))
+                self.both(
+                    lambda store, ns=namespaces, most=limit: store.lookup(ns, queries, valid_at="2011", limit=most)
+                )
         for names in (["Ada"], ["Oslo", "tea"], []):
             keys = [name_key(name) for name in names]
             words = sorted({word for key in keys for word in words_of(key)} | {"city"})
