@@ -40,6 +40,7 @@ class Counting:
         self.calls = self.texts = 0
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """As the shipped embedder."""
         self.calls += 1
         self.texts += len(texts)
         return StaticEmbedder.shipped().embed_documents(texts)
@@ -101,12 +102,16 @@ def raw_write_all(path: Path, operations: list[dict[str, list[tuple[Any, ...]]]]
         table: ",".join("?" * len(connection.execute(f"PRAGMA table_info({table})").fetchall())) for table in TABLES
     }
 
+    done = 0
+
     def write(operation: dict[str, list[tuple[Any, ...]]]) -> None:
+        nonlocal done
         connection.execute("BEGIN IMMEDIATE")
         for table, rows in operation.items():
             connection.executemany(f"INSERT INTO {table} VALUES ({marks[table]})", rows)
         connection.execute("COMMIT")
-        if os.stat(f"{path}-wal").st_size > 16 << 20:
+        if connection.total_changes - done > 50_000:
+            done = connection.total_changes
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     taken = timed(write, operations)

@@ -196,7 +196,7 @@ class Demo:
     def _show(self, receipt: Receipt) -> None:
         for outcome in receipt:
             triple = escape(str(outcome.triple)) if outcome.triple else "(not a triple)"
-            notes = [outcome.status]
+            notes: list[str] = [outcome.status]
             notes += [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
             notes += [f"contests {len(outcome.contests)}"] if outcome.contests else []
             notes += [outcome.reason] if outcome.reason else []

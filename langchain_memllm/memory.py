@@ -92,8 +92,8 @@ _STOPWORDS: Final = frozenset(
     re.findall(
         r"\w+",
         """about after all also and any are been before but can could did does for from had has have her here him his
-        how into its just like more most not now one only other our out over she should some than that the their them then
-        there these they this those was were what when where which while who whom whose why will with would you your""",
+        how into its just like more most not now one only other our out over she should some than that the their them
+        then there these they this those was were what when where which while who whom whose why will with would you your""",
     )
 )
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
@@ -217,10 +217,8 @@ class Memory:
         self._catalogue = self._persist(self._mine)
         try:
             self._agree_on_embedder()
-        except EmbeddingError:
-            logger.warning(
-                "the embedder does not answer; names will stay without a vector until it does", exc_info=True
-            )
+        except EmbeddingError as error:
+            logger.warning("names will stay without a vector until the embedder answers: %s", error)
         self._agreed = True
 
     def _persist(self, relations: Sequence[Relation]) -> Catalogue:
@@ -410,8 +408,8 @@ class Memory:
         try:
             self._agree_on_embedder()
             vectors = self.vectors.embed([item.spelling for item in pending])
-        except EmbeddingError:
-            logger.warning("%d names stay without a vector until the embedder answers", len(pending), exc_info=True)
+        except EmbeddingError as error:
+            logger.warning("%d names stay without a vector until the embedder answers: %s", len(pending), error)
             return False
         self.store.fill(namespace, pending, vectors)
         return True
@@ -662,8 +660,8 @@ class Memory:
         sentences = [" ".join(row.fact.triple) for row in rows]
         try:
             vectors = self.vectors.embed([text[:2000], *sentences])
-        except EmbeddingError:
-            logger.warning("recall without similarity: the embedder failed", exc_info=True)
+        except EmbeddingError as error:
+            logger.warning("recall without similarity: %s", error)
             vectors = [None] * (len(rows) + 1)
         query, *rest = vectors
         similarities = [

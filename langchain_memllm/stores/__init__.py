@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.stores.interface import TripleStore
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["TripleStore", "open_store"]
 
 
-def open_store(
-    store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **options: Any
-) -> TripleStore:
+def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **options: Any) -> TripleStore:
     """Return the store that an address names.
 
     Args:
@@ -48,5 +46,5 @@ def open_store(
 
         return Neo4jStore(store, **options)
     if hasattr(store, "transact") and hasattr(store, "lookup"):
-        return store
+        return cast("TripleStore", store)
     raise ConfigurationError(f"{type(store).__name__} is no store; give a path, a URI, a neo4j.Driver or a TripleStore")

@@ -365,7 +365,7 @@ class EmbeddedStore:
             head = connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone()
             if head is None:
                 return Stats()
-            return Stats(*connection.execute(_COUNTS, (head[0],)).fetchone(), head[1])
+            return replace(Stats(*connection.execute(_COUNTS, (head[0],)).fetchone()), seq=head[1])
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""
@@ -659,7 +659,7 @@ def _around(
         for column in ("s", "o"):
             for row in connection.execute(_AROUND[column], (member, limit)):
                 fact = _fact(namespace, row)
-                found.setdefault(fact.id, (Row(fact, how, via=spelling), row[15], row[16]))  # type: ignore[arg-type]
+                found.setdefault(fact.id, (Row(fact, how, via=spelling), row[15], row[16]))
     newest = sorted(found.values(), key=lambda item: (-item[0].fact.seq, -item[0].fact.ordinal))
     for row, other, spelling in newest[:limit]:
         rows.setdefault(row.fact.id, row)

@@ -16,6 +16,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -281,17 +282,19 @@ class _Reading:
 
     __slots__ = ("_connection", "_lock", "_path")
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None, lock: threading._RLock | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None, lock: AbstractContextManager[bool] | None
+    ) -> None:
         self._connection, self._path, self._lock = connection, path, lock
 
     def __enter__(self) -> sqlite3.Connection:
         if self._lock is not None:
-            self._lock.acquire()
+            self._lock.__enter__()
         return self._connection
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._lock is not None:
-            self._lock.release()
+            self._lock.__exit__(None, None, None)
         if isinstance(error, sqlite3.Error):
             raise _translate(error, "read", self._path) from error
 

@@ -1,4 +1,4 @@
-"""A12: hundreds of broken model replies, cut, nested, mistyped or mixed: nothing raises, nothing is lost silently."""
+"""A12: hundreds of broken model replies, cut, nested, mistyped or mixed: nothing raises, nothing is lost silently.
 
 Every reply holds known good triples beside what is broken in it. What the memory holds afterwards is compared with
 those; whatever else the reply said must stand in quarantine.
@@ -159,7 +159,7 @@ def _odd() -> Iterator[Case]:
     yield Case("JSON in a string", AIMessage(as_text), TRIPLES, rest=False)
     yield Case("a bare list", AIMessage(json.dumps(_facts(TRIPLES)["facts"])), TRIPLES, rest=False)
     yield Case("trailing comma", AIMessage(good.replace("}]}", "},]}")), TRIPLES, rest=False)
-    yield Case("an unreadable call", AIMessage("", invalid_tool_calls=[invalid]), TRIPLES, rest=False)  # type: ignore[list-item]
+    yield Case("an unreadable call", AIMessage("", invalid_tool_calls=[invalid]), TRIPLES, rest=False)
     yield Case("two calls", AIMessage(_grammar() + " and " + _grammar()), TRIPLES, rest=False)
     yield Case("prose", AIMessage("Ada seems to enjoy a hot beverage in the morning."), (), rest=True)
     yield Case("an apology", AIMessage("I'm sorry, I can't help with that."), (), rest=True)
