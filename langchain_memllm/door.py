@@ -56,7 +56,7 @@ class Door:
         self.memory = memory
         self._given, self._model = _check_model(model), None
         self._extractor = _check_extractor(extractor)
-        self._lock = threading.Lock()
+        self._lock, self._building = threading.Lock(), threading.Lock()  # building may take long; runs do not wait
         self._kept: OrderedDict[Hashable, str] = OrderedDict()
 
     # -- models ----------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Door:
             MissingExtra: Its package is not installed.
             ModelError: It cannot be loaded.
         """
-        with self._lock:
+        with self._building:
             if self._model is None and self._given is not None:
                 self._model = built(self._given)
             return self._model

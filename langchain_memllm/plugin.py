@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
     from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode
+    from langchain_memllm.adapters.retriever import MemLLMRetriever
     from langchain_memllm.chat import ReaderMode
     from langchain_memllm.extraction import Extractor
     from langchain_memllm.reading import Rules
@@ -488,6 +489,14 @@ class MemLLMMemory:
         from langchain_memllm.adapters.tools import tools_of
 
         return tools_of(self._door, self.scope)
+
+    def retriever(
+        self, *, namespace: Namespaces | None = None, user_id: str | None = None, k: int = 8
+    ) -> MemLLMRetriever:
+        """A LangChain retriever of facts, for one user or for whoever a call names (``invoke(text, user_id=…)``)."""
+        from langchain_memllm.adapters.retriever import MemLLMRetriever
+
+        return MemLLMRetriever(recall=self.recall, k=k, user_id=user_id, namespace=namespace)
 
     def write_node(self, *, answers: bool = False) -> Runnable[Any, dict[str, Any]]:
         """A node that writes what was said in this turn; see ``graph.write_node``."""

@@ -329,6 +329,16 @@ def test_an_extraction_model_that_answers_nonsense_stores_nothing(reply: str) ->
     assert memory.stats(user_id="ada").facts == 0
 
 
+def test_a_message_too_long_to_be_read_does_not_end_the_run() -> None:
+    memory = memory_of()
+    events = events_of(agent_of(memory), "word " * 20_000, run_of("ada"))
+    assert [(event["event"], event.get("error")) for event in events] == [
+        ("recall", None),
+        ("error", "ConfigurationError"),
+    ]
+    assert memory.stats(user_id="ada").operations == 0
+
+
 def test_an_extraction_model_that_raises_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
     memory = memory_of(ScriptedModel(script=lambda request: RuntimeError("quota of key sk-123")))
     assert said(agent_of(memory).invoke(asked("I live in Oslo."), run_of("ada"))) == "I do not know where you live."
