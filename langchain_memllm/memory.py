@@ -93,7 +93,8 @@ _STOPWORDS: Final = frozenset(
         r"\w+",
         """about after all also and any are been before but can could did does for from had has have her here him his
         how into its just like more most not now one only other our out over she should some than that the their them
-        then there these they this those was were what when where which while who whom whose why will with would you your""",
+        then there these they this those was were what when where which while who whom whose why will with would you
+        your""",
     )
 )
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
