@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from langchain_memllm.errors import (
@@ -162,7 +162,7 @@ class Bolt:
             )
         for step in steps[number:]:
             for statement in step.statements:
-                self._apply(cast("LiteralString", statement))  # from the package's own files
+                self._apply(statement)
             self.write_one(cypher.SET_SCHEMA, {"number": step.number})
             logger.info("graph schema %d applied", step.number)
         if number < len(steps):

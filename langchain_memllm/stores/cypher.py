@@ -19,7 +19,7 @@ from typing import Final, LiteralString
 
 from langchain_memllm.errors import StoreCorrupt
 
-__all__ = ["Migration", "Statement", "migrations", "schema_version"]
+__all__ = ["Migration", "Statement", "migrations", "schema_folder", "schema_version"]
 
 Statement = LiteralString
 
@@ -815,7 +815,7 @@ def migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
     Raises:
         StoreCorrupt: The folder is missing or its numbers have a gap: the installation is damaged.
     """
-    source = folder or _folder()
+    source = folder or schema_folder()
     found = []
     for entry in source.iterdir():
         name = _FILE.fullmatch(entry.name)
@@ -834,12 +834,14 @@ def schema_version() -> int:
     return migrations()[-1].number
 
 
-def _folder() -> Traversable:
-    package = resources.files("langchain_memllm")
-    shipped = package.joinpath("graph_schema")
-    if shipped.is_dir():
-        return shipped
-    checkout = Path(str(package)).parent / "graph_schema"
-    if checkout.is_dir():
-        return checkout
+def schema_folder(package: Traversable | None = None) -> Traversable:
+    """Where the schema's files are: beside the modules of the package (a wheel), or above them (a checkout).
+
+    Raises:
+        StoreCorrupt: In neither place.
+    """
+    package = package or resources.files("langchain_memllm")
+    for folder in (package.joinpath("graph_schema"), Path(str(package)).parent / "graph_schema"):
+        if folder.is_dir():
+            return folder
     raise StoreCorrupt("the graph schema's files are missing; install langchain-memllm again")

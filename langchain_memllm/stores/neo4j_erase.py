@@ -136,7 +136,7 @@ class _Erasure:
             kind, principal, _, _ = min(row["evidence"], key=lambda item: (-rank_of(item[0]), item[2], item[3]))
             facts.append({"id": row["id"], "kind": kind, "principal": principal, "rank": rank_of(kind)})
         self._rows(cypher.DEMOTE, facts=facts)
-        return sum(row["taken"] for row in shared) == _PAGE
+        return sum(int(row["taken"]) for row in shared) == _PAGE
 
     def _reopen(self, source: str) -> list[str]:
         """Facts that this source had closed stand again, newest first, unless the same triple stands already."""
