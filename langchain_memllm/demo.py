@@ -254,8 +254,9 @@ class Demo:
             answer.queries += [
                 f"{query.subject or '?'} >> {query.relation} >> {query.object or '?'}" for query in call.queries
             ]
-            answer.pasted += call.pasted
-            answer.faithful &= self._is_held(call.queries, call.pasted)
+            names = call.pasted if any(call.results) else ()  # a chat model is told "nothing stored" in words
+            answer.pasted += names
+            answer.faithful &= self._is_held(call.queries, names)
         return answer
 
     def _is_held(self, queries: Sequence[Query], pasted: Sequence[str]) -> bool:

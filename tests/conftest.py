@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from neo4j_fixture import neo4j_driver, neo4j_server, neo4j_store
 
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import TripleStore
+
+__all__ = ["neo4j_driver", "neo4j_server", "neo4j_store", "store"]
 
 
 @pytest.fixture(params=["memory", "file", pytest.param("neo4j", marks=pytest.mark.neo4j)])
