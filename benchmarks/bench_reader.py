@@ -11,8 +11,8 @@ model would have said; every token still costs its forward pass:
 * again: the same readings with one ``generate`` for each piece of text and each query, which encodes the whole context
   again, as the paper's code does.
 
-Goals: plain / ours >= 0.9 and again / ours >= 2. Rounds are interleaved; the medians count. On a machine that others use,
-set ``OMP_WAIT_POLICY=PASSIVE``: torch's threads otherwise wait for each other by spinning, and every figure is noise.
+Goals: plain / ours >= 0.9 and again / ours >= 2. Rounds are interleaved; the medians count. On a machine that others
+use, set ``OMP_WAIT_POLICY=PASSIVE``: torch's threads otherwise wait for each other by spinning, and figures are noise.
 """
 
 from __future__ import annotations
