@@ -19,7 +19,7 @@ from typing import Final, LiteralString
 
 from langchain_memllm.errors import StoreCorrupt
 
-__all__ = ["Migration", "Statement", "migrations", "schema_folder", "schema_version"]
+__all__ = ["Migration", "Statement", "index_names", "migrations", "schema_folder", "schema_version"]
 
 Statement = LiteralString
 
@@ -181,6 +181,7 @@ CALL (q, known) {
     UNION ALL
     WITH CASE WHEN size(known) = 0 THEN q.scan END AS ns
     MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = ns AND e.coded IS NOT NULL RETURN e }
+  WITH q, e WHERE size(e.embedding) = size(q.vector)
   WITH q, e WHERE 2 * vector.similarity.cosine(e.embedding, q.vector) - 1 >= q.least - 0.00001
   WITH q, e, e.embedding AS a, q.vector AS b
   WITH q, e, reduce(dot = 0.0, i IN range(0, size(a) - 1) | dot + a[i] * b[i]) AS cosine
@@ -832,6 +833,12 @@ def migrations(folder: Traversable | None = None) -> tuple[Migration, ...]:
 def schema_version() -> int:
     """Number of the newest schema this package knows."""
     return migrations()[-1].number
+
+
+def index_names() -> tuple[str, ...]:
+    """Names of the indexes and constraints that the schema makes."""
+    found = (re.search(r"(?:CONSTRAINT|INDEX) (mem_\w+)", text) for step in migrations() for text in step.statements)
+    return tuple(match.group(1) for match in found if match is not None)
 
 
 def schema_folder(package: Traversable | None = None) -> Traversable:

@@ -330,10 +330,11 @@ class Neo4jStore:
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``: the indexes are usable, and what people see is what is stored."""
+        states = {row["name"]: row["state"] for row in self._bolt.read(cypher.INDEXES)}
         problems = [
-            f"index {row['name']} is {row['state']}"
-            for row in self._bolt.read(cypher.INDEXES)
-            if row["state"] != "ONLINE"
+            f"index {name} is {states.get(name, 'missing')}"
+            for name in cypher.index_names()
+            if states.get(name) != "ONLINE"
         ]
         for row in self._bolt.read(cypher.BROKEN):
             if row["endless"]:

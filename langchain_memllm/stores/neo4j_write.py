@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from langchain_memllm.belief import Batch, Claim, Current, Plan, Promote, Standing, precedence
-from langchain_memllm.errors import ConfigurationError, OperationConflict, StoreError, StoreUnavailable
+from langchain_memllm.errors import ConfigurationError, EmbeddingError, OperationConflict, StoreError, StoreUnavailable
 from langchain_memllm.nameindex import encode
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.stores import cypher
@@ -448,7 +448,18 @@ def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | Non
 
 
 def _numbers(vector: Vector | None) -> list[float] | None:
-    return None if vector is None else np.asarray(vector, np.float32).tolist()
+    """The vector as the driver sends it; one that has no direction would make the server refuse every later search.
+
+    Raises:
+        EmbeddingError: Not one row of finite numbers, or all of them zero.
+    """
+    if vector is None:
+        return None
+    numbers = np.asarray(vector, np.float32)
+    if numbers.ndim != 1 or not np.isfinite(numbers).all() or not numbers.any():
+        raise EmbeddingError(f"a vector of shape {numbers.shape} is zero or not finite; mend the embedder")
+    plain: list[float] = numbers.tolist()
+    return plain
 
 
 def link(bolt: Bolt, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], limit: int) -> None:

@@ -12,15 +12,25 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from neo4j import AsyncGraphDatabase, Driver, GraphDatabase
 
 from langchain_memllm.belief import Batch, Claim, Current, Evidence, Plan, resolve
-from langchain_memllm.errors import ConfigurationError, MemLLMError, SchemaTooNew, StoreError, StoreUnavailable
+from langchain_memllm.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    MemLLMError,
+    SchemaTooNew,
+    StoreError,
+    StoreUnavailable,
+)
 from langchain_memllm.memory import Memory, Thresholds
 from langchain_memllm.relations import Relation
 from langchain_memllm.stores import cypher, neo4j_erase, open_store
+from langchain_memllm.stores.interface import Pending
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Source, Triple
@@ -164,6 +174,11 @@ def test_check_finds_what_was_changed_by_hand(memory: Memory, neo4j_store: Neo4j
     assert len(neo4j_store.check()) == 1
     ask("MATCH (e:MemEntity {name: 'tea'}) DETACH DELETE e")
     assert len(neo4j_store.check()) == 2
+    ask("DROP INDEX mem_past_by")
+    assert "index mem_past_by is missing" in neo4j_store.check()
+    statement = next(text for text in cypher.migrations()[0].statements if "mem_past_by" in text)
+    ask(statement)
+    ask(cypher.AWAIT_INDEXES)
 
 
 def test_a_change_that_finds_nothing_to_rest_on_rolls_all_back(neo4j_store: Neo4jStore, ask: Ask) -> None:
@@ -220,6 +235,23 @@ def test_hostile_texts_are_data(memory: Memory, ask: Ask) -> None:
     assert stored <= set(ask("MATCH (r:MemRelation) RETURN r.label"))
 
 
+def test_the_readmes_queries_run(memory: Memory, neo4j_driver: Driver) -> None:
+    memory.write([("Ada", "lives in", "Oslo")], namespace=NS, source=ADA)
+    memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=ADA)
+    readme = cypher.schema_folder().joinpath("README.md").read_text(encoding="utf-8")
+    queries = re.search(r"```cypher\n(.*?)```", readme, re.DOTALL)
+    assert queries is not None
+    counts = [len(neo4j_driver.execute_query(text).records) for text in queries.group(1).split(";") if text.strip()]
+    assert counts == [1, 1, 2, 1]
+
+
+def test_a_vector_without_direction_is_refused(neo4j_store: Neo4jStore) -> None:
+    Memory(neo4j_store).write([("Ada", "lives in", "Oslo")], namespace=NS)
+    for numbers in ([0.0, 0.0], [float("nan"), 1.0], [[1.0, 0.0]]):
+        with pytest.raises(EmbeddingError, match="zero or not finite"):
+            neo4j_store.fill(NS, [Pending("relation", "lives in", "lives in")], [np.array(numbers, np.float32)])
+
+
 # -- strangers, versions ---------------------------------------------------------------------------------------------
 
 
@@ -267,9 +299,7 @@ def test_two_clients_may_make_the_schema_at_once(neo4j_server: LocalServer, auth
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(open_and_close, range(4)))
-    names = set(ask("SHOW INDEXES YIELD name WHERE name STARTS WITH 'mem_' RETURN name"))
-    wanted = re.findall(r"(?:CONSTRAINT|INDEX) (mem_\w+)", "\n".join(cypher.migrations()[0].statements))
-    assert names == set(wanted)
+    assert set(ask("SHOW INDEXES YIELD name WHERE name STARTS WITH 'mem_' RETURN name")) == set(cypher.index_names())
     assert ask("MATCH (m:MemMeta {name: 'schema'}) RETURN m.value") == [str(cypher.schema_version())]
 
 
@@ -453,6 +483,23 @@ def test_a_server_that_goes_away_fails_within_the_deadline_and_what_was_there_st
         assert time.monotonic() - start < 6
     store.close()
     assert Memory(neo4j_store).read("Ada", "likes", namespace=NS).answers == ("tea",)
+
+
+def test_a_store_outlives_a_crash_of_its_server(tmp_path: Path) -> None:
+    with LocalServer.start(tmp_path / "home") as server:
+        store = Neo4jStore(server.uri, auth=(server.user, server.password))
+        memory = Memory(store)
+        memory.write([("Ada", "lives in", "Oslo")], namespace=NS, source=ADA, op_id="first")
+        server.kill()
+        start = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=ADA, op_id="second")
+        assert time.monotonic() - start < 6
+        server.restart()
+        memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=ADA, op_id="second")
+        assert [fact.triple.object for fact in memory.history("Ada", namespace=NS)] == ["Oslo", "Rome"]
+        assert store.check() == []
+        store.close()
 
 
 # -- writers, forgetting ---------------------------------------------------------------------------------------------
