@@ -1,6 +1,6 @@
 """Makes ``docs/demo.svg``: what ``memllm demo`` prints on its shipped text with the local model, as it is.
 
-    python docs/make_picture.py
+python docs/make_picture.py
 """
 
 from __future__ import annotations

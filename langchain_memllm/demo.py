@@ -34,43 +34,6 @@ NAMESPACE: Final[Namespace] = ("memllm", "demo")
 _READER: Final = Source("user", "memllm demo", "you")
 _MAX_QUESTIONS: Final = 5
 
-# What an untrained model needs to see: the paper's write calls (section 3.1) on other people, one sentence without any.
-_WRITE_EXAMPLES: Final = (
-    (
-        "Marie Curie (7 November 1867 – 4 July 1934) was a Polish physicist and chemist.",
-        (
-            Triple("Marie Curie", "date of birth", "7 November 1867"),
-            Triple("Marie Curie", "date of death", "4 July 1934"),
-            Triple("Marie Curie", "occupation", "physicist"),
-        ),
-    ),
-    (
-        "She was born in Warsaw and was married to Pierre Curie.",
-        (Triple("Marie Curie", "place of birth", "Warsaw"), Triple("Marie Curie", "spouse", "Pierre Curie")),
-    ),
-    ("It was a fine day.", ()),
-    (
-        "Alan Turing was born in London and died in Wilmslow.",
-        (Triple("Alan Turing", "place of birth", "London"), Triple("Alan Turing", "place of death", "Wilmslow")),
-    ),
-)
-_WRITE_RELATIONS: Final = (
-    "place of birth",
-    "place of death",
-    "date of birth",
-    "date of death",
-    "spouse",
-    "occupation",
-    "employer",
-    "country of citizenship",
-)
-_READ_EXAMPLES: Final = (
-    (Query("Marie Curie", "place of birth"), "Warsaw"),
-    (Query("Alan Turing", "place of death"), "Wilmslow"),
-    (Query("Marie Curie", "spouse"), "Pierre Curie"),
-    (Query("Niels Bohr", "date of birth"), "7 October 1885"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -172,15 +135,13 @@ class Demo:
         """For each sentence the untrained model's own call, and the statements to store."""
         if not self.is_local:
             return [self._extracted(sentence, sentences[:at]) for at, sentence in enumerate(sentences)]
-        from langchain_memllm.local import WriteOptions
-        from langchain_memllm.local.writer import contexts_of
+        from langchain_memllm.local.examples import UNTRAINED, WRITE_EXAMPLES
+        from langchain_memllm.local.writer import WriteOptions, contexts_of
 
         model: Any = self.model
         contexts = contexts_of(sentences)
         bare = model.write_calls(sentences, contexts, options=WriteOptions(max_tokens=32, patience=1))
-        shown = WriteOptions(relations=_WRITE_RELATIONS, copy_names=True, max_tokens=64, patience=2)
-        examples = [(sentence, list(triples)) for sentence, triples in _WRITE_EXAMPLES]
-        written = model.write_calls(sentences, contexts, options=shown, examples=examples)
+        written = model.write_calls(sentences, contexts, options=UNTRAINED, examples=WRITE_EXAMPLES)
         return [
             (sentence, "; ".join(map(str, plain.triples)), [Statement(*triple) for triple in call.triples])
             for sentence, plain, call in zip(sentences, bare, written, strict=True)
@@ -226,11 +187,12 @@ class Demo:
 
     def _local_answer(self, question: Question) -> Answer:
         from langchain_memllm.chat import LocalReader
+        from langchain_memllm.local.examples import READ_EXAMPLES
 
         relations = sorted({fact.triple.relation for fact in self.memory.facts(namespace=NAMESPACE)} | {"spouse"})
         examples = "".join(
             f"The {query.relation} of {query.subject} is {render_read([query], [name])} {name}.\n"
-            for query, name in _READ_EXAMPLES
+            for query, name in READ_EXAMPLES
         )
         reader = LocalReader(
             self.model,

@@ -439,8 +439,9 @@ class LocalExtractor:
 
     Args:
         model: The local model.
-        options: How it decodes.
-        examples: Sentences with their triples, shown first: what an untrained model needs.
+        options: How it decodes; by default what a model with a write adapter needs, or one without.
+        examples: Sentences with their triples, shown first; by default those of ``local.examples`` for a model
+            without a write adapter.
         speaker: Name of the person who says "I" in texts of kind user or owner.
         language: Language of the texts, for splitting sentences.
     """
@@ -450,12 +451,12 @@ class LocalExtractor:
         model: MemLLMModel,
         *,
         options: WriteOptions | None = None,
-        examples: Iterable[Example] = (),
+        examples: Iterable[Example] | None = None,
         speaker: str = SPEAKER,
         language: str = "en",
     ) -> None:
         """Keep the model and the choices."""
-        self.model, self.options, self.examples = model, options, tuple(examples)
+        self.model, self._options, self._examples = model, options, examples
         self.speaker = clean_name(speaker, "speaker")
         self.language = language
 
@@ -468,13 +469,24 @@ class LocalExtractor:
             return Extraction()
         texts = [*map(_one_line, context), *(_one_line(sentence.text) for sentence in sentences)]
         contexts = contexts_of(texts)[len(context) :]
-        outputs = self.model.write_calls(texts[len(context) :], contexts, options=self.options, examples=self.examples)
+        options, examples = self._choices()
+        outputs = self.model.write_calls(texts[len(context) :], contexts, options=options, examples=examples)
         named = source is None or source.kind in _PEOPLE
         collected = _Collected(source or Source(), self.speaker if named else None)
         for sentence, output in zip(sentences, outputs, strict=True):
             collected.add(map(Item, output.parsed.triples), [sentence])
             collected.put_aside(Piece(piece.text, piece.reason) for piece in output.parsed.skipped)
         return collected.extraction()
+
+    def _choices(self) -> tuple[WriteOptions | None, tuple[Example, ...]]:
+        """Options and examples: as given, else what an untrained model needs, if it is one."""
+        options, examples = self._options, self._examples
+        if "write" not in self.model.adapters:
+            from langchain_memllm.local.examples import UNTRAINED, WRITE_EXAMPLES
+
+            options = UNTRAINED if options is None else options
+            examples = WRITE_EXAMPLES if examples is None else examples
+        return options, tuple(examples or ())
 
     async def aextract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """Async twin of ``extract``: the model runs in a worker thread."""

@@ -127,6 +127,11 @@ class MemLLMModel:
             ) from error
         self._adapters.add(role)
 
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Roles for which the model has an adapter: ``write``, ``read``."""
+        return frozenset(self._adapters)
+
     @contextmanager
     def _role(self, role: Role) -> Iterator[Decoder]:
         """The model in one role, for this thread alone."""

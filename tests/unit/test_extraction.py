@@ -267,14 +267,15 @@ def test_sentences():
 class FakeWriter:
     """What ``LocalExtractor`` needs of a ``MemLLMModel``."""
 
-    def __init__(self, *calls):
-        self.calls, self.asked = calls, []
+    def __init__(self, *calls, adapters=frozenset()):
+        self.calls, self.asked, self.shown, self.adapters = calls, [], [], adapters
 
     def write_calls(self, sentences, contexts, *, options=None, examples=()):
         pytest.importorskip("torch")
         from langchain_memllm.local import WriteOutput
 
         self.asked += zip(sentences, contexts, strict=True)
+        self.shown.append((options, examples))
         return [WriteOutput(call, parse(call)) for call in self.calls]
 
 
@@ -288,3 +289,15 @@ async def test_the_local_writer_reads_sentence_by_sentence():
     assert [piece.text for piece in extraction.quarantine] == ["x"]
     assert model.asked == [("I like tea.", ("Hello.",)), ("Bo likes jam.", ("Hello.", "I like tea."))]
     assert extractor.extract("") == Extraction()
+
+
+def test_an_untrained_writer_is_shown_examples_and_a_trained_one_is_not():
+    pytest.importorskip("torch")
+    from langchain_memllm.local.examples import UNTRAINED, WRITE_EXAMPLES
+
+    untrained, trained = FakeWriter("({MEM_WRITE-->})"), FakeWriter("({MEM_WRITE-->})", adapters=frozenset({"write"}))
+    for model in (untrained, trained):
+        LocalExtractor(model).extract("It rains.")
+    LocalExtractor(untrained, examples=()).extract("It rains.")
+    assert untrained.shown == [(UNTRAINED, WRITE_EXAMPLES), (UNTRAINED, ())]
+    assert trained.shown == [(None, ())]
