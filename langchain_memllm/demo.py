@@ -23,7 +23,7 @@ from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.models import ChatModel
 from langchain_memllm.reading import Reading, Rules
 from langchain_memllm.scope import Scope
-from langchain_memllm.triples import Fact, Namespace, Query, Receipt, Source, Statement, Triple
+from langchain_memllm.triples import Fact, Namespace, Query, Receipt, Source, Statement
 
 if TYPE_CHECKING:
     from langchain_memllm.local import MemLLMModel
