@@ -93,7 +93,7 @@ class Door:
                     "model='openai:gpt-5-mini') or model='local', or an extractor=…; triples need none: "
                     "write([('Ada', 'lives in', 'Oslo')])"
                 )
-            self._extractor = LateExtractor(lambda: _extractor_of(self.model, self.memory))
+            self._extractor = LateExtractor(lambda: _extractor_of(self._given, self.model, self.memory))
         return self._extractor
 
     # -- recollections of runs under way -----------------------------------------------------------------------------
@@ -343,7 +343,14 @@ def built(model: Any) -> Any:
     return chat_model(model)
 
 
-def _extractor_of(model: Any, memory: Memory) -> Extractor:
+def _extractor_of(given: Any, model: Any, memory: Memory) -> Extractor:
     from langchain_memllm.extraction import ChatExtractor, LocalExtractor
 
-    return LocalExtractor(model) if _is_local(model) else ChatExtractor(model, relations=lambda: memory.catalogue)
+    if not _is_local(model):
+        return ChatExtractor(model, relations=lambda: memory.catalogue)
+    if given != LOCAL:
+        return LocalExtractor(model)
+    from langchain_memllm.local import WriteOptions
+
+    # it is not trained to end a list: with the paper's patience it writes for minutes
+    return LocalExtractor(model, options=WriteOptions(copy_names=True, patience=2, max_tokens=64))
