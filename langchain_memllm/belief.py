@@ -387,7 +387,8 @@ class _Resolution:
         decision = decide(slot, claim, self.batch.policy, seq=current.seq, now=current.now, classes=current.classes)
         final = self.final.get(self._speaker_slot(claim))
         if decision.status == "stored" and final is not None and final != self._class(claim.object_key):
-            decision = Decision("past", reason="another value of the same statement came after it")  # row 12
+            reason = "another value of the same statement came after it"  # row 12
+            decision = Decision("past", reason=reason, ended=current.now[:10])
         return self._apply(slot, claim, decision)
 
     def _apply(self, slot: list[Standing], claim: Claim, decision: Decision) -> Outcome:

@@ -323,13 +323,14 @@ class Memory:
 
         Raises:
             NamespaceError: The namespace cannot be used.
-            ConfigurationError: More triples than fit, or a bad ``op_id``.
+            ConfigurationError: More triples than fit, one triple instead of a list of them, or a bad ``op_id``.
             OperationConflict: The ``op_id`` was used with another payload.
             StoreError: Nothing was written.
         """
         self._agree()
         namespace = check_namespace(namespace)
-        batch, shown = self._prepare(list(triples), source or Source(), op_id, payload, policy, replace, quarantine)
+        proposed = _listed(triples)
+        batch, shown = self._prepare(proposed, source or Source(), op_id, payload, policy, replace, quarantine)
         written = self.store.transact(namespace, batch, lambda current: resolve(batch, current))
         self._embed(namespace, written.pending)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
@@ -381,6 +382,7 @@ class Memory:
         triple = Triple.trusted(
             clean_name(statement.subject, "subject"), relation.label, clean_name(statement.object, "object")
         )
+        _check_statement(statement)
         if statement.text is not None or statement.span is not None or statement.turn is not None:
             source = replace(
                 source,
@@ -396,8 +398,8 @@ class Memory:
             relation.object_key(triple.object),
             meaning.single_valued,
             source,
-            check_date(statement.valid_from),
-            check_date(statement.valid_to),
+            statement.valid_from,
+            statement.valid_to,
             statement.confidence,
             statement.retract,
         )
@@ -443,7 +445,7 @@ class Memory:
         Raises:
             OperationConflict: ``payload`` is given and the operation had another one.
         """
-        found = self.store.receipt(check_namespace(namespace), op_id)
+        found = self.store.receipt(check_namespace(namespace), clean_name(op_id, "op_id"))
         if found is None:
             return None
         expected = None if payload is None else stable_hash(payload, source or Source(), self.policy, replace)
@@ -514,7 +516,7 @@ class Memory:
     ) -> list[ReadResult]:
         """Answer several queries with one look-up, and one similar search for those it left unanswered."""
         self._agree()
-        if not 1 <= limit <= 1000:
+        if not (isinstance(limit, int) and 1 <= limit <= 1000):
             raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
         namespaces = _namespaces(namespace)
         moment, valid_at = _moment(at), check_date(valid_at)
@@ -599,20 +601,27 @@ class Memory:
         every = [m for result in results for m in result.matches if self._meaning(m.fact.triple.relation).single_valued]
         if not every:
             return results
-        sure = [m for result in results if result.query.subject is not None for m in result.matches if m.how in _DIRECT]
+        whole = [result for result in results if result.query.subject is not None and not result.truncated]
+        sure = [m for result in whole for m in result.matches if m.how in _DIRECT]
         contested = self._contested_slots(every, sure)
         if not contested:
             return results
         return [replace(result, matches=self._flagged_matches(result.matches, contested)) for result in results]
 
     def _contested_slots(self, matches: Sequence[Match], sure: Sequence[Match]) -> set[_Slot]:
-        """Slots of the matches that hold several values; ``sure`` are matches whose whole slot is among them."""
+        """Slots of the matches that hold several values; ``sure`` are matches whose whole slot is among them.
+
+        A name with aliases shares its slot with them, so the slots of such answers are asked for.
+        """
         values: dict[_Slot, set[str]] = {}
         for match in matches:
             slot = self._slot(match.fact)
             if slot is not None:
                 values.setdefault(slot, set()).add(match.fact.id)
-        for slot in values.keys() - {self._slot(match.fact) for match in sure}:
+        aliased = {self._slot(match.fact) for match in matches if match.how == "alias"}
+        relations = {(slot[0], slot[2]) for slot in aliased if slot is not None}
+        known = {self._slot(match.fact) for match in sure} - {s for s in values if (s[0], s[2]) in relations}
+        for slot in values.keys() - known:
             answer = self.store.lookup([slot[0]], [LookupQuery("subject", (slot[1],), slot[2])], limit=2)[0]
             values[slot].update(row.fact.id for row in answer.rows)
         return {slot for slot, ids in values.items() if len(ids) > 1}
@@ -642,7 +651,9 @@ class Memory:
         No language model is called; each match says why it is there.
         """
         self._agree()
-        if not 1 <= k <= 200:
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{type(text).__name__} is no text to recall by; convert it with str() first")
+        if not (isinstance(k, int) and 1 <= k <= 200):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to 200")
         namespaces = _namespaces(namespace)
         keys, words = _keys_of(text, speaker)
@@ -701,12 +712,8 @@ class Memory:
         return self._flagged(found)[0] if found else None
 
     def _flagged(self, facts: list[Fact]) -> list[Fact]:
-        slots: dict[object, int] = {}
-        for fact in facts:
-            slot = self._slot(fact)
-            if slot is not None:
-                slots[slot] = slots.get(slot, 0) + 1
-        return [replace(fact, contested=True) if slots.get(self._slot(fact), 0) > 1 else fact for fact in facts]
+        matches = [Match(fact, fact.triple.object) for fact in facts]
+        return [match.fact for match in self._flagged_matches(matches, self._contested_slots(matches, ()))]
 
     # -- forgetting, moving, looking after -------------------------------------------------------------------------
 
@@ -800,20 +807,28 @@ class Memory:
         self._agree()
         count = 0
         block: list[Fact] = []
-        for number, record in enumerate(records, start=1):
-            try:
-                fact = self._restore_record(record, namespace)
-            except (KeyError, TypeError, ValueError) as error:
-                raise ConfigurationError(f"record {number} is not one of an export: {error!r}") from error
-            if fact is None:
-                continue
-            if block and (len(block) >= 1000 or fact.namespace != block[0].namespace):
-                self._restore_facts(block)
-                block = []
-            block.append(fact)
-            count += 1
+        try:
+            for number, record in enumerate(records, start=1):
+                fact = self._restored(number, record, namespace)
+                if fact is None:
+                    continue
+                if block and (len(block) >= 1000 or fact.namespace != block[0].namespace):
+                    block = self._restore_facts(block)
+                block.append(fact)
+                count += 1
+        except ConfigurationError:
+            self._restore_facts(block)
+            raise
         self._restore_facts(block)
         return count
+
+    def _restored(self, number: int, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
+        try:
+            return self._restore_record(record, namespace)
+        except KeyError as error:
+            raise ConfigurationError(f"record {number} is not one of an export: {error} is missing") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigurationError(f"record {number} is not one of an export: {error}") from error
 
     def _restore_record(self, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
         if record["type"] == "relation":
@@ -826,12 +841,16 @@ class Memory:
             for other in others:
                 self.alias(first, other, namespace=target)
             return None
+        if record["type"] != "fact":
+            raise ValueError(f"its type is {record['type']!r}; known are 'fact', 'alias' and 'relation'")
         return _fact_of(record, target)
 
-    def _restore_facts(self, facts: list[Fact]) -> None:
+    def _restore_facts(self, facts: list[Fact]) -> list[Fact]:
+        """Restore a block; returns the next one, empty."""
         if facts:
             keyed = [(fact, self._keys(fact.triple)) for fact in facts]
             self._embed(facts[0].namespace, self.store.restore(facts[0].namespace, keyed))
+        return []
 
     def _keys(self, triple: Triple) -> tuple[str, str, str]:
         meaning = self._meaning(triple.relation)
@@ -868,6 +887,23 @@ class Memory:
     adeclare = twin(declare)
 
 
+def _listed(triples: Iterable[Proposed]) -> list[Proposed]:
+    """The proposed triples as a list.
+
+    Raises:
+        ConfigurationError: It is one triple, or nothing that can be listed.
+    """
+    single = isinstance(triples, str | bytes | Triple | Statement | Mapping)
+    if not single and isinstance(triples, Iterable):
+        proposed = list(triples)
+        single = bool(proposed) and all(isinstance(item, str) for item in proposed)
+    if single or not isinstance(triples, Iterable):
+        raise ConfigurationError(
+            f"{ascii(triples)[:80]} is no list of triples; write a list, also of one: [('Ada', 'lives in', 'Oslo')]"
+        )
+    return proposed
+
+
 def _statement(item: Proposed) -> Statement:
     """A proposed triple in any of its forms, unchecked but for the form.
 
@@ -883,6 +919,44 @@ def _statement(item: Proposed) -> Statement:
     if isinstance(item, list | tuple) and len(item) == 3:
         return Statement(*item)
     return Statement(*as_triple(item))
+
+
+def _check_statement(statement: Statement) -> None:
+    """Check what is said beside the names. The reasons name no value: they are kept in the receipt.
+
+    Raises:
+        InvalidTriple: A part is not of its kind.
+    """
+    for part in ("valid_from", "valid_to"):
+        try:
+            check_date(getattr(statement, part))
+        except ConfigurationError as error:
+            reason = f"{part} is not a partial ISO date; write 2010, 2010-05 or 2010-05-03"
+            raise InvalidTriple(part, getattr(statement, part), reason) from error
+    if not isinstance(statement.retract, bool):
+        raise InvalidTriple("retract", statement.retract, "retract is neither True nor False")
+    confidence = statement.confidence
+    if confidence is not None and not (_is_number(confidence) and 0.0 <= confidence <= 1.0):
+        raise InvalidTriple("confidence", confidence, "confidence is no probability; give a number in [0, 1], or none")
+    text, span, turn = statement.text, statement.span, statement.turn
+    if text is not None and not (isinstance(text, str) and _is_plain(text)):
+        raise InvalidTriple("text", text, "its sentence is not plain text; clean it first")
+    if turn is not None and not _is_place(turn):
+        raise InvalidTriple("turn", turn, "turn is no number of a turn; give 0 or more")
+    if span is not None and not (isinstance(span, list | tuple) and len(span) == 2 and all(map(_is_place, span))):
+        raise InvalidTriple("span", span, "span is no place in a text; give its start and end in characters")
+
+
+def _is_plain(text: str) -> bool:
+    return "\x00" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 
 _STATEMENT_FIELDS: Final = frozenset(field.name for field in fields(Statement))
@@ -930,7 +1004,7 @@ def _moment(at: str | date | None) -> str | None:
             moment = datetime.fromisoformat(f"{at}T23:59:59.999999")
         else:
             moment = datetime.fromisoformat(at)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigurationError(f"at={at!r} is no ISO time; write 2026-11-23 or 2026-11-23T10:00:00") from error
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")
@@ -959,10 +1033,9 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
     for start in range(len(words)):
         for end in range(start + 1, min(start + _MAX_GRAM, len(words)) + 1):
             gram = name_key(" ".join(words[start:end]))
-            keys[gram] = None
-            keys[gram.strip(_PUNCTUATION)] = None
-            keys[gram.strip(_PUNCTUATION).removesuffix("'s").removesuffix("’s")] = None
-    spoken = {name_key(word).strip(_PUNCTUATION) for word in words}
+            bare = gram.strip(_PUNCTUATION)
+            keys.update(dict.fromkeys((gram, bare, bare.removesuffix("'s").removesuffix("’s").rstrip(_PUNCTUATION))))
+    spoken = {name_key(word).strip(_PUNCTUATION).replace("’", "'") for word in words}
     if speaker is not None and spoken & _FIRST_PERSON:
         keys[name_key(speaker)] = None
     keys.pop("", None)
@@ -970,7 +1043,7 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
     return list(keys), list(telling)
 
 
-_PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…"
+_PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…¡¿‹›„‚*_`~|<>—–-/、。「」！？，："
 
 
 def _why(row: Row) -> str:
@@ -984,34 +1057,56 @@ def _why(row: Row) -> str:
 
 
 def _fact_of(record: Mapping[str, Any], namespace: Namespace) -> Fact:
-    """A fact from an exported record."""
-    sources = tuple(
-        Source(
-            source["kind"],
-            source["ref"],
-            source["principal"],
-            source["text"],
-            tuple(source["span"]) if source["span"] else None,
-            source["turn"],
-        )
-        for source in record["sources"]
-    )
-    if not re.fullmatch("[0-9a-f]{32}", record["id"]):
-        raise ValueError(f"{record['id']!r} is no fact id")
+    """A fact from an exported record.
+
+    Raises:
+        ValueError: A part has another form than in an export; so do ``KeyError`` and ``TypeError``.
+    """
+    why = record["closed_why"]
+    if why not in (None, "superseded", "retracted", "past", "replaced"):
+        raise ValueError(f"closed_why {why!r} is unknown")
+    sources = tuple(_source_of(source) for source in record["sources"])
+    if not sources:
+        raise ValueError("the fact has no source")
+    moved = list(namespace) != record["namespace"]
+    fact_id, closed_by = (_moved_id(record[part], namespace, moved) for part in ("id", "closed_by"))
+    _check_statement(Statement("", "", "", record["valid_from"], record["valid_to"], record["confidence"]))
     return Fact(
-        stable_hash("moved", *namespace, record["id"]) if list(namespace) != record["namespace"] else record["id"],
+        fact_id or "",
         namespace,
         Triple(record["subject"], record["relation"], record["object"]),
-        int(record["seq"]),
-        int(record["ordinal"]),
-        record["recorded_at"],
+        _count(record["seq"], 1 << 43),
+        _count(record["ordinal"], MAX_BATCH),
+        _moment(record["recorded_at"]) or "",
         Source(record["kind"]).kind,
         record["principal"],
         record["confidence"],
-        check_date(record["valid_from"]),
-        check_date(record["valid_to"]),
-        record["closed_at"],
-        record["closed_by"],
-        record["closed_why"],
+        record["valid_from"],
+        record["valid_to"],
+        (_moment(record["closed_at"]) or record["recorded_at"]) if why else None,
+        closed_by,
+        why,
         sources=sources,
     )
+
+
+def _source_of(record: Mapping[str, Any]) -> Source:
+    span, turn = record["span"], record["turn"]
+    _check_statement(Statement("", "", "", span=span, turn=turn))
+    span = (span[0], span[1]) if span else None
+    return Source(record["kind"], record["ref"], record["principal"], record["text"], span, turn)
+
+
+def _moved_id(fact_id: str | None, namespace: Namespace, moved: bool) -> str | None:
+    """The id of a fact in the namespace it is put into."""
+    if fact_id is None:
+        return None
+    if not re.fullmatch("[0-9a-f]{32}", fact_id):
+        raise ValueError(f"{fact_id!r} is no fact id")
+    return stable_hash("moved", *namespace, fact_id) if moved else fact_id
+
+
+def _count(value: object, limit: int) -> int:
+    if not isinstance(value, int) or not 0 <= value < limit:
+        raise ValueError(f"{value!r} is no number from 0 to {limit - 1}")
+    return value

@@ -635,11 +635,14 @@ def _names_with_words(
     return list(connection.execute(f"SELECT id, spelling FROM name WHERE id IN ({marks}) ORDER BY id", chosen))
 
 
-# Open facts around one name, newest first, with the name at the other end.
+# Open facts around one name, newest first, with the name at the other end. The newest are chosen in the index alone:
+# the lower 56 bits of ``precedence`` are seq and ordinal, and a name may have 50,000 facts.
 _AROUND: Final = {
-    column: f"""SELECT {_FACT}, {other}.id, {other}.spelling FROM fact f INDEXED BY fact_open_{column}
-        CROSS JOIN relation r ON r.id = f.r {_NAMES}
-        WHERE f.{column} = ? AND f.open = 1 ORDER BY f.seq DESC, f.ordinal DESC LIMIT ?"""
+    column: f"""SELECT {_FACT}, {other}.id, {other}.spelling FROM
+        (SELECT id FROM fact INDEXED BY fact_open_{column} WHERE {column} = ?1 AND open = 1
+        ORDER BY precedence & {(1 << 56) - 1} DESC LIMIT ?2) newest
+        CROSS JOIN fact f ON f.id = newest.id CROSS JOIN relation r ON r.id = f.r {_NAMES}
+        ORDER BY f.seq DESC, f.ordinal DESC"""
     for column, other in (("s", "o"), ("o", "s"))
 }
 
@@ -666,6 +669,19 @@ def _around(
         ends.setdefault(other, spelling)
 
 
+# Facts of some names: by the index of open ones and by that of past ones, since there is none of both.
+_OF_NAMES: Final = {
+    column: "f.id IN ("
+    + " UNION ALL ".join(
+        f"""SELECT id FROM fact INDEXED BY fact_{state}_{column} WHERE {column} IN (SELECT value FROM json_each(?))
+        AND open = {int(state == "open")}"""
+        for state in ("open", "past")
+    )
+    + ")"
+    for column in ("s", "o")
+}
+
+
 def _listing(
     connection: sqlite3.Connection, namespace: Namespace, where: FactFilter, seq: int, ordinal: int
 ) -> tuple[str, list[object]]:
@@ -677,9 +693,9 @@ def _listing(
     parameters: list[object] = [head[0], seq, ordinal]
     for column, keys in (("s", where.subject_keys), ("o", where.object_keys)):
         if keys is not None:
-            ids = [member for member, _, _ in _members(connection, head[0], keys)]
-            conditions.append(f"f.{column} IN ({','.join('?' * len(ids))})")
-            parameters += ids
+            ids = json.dumps([member for member, _, _ in _members(connection, head[0], keys)])
+            conditions.append(_OF_NAMES[column])
+            parameters += [ids, ids]
     if where.relation is not None:
         conditions.append("f.r = ?")
         parameters.append(_relation_id(connection, head[0], where.relation))
@@ -694,7 +710,8 @@ def _listing(
         parameters += where.source
     if where.open_only:
         conditions.append("f.open = 1")
-    index = "" if where.ids is not None or where.subject_keys or where.object_keys else "INDEXED BY fact_ns"
+    named = where.subject_keys is not None or where.object_keys is not None
+    index = "INDEXED BY fact_fid" if where.ids is not None else "NOT INDEXED" if named else "INDEXED BY fact_ns"
     statement = f"""SELECT {_FACT} FROM fact f {index} JOIN relation r ON r.id = f.r
         JOIN name s ON s.id = f.s JOIN name o ON o.id = f.o
         WHERE {" AND ".join(conditions)} ORDER BY f.seq, f.ordinal LIMIT {_PAGE}"""

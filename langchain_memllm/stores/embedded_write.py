@@ -6,7 +6,6 @@ nothing can change between loading and applying.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from langchain_memllm.belief import Batch, Claim, Close, Current, Plan, Standing, precedence
+from langchain_memllm.belief import Batch, Claim, Close, Current, Insert, Plan, Standing, precedence
 from langchain_memllm.errors import ConfigurationError, OperationConflict
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores.interface import (
@@ -30,7 +29,7 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
     words_of,
 )
-from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key, rank_of
+from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key, name_key, rank_of
 
 __all__ = ["OPERATION", "erase", "fill", "link", "pending", "restore", "transact"]
 
@@ -62,14 +61,18 @@ _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
 _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
 _ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
 _ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal,
-    confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_why, closed_source, ended)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_by, closed_why, closed_source,
+    ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _CLOSE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_seq = ?, closed_by = ?, closed_why = ?,
     closed_source = ?, ended = ? WHERE fid = ?"""
 _PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56)
     WHERE fid = ?"""
+_STANDS: Final = "SELECT 1 FROM fact INDEXED BY fact_triple WHERE s = ? AND r = ? AND o = ? AND open = 1"
+# A restored fact tells when the one it superseded ended, if that was restored before it.
+_ENDED_BY: Final = """UPDATE fact INDEXED BY fact_past_s SET ended = ?1
+    WHERE s = ?2 AND r = ?3 AND open = 0 AND closed_by = ?4"""
 _ADD_OPERATION: Final = "INSERT INTO operation(ns, op_id, payload_hash, seq, at, receipt) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_QUARANTINE: Final = """INSERT INTO quarantine(ns, at, text, reason, kind, ref, principal, turn)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -173,9 +176,10 @@ class _Application:
         return tuple(sorted(found.values(), key=lambda fact: (fact.seq, fact.fact_id)))
 
     def apply(self, plan: Plan) -> None:
-        """Write what the plan says, in its order."""
+        """Write what the plan says. What was open before is closed first: the same triple may be stored anew."""
         claims = [insert.claim for insert in plan.inserts] + [item.claim for item in plan.evidence]
         self.add_parts(claims, [claim.source for claim in claims] + [close.source for close in plan.closes])
+        self.connection.executemany(_CLOSE, [self._close_row(close) for close in plan.closes])
         facts = self._add_facts(plan)
         evidence = [(facts[insert.fact_id], insert.claim) for insert in plan.inserts]
         evidence += [(facts.get(item.fact_id) or self._fact_row(item.fact_id), item.claim) for item in plan.evidence]
@@ -183,7 +187,6 @@ class _Application:
         for promote in plan.promotes:
             row = (promote.kind, promote.principal, rank_of(promote.kind), bytes.fromhex(promote.fact_id))
             self.connection.execute(_PROMOTE, row)
-        self.connection.executemany(_CLOSE, [self._close_row(close) for close in plan.closes])
 
     def add_parts(self, claims: Sequence[Claim], sources: Sequence[Source]) -> None:
         """Make sure that names, relations and sources exist; afterwards their ids are known."""
@@ -212,6 +215,7 @@ class _Application:
             fact.recorded_at,
             fact.closed_at,
             None,
+            bytes.fromhex(fact.closed_by) if fact.closed_by else None,
             fact.closed_why,
             None,
             None if fact.is_open else ended,
@@ -272,21 +276,24 @@ class _Application:
         next_id = self.connection.execute("SELECT coalesce(max(id), 0) FROM fact").fetchone()[0]
         ids: dict[str, int] = {}
         rows = []
+        closes = {close.fact_id: close for close in plan.closes}
         for insert in plan.inserts:
             next_id += 1
             ids[insert.fact_id] = next_id
-            rows.append(self._fact_values(next_id, insert.fact_id, insert.claim, insert.closed_why, insert.ended))
+            rows.append(self._fact_values(next_id, insert, closes.get(insert.fact_id)))
         self.connection.executemany(_ADD_FACT, rows)
         return ids
 
-    def _fact_values(
-        self, row_id: int, fact_id: str, claim: Claim, why: str | None, ended: str | None
-    ) -> tuple[Any, ...]:
+    def _fact_values(self, row_id: int, insert: Insert, close: Close | None) -> tuple[Any, ...]:
+        """Columns of a new fact; ``close`` if the same plan closes it."""
+        claim, why, ended, closer, by = insert.claim, insert.closed_why, insert.ended, insert.claim.source, None
+        if close is not None:
+            why, ended, closer, by = close.why, close.ended, close.source, close.by
         closed = why is not None
         source = claim.source
         return (
             row_id,
-            bytes.fromhex(fact_id),
+            bytes.fromhex(insert.fact_id),
             self.ns,
             self.names[claim.subject_key][0],
             self.relations[claim.relation_key],
@@ -303,8 +310,9 @@ class _Application:
             self.now,
             self.now if closed else None,
             self.seq if closed else None,
+            bytes.fromhex(by) if by else None,
             why,
-            self.sources[source.kind, source.ref] if closed else None,
+            self.sources[closer.kind, closer.ref] if closed else None,
             ended,
         )
 
@@ -454,23 +462,28 @@ def restore(
         return ()
     claims = [_claim_of(fact, keys) for fact, keys in new]
     work = _Application(connection, head[0], 0, "")
-    work.load_names(claims)
+    _, members = work.load_names(claims)
     work.add_parts(claims, [source for fact, _ in new for source in fact.sources])
     began = {fact.id: fact.valid_from for fact, _ in facts}
     row_id = execute("SELECT coalesce(max(id), 0) FROM fact").fetchone()[0]
     for (fact, _), claim in zip(new, claims, strict=True):
         row_id += 1
         ended = began.get(fact.closed_by or "") or (fact.closed_at or "")[:10] or None
-        execute(_ADD_FACT, work.restored_values(row_id, fact, claim, ended))
+        values = work.restored_values(row_id, fact, claim, ended)
+        triple = values[3:6]
+        if fact.is_open and execute(_STANDS, triple).fetchone():
+            continue
+        execute(_ADD_FACT, values)
         for ordinal, source in enumerate(fact.sources):
             start, end = source.span or (None, None)
             place = work.sources[source.kind, source.ref]
             row = (row_id, fact.seq, ordinal, place, source.principal, source.text, start, end, source.turn)
             execute(_ADD_EVIDENCE, row)
-        if fact.closed_by:
-            execute("UPDATE fact SET closed_by = ? WHERE id = ?", (bytes.fromhex(fact.closed_by), row_id))
-    last = max(new, key=lambda item: item[0].seq)[0]
-    execute(_ADVANCE, (max(head[1], last.seq), max(head[2], last.closed_at or last.recorded_at), head[0]))
+        if fact.valid_from:
+            for subject in members.get(claim.subject_key, [triple[0]]):
+                execute(_ENDED_BY, (fact.valid_from, subject, triple[1], values[1]))
+    times = [fact.closed_at or fact.recorded_at for fact, _ in new]
+    execute(_ADVANCE, (max(head[1], *(fact.seq for fact, _ in new)), max(head[2], *times), head[0]))
     return tuple(work.pending)
 
 
@@ -535,29 +548,24 @@ class _Erasure:
             self.connection.executemany("INSERT INTO doomed SELECT id FROM fact WHERE ns = ? AND fid = ?", ids)
         if selection.slot is not None:
             keys, relation = selection.slot
-            self._doom(
-                "s IN (SELECT value FROM json_each(?)) AND r = (SELECT id FROM relation WHERE ns = ? AND key = ?)",
-                (self._ids(keys), self.ns, relation),
-            )
+            for subject in self._ids(keys):
+                self._doom(_OF_SLOT, (subject, self.ns, relation))
         if selection.name_keys:
-            ids_json = self._ids(selection.name_keys)
-            self.names.update(json.loads(ids_json))
-            self._doom("s IN (SELECT value FROM json_each(?))", (ids_json,))
-            self._doom("o IN (SELECT value FROM json_each(?))", (ids_json,))
+            named = self._ids(selection.name_keys)
+            self.names.update(named)
+            for name in named:
+                self._doom(_OF_NAME, (name,))
             self._drop_quarantine_naming(selection.name_keys)
         if selection.source is not None:
             self._select_source(*selection.source)
         for subject, object_ in self.connection.execute("SELECT s, o FROM fact WHERE id IN (SELECT id FROM doomed)"):
             self.names.update((subject, object_))
 
-    def _doom(self, condition: str, parameters: tuple[Any, ...]) -> None:
-        self.connection.execute(
-            f"INSERT OR IGNORE INTO doomed SELECT id FROM fact WHERE ns = ? AND {condition}",
-            (self.ns, *parameters),
-        )
+    def _doom(self, facts: str, parameters: tuple[Any, ...]) -> None:
+        self.connection.execute(f"INSERT OR IGNORE INTO doomed {facts}", parameters)
 
-    def _ids(self, keys: Iterable[str]) -> str:
-        """JSON list of the ids of these names and their aliases."""
+    def _ids(self, keys: Iterable[str]) -> list[int]:
+        """Ids of these names and their aliases."""
         execute = self.connection.execute
         ids: set[int] = set()
         for key in keys:
@@ -565,12 +573,13 @@ class _Erasure:
             if row is not None:
                 ids.add(row[0])
                 ids.update(member for (member,) in execute("SELECT id FROM name WHERE class = ?", (row[1],)))
-        return json.dumps(sorted(ids))
+        return sorted(ids)
 
     def _drop_quarantine_naming(self, keys: Iterable[str]) -> None:
-        wanted = [key.lstrip("\x1f").casefold() for key in keys]
+        wanted = [name_key(key.lstrip("\x1f")) for key in keys]
         rows = self.connection.execute("SELECT id, text FROM quarantine WHERE ns = ?", (self.ns,)).fetchall()
-        doomed = [(row[0],) for row in rows if any(word in row[1].casefold() for word in wanted)]
+        texts = [(number, name_key(" ".join(text.split()))) for number, text in rows]
+        doomed = [(number,) for number, text in texts if any(name in text for name in wanted)]
         self.connection.executemany("DELETE FROM quarantine WHERE id = ?", doomed)
         self.quarantined += len(doomed)
 
@@ -582,8 +591,9 @@ class _Erasure:
         self.sources = [row[0] for row in rows]
         marks = _marks(self.sources)
         self._doom(
-            f"""id IN (SELECT fact FROM evidence WHERE source IN ({marks})) AND NOT EXISTS
-            (SELECT 1 FROM evidence other WHERE other.fact = fact.id AND other.source NOT IN ({marks}))""",
+            f"""SELECT DISTINCT e.fact FROM evidence e INDEXED BY evidence_source WHERE e.source IN ({marks})
+            AND NOT EXISTS
+            (SELECT 1 FROM evidence other WHERE other.fact = e.fact AND other.source NOT IN ({marks}))""",
             (*self.sources, *self.sources),
         )
         shared = execute(
@@ -634,8 +644,7 @@ class _Erasure:
             (source,),
         ).fetchall()
         for row_id, fid, *triple in rows:
-            stands = execute("SELECT 1 FROM fact WHERE s = ? AND r = ? AND o = ? AND open = 1", triple).fetchone()
-            if stands is None:
+            if execute(_STANDS, triple).fetchone() is None:
                 execute(_REOPEN, (row_id,))
                 yield fid.hex()
         execute("UPDATE fact SET closed_source = NULL WHERE closed_source = ?", (source,))
@@ -680,16 +689,31 @@ class _Erasure:
         )
 
 
+# Facts of a name at either end, and of a slot: each half by its own index, since there is none of open and past.
+_OF_NAME: Final = " UNION ALL ".join(
+    f"SELECT id FROM fact INDEXED BY fact_{state}_{column} WHERE {column} = ?1 AND open = {int(state == 'open')}"
+    for column in ("s", "o")
+    for state in ("open", "past")
+)
+_OF_SLOT: Final = " UNION ALL ".join(
+    f"""SELECT id FROM fact INDEXED BY fact_{state}_s WHERE s = ?1
+        AND r = (SELECT id FROM relation WHERE ns = ?2 AND key = ?3) AND open = {int(state == "open")}"""
+    for state in ("open", "past")
+)
 _DOOMED_FIDS: Final = "SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed) ORDER BY seq, ordinal"
+# Slots of doomed facts, under every alias of their subjects.
+_SLOTS: Final = """SELECT s, r FROM fact WHERE id IN (SELECT id FROM doomed)
+    UNION SELECT m.id, d.r FROM fact d CROSS JOIN name n ON n.id = d.s
+        CROSS JOIN name m INDEXED BY name_class ON m.class = n.class WHERE d.id IN (SELECT id FROM doomed)"""
 # Operations that stored, confirmed or closed a doomed fact, or a fact that closed one.
-_TOUCHED_OPERATIONS: Final = """WITH seqs(seq) AS (
+_TOUCHED_OPERATIONS: Final = f"""WITH slots(s, r) AS ({_SLOTS}), seqs(seq) AS (
         SELECT seq FROM fact WHERE id IN (SELECT id FROM doomed)
         UNION SELECT closed_seq FROM fact WHERE id IN (SELECT id FROM doomed) AND closed_seq IS NOT NULL
         UNION SELECT seq FROM evidence WHERE fact IN (SELECT id FROM doomed)
-        UNION SELECT c.seq FROM fact d JOIN fact c ON c.s = d.s AND c.r = d.r WHERE d.id IN (SELECT id FROM doomed)
-            AND c.open = 1
-        UNION SELECT c.seq FROM fact d JOIN fact c ON c.s = d.s AND c.r = d.r WHERE d.id IN (SELECT id FROM doomed)
-            AND c.open = 0)
+        UNION SELECT c.seq FROM slots CROSS JOIN fact c INDEXED BY fact_open_s
+            ON c.s = slots.s AND c.r = slots.r AND c.open = 1
+        UNION SELECT c.seq FROM slots CROSS JOIN fact c INDEXED BY fact_past_s
+            ON c.s = slots.s AND c.r = slots.r AND c.open = 0)
     SELECT p.op_id, p.receipt FROM seqs CROSS JOIN operation p INDEXED BY operation_seq
     ON p.ns = ?1 AND p.seq = seqs.seq"""
 # A sentence that also supports a fact that stays would still tell the forgotten one: its text goes.
@@ -697,11 +721,12 @@ _DELETE_DOOMED: Final = (
     """UPDATE evidence SET text = NULL, span_start = NULL, span_end = NULL
         WHERE text IS NOT NULL AND fact NOT IN (SELECT id FROM doomed) AND (source, text) IN
         (SELECT source, text FROM evidence WHERE fact IN (SELECT id FROM doomed) AND text IS NOT NULL)
-        AND source IN (SELECT source FROM evidence WHERE fact IN (SELECT id FROM doomed))""",
+        AND source IN (SELECT source FROM evidence WHERE fact IN (SELECT id FROM doomed) AND text IS NOT NULL)""",
     "DELETE FROM evidence WHERE fact IN (SELECT id FROM doomed)",
-    """UPDATE fact SET closed_by = NULL WHERE open = 0 AND closed_by IN
-        (SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed))
-        AND s IN (SELECT s FROM fact WHERE id IN (SELECT id FROM doomed))""",
+    f"""UPDATE fact SET closed_by = NULL WHERE id IN
+        (SELECT c.id FROM ({_SLOTS}) slots CROSS JOIN fact c INDEXED BY fact_past_s
+            ON c.s = slots.s AND c.r = slots.r AND c.open = 0
+        WHERE c.closed_by IN (SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed)))""",
     "DELETE FROM fact WHERE id IN (SELECT id FROM doomed)",
 )
 _REOPEN: Final = """UPDATE fact SET open = 1, closed_at = NULL, closed_seq = NULL, closed_by = NULL, closed_why = NULL,
