@@ -93,8 +93,13 @@ class Door:
                     "model='openai:gpt-5-mini') or model='local', or an extractor=…; triples need none: "
                     "write([('Ada', 'lives in', 'Oslo')])"
                 )
-            self._extractor = LateExtractor(lambda: _extractor_of(self._given, self.model, self.memory))
+            self._extractor = LateExtractor(self._extractor_of_model)
         return self._extractor
+
+    def _extractor_of_model(self) -> Extractor:
+        from langchain_memllm.extraction import extractor_for
+
+        return extractor_for(self.model, lambda: self.memory.catalogue)
 
     # -- recollections of runs under way -----------------------------------------------------------------------------
 
@@ -341,16 +346,3 @@ def built(model: Any) -> Any:
     from langchain_memllm.models import chat_model
 
     return chat_model(model)
-
-
-def _extractor_of(given: Any, model: Any, memory: Memory) -> Extractor:
-    from langchain_memllm.extraction import ChatExtractor, LocalExtractor
-
-    if not _is_local(model):
-        return ChatExtractor(model, relations=lambda: memory.catalogue)
-    if given != LOCAL:
-        return LocalExtractor(model)
-    from langchain_memllm.local import WriteOptions
-
-    # it is not trained to end a list: with the paper's patience it writes for minutes
-    return LocalExtractor(model, options=WriteOptions(copy_names=True, patience=2, max_tokens=64))

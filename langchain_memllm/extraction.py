@@ -39,6 +39,7 @@ __all__ = [
     "LocalExtractor",
     "Mode",
     "Sentence",
+    "extractor_for",
     "sentences_of",
 ]
 
@@ -491,6 +492,16 @@ class LocalExtractor:
     async def aextract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """Async twin of ``extract``: the model runs in a worker thread."""
         return await asyncio.to_thread(self.extract, text, context=context, source=source)
+
+
+def extractor_for(model: Any, relations: Catalogue | Callable[[], Catalogue]) -> Extractor:
+    """The extractor that goes with a model: the local writer, or one call of the chat model per turn.
+
+    Args:
+        model: A ``MemLLMModel``, a chat model or its name.
+        relations: Labels a chat model should prefer.
+    """
+    return LocalExtractor(model) if hasattr(model, "write_calls") else ChatExtractor(model, relations=relations)
 
 
 # --- the words --------------------------------------------------------------------------------------------------------

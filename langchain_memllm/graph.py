@@ -28,7 +28,7 @@ from typing_extensions import TypedDict
 
 from langchain_memllm.chat import MEMORY_READ, Reader, ReaderMode, ReaderModel, reader_of
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.extraction import ChatExtractor, Extractor, LocalExtractor
+from langchain_memllm.extraction import Extractor, extractor_for
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Rules
 from langchain_memllm.scope import Scope
@@ -41,7 +41,6 @@ __all__ = [
     "MemLLMState",
     "When",
     "build_graph",
-    "extractor_for",
     "generate_node",
     "read_node",
     "recall_node",
@@ -148,13 +147,6 @@ def _reader(model: ReaderModel | Reader, rules: Rules | None, mode: ReaderMode) 
     return model if isinstance(model, Reader) else reader_of(model, rules=rules, mode=mode)
 
 
-def extractor_for(model: Any, memory: Memory) -> Extractor:
-    """The extractor that goes with a model: the local writer, or one call of the chat model per turn."""
-    if hasattr(model, "write_calls"):
-        return LocalExtractor(model)
-    return ChatExtractor(model, relations=lambda: memory.catalogue)
-
-
 # --- the machine ------------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +200,7 @@ def build_graph(
     before: list[str] = []
     after: list[str] = []
     if write != "off":
-        finder = extractor or extractor_for(model, memory)
+        finder = extractor or extractor_for(model, lambda: memory.catalogue)
         if write != "after":
             before.append(_MEMORY_NOTE)
             graph.add_node(_MEMORY_NOTE, write_node(memory, scope, finder, on_error=on_error))

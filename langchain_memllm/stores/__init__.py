@@ -44,7 +44,7 @@ def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **opt
     if hasattr(store, "execute_query"):
         from langchain_memllm.stores.neo4j import Neo4jStore
 
-        return Neo4jStore(store, **options)
+        return Neo4jStore(cast("neo4j.Driver", store), **options)
     if hasattr(store, "transact") and hasattr(store, "lookup"):
-        return cast("TripleStore", store)
+        return store
     raise ConfigurationError(f"{type(store).__name__} is no store; give a path, a URI, a neo4j.Driver or a TripleStore")
