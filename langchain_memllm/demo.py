@@ -95,6 +95,7 @@ class Demo:
         self.memory, self.model, self.console = memory, model, console
         self.is_local = hasattr(model, "write_calls")
         self.checks: list[bool] = []
+        self.relations: tuple[str, ...] = ()  # what a query of the local model may name
 
     def run(self, text: str, questions: Sequence[Question] | None, ref: str) -> bool:
         """Read, ask, correct, ask, forget, ask. Returns whether every pasted name was the store's at that moment."""
@@ -104,6 +105,8 @@ class Demo:
         if not questions:
             self.console.print("\n[yellow]Nothing was stored, so there is nothing to ask. Try another text.[/yellow]")
             return True
+        stored = {fact.triple.relation for fact in self.memory.facts(namespace=NAMESPACE)}
+        self.relations = tuple(sorted(stored | {question.relation for question in questions}))
         self._headline("2. Ask", "each prompt ends in '({', so the answer begins with a read")
         answers = [self._ask(question) for question in questions]
         right = sum(
@@ -189,7 +192,6 @@ class Demo:
         from langchain_memllm.chat import LocalReader
         from langchain_memllm.local.examples import READ_EXAMPLES
 
-        relations = sorted({fact.triple.relation for fact in self.memory.facts(namespace=NAMESPACE)} | {"spouse"})
         examples = "".join(
             f"The {query.relation} of {query.subject} is {render_read([query], [name])} {name}.\n"
             for query, name in READ_EXAMPLES
@@ -199,7 +201,7 @@ class Demo:
             rules=Rules(calls=1, text_tokens=16, stop=("\n",)),
             prompt=lambda messages: f"{examples}{messages[-1].text}{START}",
             constrained=True,
-            relations=relations,
+            relations=self.relations,
         )
         return self._through_machine(reader, HumanMessage(question.prompt))
 
