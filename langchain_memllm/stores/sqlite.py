@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import stat
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -116,6 +117,7 @@ class Database:
         self._write_lock = threading.RLock()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._lent: weakref.WeakSet[_Lent] = weakref.WeakSet()
         self._closed = False
         self._commits = self._checkpointed_changes = 0
         with self._translated("open"):
@@ -141,13 +143,12 @@ class Database:
                 connection.execute("PRAGMA synchronous=NORMAL")
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
             finally:
                 if relaxed:
                     connection.execute("PRAGMA synchronous=FULL")
@@ -165,6 +166,8 @@ class Database:
         if connection is None:
             with self._translated("read"):
                 connection = self._local.connection = self._connect()
+            self._local.lent = lent = _Lent(connection)
+            self._lent.add(lent)
         return _Reading(connection, self.path, None)
 
     @contextlib.contextmanager
@@ -181,11 +184,20 @@ class Database:
                 connection.execute("COMMIT")
 
     def purge(self) -> None:
-        """Rewrite the file without the pages of what was deleted, and empty the log."""
+        """Rewrite the file without the pages of what was deleted, and empty the log.
+
+        Raises:
+            StoreUnavailable: Somebody reads an old state for longer than one waits, so the log still holds it.
+        """
         self._check_open()
         with self._write_lock, self._translated("purge"):
             self._writer.execute("VACUUM")
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreUnavailable(
+                f"what was forgotten is gone from {self.location}, but not yet from its log, which another process was "
+                f"reading for {_BUSY_MS // 1000} s; purge again when it has finished"
+            )
 
     def problems(self) -> list[str]:
         """What SQLite's own full check finds wrong; empty when sound."""
@@ -199,7 +211,7 @@ class Database:
             return
         self._closed = True
         with self._write_lock:
-            for connection in self._connections:
+            for connection in [*self._connections, *(lent.connection for lent in self._lent)]:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
 
@@ -215,6 +227,7 @@ class Database:
         if self.path is not None:
             _create_private(self.path)
         connection = self._connect(probe=True)
+        self._connections.append(connection)
         _refuse_foreign(connection, self.location)
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.execute("PRAGMA page_size=8192")
@@ -236,7 +249,6 @@ class Database:
             check_same_thread=False,
             cached_statements=512,
         )
-        self._connections.append(connection)
         if not probe and self.path is not None and not self.path.exists():
             raise StoreUnavailable(f"the file {self.location} was removed while it was open; open the memory again")
         for pragma in (
@@ -263,6 +275,7 @@ class Database:
         checkpointer: sqlite3.Connection | None = getattr(self, "_checkpointer", None)
         if checkpointer is None:
             checkpointer = self._checkpointer = self._connect()
+            self._connections.append(checkpointer)
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -275,6 +288,25 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise _translate(error, doing, self.path) from error
+
+
+_INHERITED: Final[list[sqlite3.Connection]] = []  # of a parent process: closing them would touch its files
+
+
+class _Lent:
+    """Closes the connection of a thread when the thread ends; an application may start one for every request."""
+
+    __slots__ = ("__weakref__", "_pid", "connection")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection, self._pid = connection, os.getpid()
+
+    def __del__(self) -> None:
+        if self._pid != os.getpid():
+            _INHERITED.append(self.connection)
+            return
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
 
 
 class _Reading:

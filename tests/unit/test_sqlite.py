@@ -1,0 +1,96 @@
+"""The database file as threads and processes share it: connections that end with their thread, purging, interrupts."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from langchain_memllm.errors import StoreError, StoreUnavailable
+from langchain_memllm.memory import Memory
+from langchain_memllm.stores import sqlite
+from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.stores.sqlite import Database
+
+NS = ("memllm", "ada")
+
+
+def in_thread(work: object) -> None:
+    thread = threading.Thread(target=work)  # type: ignore[arg-type]
+    thread.start()
+    thread.join()
+
+
+def test_a_connection_ends_with_its_thread(tmp_path: Path) -> None:
+    with Memory(tmp_path / "memllm.db") as memory:
+        memory.write([("Ada", "likes", "tea")], namespace=NS)
+        assert isinstance(memory.store, EmbeddedStore)
+        database = memory.store._db
+        before = len(database._lent)
+        for _ in range(5):
+            in_thread(lambda: memory.read("Ada", "likes", namespace=NS))
+        assert len(database._lent) == before
+
+
+def test_closing_closes_the_connections_of_other_threads(tmp_path: Path) -> None:
+    database = Database(tmp_path / "memllm.db")
+    lent: list[sqlite3.Connection] = []
+    read, closed = threading.Event(), threading.Event()
+
+    def reader() -> None:
+        with database.read() as connection:
+            lent.append(connection)
+        read.set()
+        closed.wait(10)
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    read.wait(10)
+    database.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        lent[0].execute("SELECT 1")
+    closed.set()
+    thread.join()
+    with pytest.raises(StoreError, match="is closed"):
+        database.read()
+
+
+def test_forgotten_text_is_nowhere_after_a_purge(tmp_path: Path) -> None:
+    path = tmp_path / "memllm.db"
+    memory = Memory(path)
+    memory.write([("Zebulonia", "lives in", "Quuxville")], namespace=NS)
+    memory.forget(name="Zebulonia", namespace=NS, purge=True)
+    for file in tmp_path.iterdir():
+        held = file.read_bytes().lower()
+        assert b"zebulonia" not in held, file
+        assert b"quuxville" not in held, file
+    memory.close()
+
+
+def test_a_purge_that_cannot_empty_the_log_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_MS", 200)
+    path = tmp_path / "memllm.db"
+    memory = Memory(path)
+    memory.write([("Zebulonia", "lives in", "Quuxville")], namespace=NS)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM fact").fetchone()
+    with pytest.raises(StoreUnavailable, match="purge again"):
+        memory.forget(name="Zebulonia", namespace=NS, purge=True)
+    other.close()
+    assert memory.history("Zebulonia", namespace=NS) == []
+    memory.forget(name="Zebulonia", namespace=NS, purge=True)
+    assert b"Zebulonia" not in path.with_name("memllm.db-wal").read_bytes()
+    memory.close()
+
+
+def test_an_interrupted_write_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
+    database = Database(tmp_path / "memllm.db")
+    with pytest.raises(KeyboardInterrupt), database.write() as connection:
+        connection.execute("INSERT INTO record(name, value) VALUES ('a', 'b')")
+        raise KeyboardInterrupt
+    with database.write() as connection:
+        assert connection.execute("SELECT count(*) FROM record").fetchone()[0] == 0
+    database.close()
