@@ -7,6 +7,7 @@ not do it, or a package is missing; 5 the same operation was delivered with anot
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import sqlite3
@@ -74,8 +75,14 @@ def _exit_status(error: MemLLMError) -> int:
 
 
 @contextmanager
-def _memory(store: str, model: str | None = None) -> Iterator[MemLLMMemory]:
-    """The memory, with errors as one line on standard error and a documented exit status."""
+def _memory(store: str, model: str | None = None, *, create: bool = False) -> Iterator[MemLLMMemory]:
+    """The memory, with errors as one line on standard error and a documented exit status.
+
+    Only what writes creates a file: a mistyped name is no empty memory.
+    """
+    if not create and _is_missing(store):
+        _fail(f"there is no memory at {store}; check --store, or write or import something first", STORE)
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())  # its errors are told once, by ours
     try:
         with MemLLMMemory(store, model=model) as memory:
             yield memory
@@ -83,6 +90,10 @@ def _memory(store: str, model: str | None = None) -> Iterator[MemLLMMemory]:
         _fail(str(error), _exit_status(error))
     except KeyboardInterrupt:
         _fail("stopped; what has a receipt is stored", 130)
+
+
+def _is_missing(store: str) -> bool:
+    return bool(store) and store != ":memory:" and "://" not in store and not Path(store).expanduser().exists()
 
 
 def _fail(message: str, status: int) -> NoReturn:
@@ -116,7 +127,7 @@ def remember(
     content, source = _text_and_source(text, user)
     if replace and source.kind != "document":
         _fail("--replace needs a document: give @FILE", WRONG)
-    with _memory(store, _model_name(model)) as memory, _progress("sentences", quiet=as_json) as advance:
+    with _memory(store, _model_name(model), create=True) as memory, _progress("sentences", quiet=as_json) as advance:
         receipt = memory.remember(content, user_id=user, source=source, replace=replace, progress=advance)
     _print_receipt(receipt, as_json)
 
@@ -143,8 +154,11 @@ def write(
     as_json: Json = False,
 ) -> None:
     """Store one triple, without any model."""
-    with _memory(store) as memory:
-        _print_receipt(memory.write([(subject, relation, object_)], user_id=user), as_json)
+    with _memory(store, create=True) as memory:
+        receipt = memory.write([(subject, relation, object_)], user_id=user)
+    _print_receipt(receipt, as_json)
+    if receipt.count("rejected"):
+        raise typer.Exit(WRONG)
 
 
 def _print_receipt(receipt: Receipt, as_json: bool) -> None:
@@ -346,10 +360,11 @@ def import_(
 ) -> None:
     """Put exported facts back as they were; run again, it goes on where it stopped."""
     try:
-        total = sum(1 for line in file.open(encoding="utf-8") if line.strip())
+        with file.open(encoding="utf-8") as lines:
+            total = sum(1 for line in lines if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         _fail(f"{file} cannot be read ({error}); give a file that `memllm export` wrote", WRONG)
-    with _memory(store) as memory, _progress("records") as advance:
+    with _memory(store, create=True) as memory, _progress("records") as advance:
         target = memory.namespace_of(user) if user is not None else None
         count = memory.restore(_records(file, total, advance), namespace=target)
     out.print(f"{count} facts read from {file}", markup=False)
@@ -385,10 +400,11 @@ def stats(store: Store = "memllm.db", user: User = None, as_json: Json = False) 
 @app.command()
 def doctor(store: Store = "memllm.db", as_json: Json = False) -> None:
     """Check the store, the versions, and what is installed."""
-    with _memory(store) as memory:
+    missing = _is_missing(store)
+    with _memory(":memory:" if missing else store) as memory:
         problems = memory.verify()
         facts = {
-            "store": memory.core.store.location,
+            "store": f"{store} (not there yet)" if missing else memory.core.store.location,
             "embedder": memory.core.vectors.fingerprint.model_id,
             "namespaces": len(memory.namespaces()),
             "python": platform.python_version(),
@@ -442,7 +458,7 @@ def demo(
         text, _ = _text_and_source(f"@{file}", None)
         questions, ref = None, file.name
     name = _model_name(model)
-    with _memory(store, name) as memory:
+    with _memory(store, name, create=True) as memory:
         out.print(f"memory: {memory.core.store.location}    model: {name}", markup=False)
         if name == "local":
             out.print("loading SmolLM2-135M-Instruct (converted once, then cached) …", style="dim")

@@ -825,12 +825,15 @@ class Memory:
     def _restored(self, number: int, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
         try:
             return self._restore_record(record, namespace)
-        except KeyError as error:
-            raise ConfigurationError(f"record {number} is not one of an export: {error} is missing") from error
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigurationError(f"record {number} is not one of an export: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ConfigurationError(
+                f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"
+            ) from error
 
     def _restore_record(self, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
+        if not isinstance(record, Mapping):
+            raise TypeError(f"it is no mapping but {type(record).__name__}")
         if record["type"] == "relation":
             relation = Relation.from_dict({key: value for key, value in record.items() if key != "type"})
             self._catalogue = self._persist([relation])

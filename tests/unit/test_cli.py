@@ -1,0 +1,293 @@
+"""The command line: every command, its JSON, its exit status, and what mistakes are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from langchain_memllm import cli
+from langchain_memllm.cli import CONFLICT, MODEL, NOTHING, STORE, WRONG, app
+from langchain_memllm.errors import (
+    ConfigurationError,
+    InvalidTriple,
+    MissingExtra,
+    ModelError,
+    OperationConflict,
+    StoreUnavailable,
+)
+from langchain_memllm.memory import Memory
+from langchain_memllm.testing import ScriptedModel, tool_call
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in an empty folder, without anything from the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MEMLLM_STORE", "MEMLLM_USER", "MEMLLM_MODEL", "OPENAI_API_KEY", "NEO4J_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    runner = CliRunner()
+    return lambda *arguments, **options: runner.invoke(app, list(arguments), **options)
+
+
+@pytest.fixture
+def filled(run: Run) -> Run:
+    """The same, with three facts stored."""
+    for triple in (("Ada", "lives in", "Oslo"), ("Ada", "lives in", "Bergen"), ("Ada", "likes", "tea")):
+        assert run("write", *triple).exit_code == 0
+    return run
+
+
+def parsed(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def told(result: Result, status: int) -> str:
+    """The one line of a mistake, after checking the status and that nothing else is printed."""
+    assert result.exit_code == status, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("memllm: ")
+    return lines[0]
+
+
+# -- what each command does ------------------------------------------------------------------------------------------
+
+
+def test_write_shows_the_receipt(run: Run) -> None:
+    assert run("write", "Ada", "lives in", "Oslo").stdout == "stored      (Ada, lives in, Oslo)\n"
+    assert "[supersedes 1]" in run("write", "Ada", "lives in", "Bergen").stdout
+    receipt = parsed(run("write", "Ada", "lives in", "Bergen", "--json"))
+    assert [outcome["status"] for outcome in receipt["outcomes"]] == ["already"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 300, "a\x07b", "\udcff"], ids=ascii)
+def test_a_name_that_cannot_be_stored_is_rejected_with_its_reason(run: Run, name: str) -> None:
+    result = run("write", "Ada", "likes", name)
+    assert result.exit_code == WRONG
+    assert result.stdout.startswith("rejected")
+    assert parsed(run("write", "Ada", "likes", name, "--json"))["outcomes"][0]["status"] == "rejected"
+
+
+def test_read_answers_from_both_sides(filled: Run) -> None:
+    assert "Bergen" in filled("read", "--subject", "ada", "--relation", "resides in").stdout
+    (match,) = parsed(filled("read", "--relation", "likes", "--object", "tea", "--json"))
+    assert (match["answer"], match["how"], match["fact"]["state"]) == ("Ada", "exact", "current")
+    assert parsed(filled("read", "--subject", "Ada", "--relation", "lives in", "--at", "2001-01-01", "--json")) == []
+
+
+def test_recall_says_why(filled: Run) -> None:
+    result = filled("recall", "What does Ada like?", "-k", "1")
+    assert "the text names 'Ada'" in result.stdout
+    assert len(parsed(filled("recall", "Ada", "-k", "2", "--json"))) == 2
+
+
+def test_history_shows_what_closed_a_fact(filled: Run) -> None:
+    assert "past (superseded" in filled("history", "Ada", "lives in").stdout
+    assert [fact["state"] for fact in parsed(filled("history", "Ada", "lives in", "--json"))] == ["past", "current"]
+
+
+def test_nothing_found_has_its_own_status_and_is_still_json(filled: Run) -> None:
+    for command in (["read", "--subject", "Nobody"], ["recall", "nothing"], ["history", "Nobody"]):
+        assert filled(*command).exit_code == NOTHING
+        assert filled(*command).stdout == "nothing stored\n"
+        assert parsed(filled(*command, "--json")) == []
+    erased = filled("forget", "--name", "Nobody", "--json")
+    assert (erased.exit_code, parsed(erased)["fact_ids"]) == (NOTHING, [])
+
+
+def test_forget_by_name_slot_fact_and_source(filled: Run) -> None:
+    (tea,) = parsed(filled("history", "Ada", "likes", "--json"))
+    assert filled("forget", "--fact", tea["id"]).stdout.startswith("1 facts")
+    assert parsed(filled("forget", "--subject", "Ada", "--relation", "lives in", "--json"))["names"] == 3
+    filled("write", "Ada", "likes", "gin")
+    assert filled("forget", "--name", "ADA", "--purge").exit_code == 0
+    assert parsed(filled("stats", "--json"))["facts"] == 0
+
+
+def test_forgetting_everything_asks_first(filled: Run) -> None:
+    assert filled("forget", "--everything", input="n\n").exit_code == 1
+    assert parsed(filled("stats", "--json"))["facts"] == 2
+    assert filled("forget", "--everything", "--yes").exit_code == 0
+    assert parsed(filled("stats", "--json"))["facts"] == 0
+
+
+def test_users_are_apart(filled: Run) -> None:
+    filled("write", "Ada", "likes", "milk", "--user", "bob")
+    assert filled("read", "--subject", "Ada", "--relation", "likes", "--user", "bob").stdout.count("milk") == 2
+    assert "milk" not in filled("read", "--subject", "Ada", "--relation", "likes").stdout
+
+
+def test_export_and_import(filled: Run, tmp_path: Path) -> None:
+    assert filled("export", "facts.jsonl").stdout == "3 facts written to facts.jsonl\n"
+    lines = [json.loads(line) for line in filled("export", "-").stdout.splitlines()]
+    assert lines == [json.loads(line) for line in (tmp_path / "facts.jsonl").read_text().splitlines()]
+    for _ in range(2):
+        assert filled("import", "facts.jsonl", "--store", "copy.db").stdout == "3 facts read from facts.jsonl\n"
+    assert parsed(filled("stats", "--store", "copy.db", "--json"))["facts"] == 2
+    filled("import", "facts.jsonl", "--store", "copy.db", "--user", "bob")
+    assert parsed(filled("stats", "--store", "copy.db", "--user", "bob", "--json"))["past"] == 1
+    assert len(filled("export", "-", "--all", "--store", "copy.db").stdout.splitlines()) == 6
+
+
+def test_stats_and_doctor(filled: Run) -> None:
+    assert filled("stats").stdout.splitlines()[:2] == ["facts                2", "past                 1"]
+    found = parsed(filled("doctor", "--json"))
+    assert (found["problems"], found["namespaces"]) == ([], 1)
+    assert "problems: none" in filled("doctor").stdout
+
+
+# -- with a model ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever model is named, it is one that finds a home in every text and answers with what it was shown."""
+
+    def reply(request: Any) -> Any:
+        if "record_facts" in request.tools:
+            return tool_call("record_facts", facts=[{"subject": "Ada", "relation": "lives in", "object": "Oslo"}])
+        return "In Oslo." if "Oslo" in request.text else "I do not know."
+
+    monkeypatch.setattr("langchain_memllm.models.chat_model", lambda _: ScriptedModel(script=reply))
+
+
+@pytest.mark.usefixtures("scripted")
+def test_remember_and_ask(run: Run, tmp_path: Path) -> None:
+    model = ("--model", "test:model")
+    assert run("remember", "Ada lives in Oslo.", *model).stdout == "stored      (Ada, lives in, Oslo)\n"
+    assert (
+        parsed(run("remember", "-", "--json", *model, input="Ada lives in Oslo."))["outcomes"][0]["status"] == "already"
+    )
+    (tmp_path / "notes.md").write_text("Ada lives in Oslo.", encoding="utf-8")
+    assert run("remember", "@notes.md", "--replace", *model).exit_code == 0
+    assert run("ask", "Where does Ada live?", *model).stdout.splitlines()[-1] == "In Oslo."
+    answer = parsed(run("ask", "Where does Ada live?", "--json", *model))
+    assert answer["answer"] == "In Oslo."
+    assert "Oslo" in answer["recalled"]
+
+
+@pytest.mark.usefixtures("scripted")
+def test_ask_an_empty_memory(run: Run) -> None:
+    run("write", "Bob", "likes", "gin")
+    run("forget", "--everything", "--yes")
+    assert run("ask", "Where does Ada live?", "--model", "test:model").stdout == "I do not know.\n"
+
+
+# -- mistakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        (["read"], WRONG, "exactly one side open"),
+        (["read", "--subject", "Ada", "--object", "Oslo"], WRONG, "exactly one side open"),
+        (["read", "--subject", "Ada", "--at", "yesterday"], WRONG, "2026-11-23"),
+        (["read", "--subject", "Ada", "--valid-at", "spring"], WRONG, "2010-05"),
+        (["recall", "Ada", "-k", "0"], WRONG, "1 to 200"),
+        (["forget"], WRONG, "exactly one of"),
+        (["forget", "--subject", "Ada"], WRONG, "exactly one of"),
+        (["forget", "--fact", "zz"], WRONG, "32 hex digits"),
+        (["forget", "--name", ""], WRONG, "empty"),
+        (["stats", "--user", ""], WRONG, "not empty"),
+        (["stats", "--store", "http://host"], WRONG, "scheme 'http'"),
+        (["stats", "--store", "neo4j://127.0.0.1:9"], WRONG, "NEO4J_PASSWORD"),
+        (["stats", "--store", "."], WRONG, "folder"),
+        (["import", "nothing.jsonl"], WRONG, "nothing.jsonl"),
+        (["export", "no/such/folder/facts.jsonl"], STORE, "cannot be written"),
+        (["remember", "", "--model", "local"], WRONG, "empty"),
+        (["remember", "@nothing.txt"], WRONG, "after the '@'"),
+        (["remember", "x", "--replace"], WRONG, "give @FILE"),
+        (["remember", "x" * 70_000, "--model", "local"], WRONG, "65536"),
+        (["remember", "Ada lives in Oslo.", "--model", "nonsense"], WRONG, "provider:model"),
+        (["ask", "where?", "--model", "nonsense"], WRONG, "provider:model"),
+        (["demo", "nothing.txt"], WRONG, "nothing.txt"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
+)
+def test_a_mistake_is_told_in_one_line(filled: Run, command: list[str], status: int, words: str) -> None:
+    assert words in told(filled(*command), status)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [('{"type":', "line 1"), ("[1]", "record 1"), ('{"type": "fact"}', "record 1"), ('{"type": "letter"}', "record 1")],
+)
+def test_an_import_of_something_else(run: Run, tmp_path: Path, lines: str, words: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(lines, encoding="utf-8")
+    assert words in told(run("import", "bad.jsonl"), WRONG)
+
+
+def test_an_import_of_bytes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_bytes(b"\xde\xad\xbe\xef")
+    assert "memllm export" in told(run("import", "bad.jsonl"), WRONG)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["read", "--subject", "Ada"],
+        ["recall", "Ada"],
+        ["history", "Ada"],
+        ["stats"],
+        ["forget", "--name", "Ada"],
+        ["export", "-"],
+        ["ask", "where?", "--model", "local"],
+    ],
+    ids=lambda command: str(command[0]),
+)
+def test_a_mistyped_store_is_not_made(run: Run, tmp_path: Path, command: list[str]) -> None:
+    assert "there is no memory at typo.db" in told(run(*command, "--store", "typo.db"), STORE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_comes_before_the_first_memory(run: Run, tmp_path: Path) -> None:
+    result = run("doctor", "--json")
+    assert (result.exit_code, parsed(result)["store"]) == (0, "memllm.db (not there yet)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_application(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.db").write_text("not a database at all, but long enough to be looked at" * 40, encoding="utf-8")
+    assert "not a memory" in told(run("stats", "--store", "other.db"), STORE)
+
+
+def test_an_interrupt_is_told(filled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    filled("export", "facts.jsonl")
+    monkeypatch.setattr(Memory, "restore", interrupted)
+    assert "stopped" in told(filled("import", "facts.jsonl"), 130)
+
+
+def test_without_a_command_the_help_is_shown(run: Run) -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("remember", "read", "recall", "ask", "history", "forget", "export", "import", "stats", "doctor"):
+        assert command in result.stdout
+        assert run(command, "--help").exit_code == 0
+    assert run("nonsense").exit_code == WRONG
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigurationError("x"), WRONG),
+        (InvalidTriple("subject", "", "x"), WRONG),
+        (StoreUnavailable("x"), STORE),
+        (ModelError("x"), MODEL),
+        (MissingExtra("x", "local"), MODEL),
+        (OperationConflict("x"), CONFLICT),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_exit_statuses(error: Any, status: int) -> None:
+    assert cli._exit_status(error) == status
