@@ -19,7 +19,7 @@ FONT = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 def main() -> None:
     """Run the demonstration on the last article and save the screen."""
-    console = Console(record=True, width=110)
+    console = Console(record=True, width=110, highlight=False)
     article = shipped_text().strip().rpartition("\n\n")[2]
     Demo(Memory(":memory:"), MemLLMModel.smollm2(), console).run(
         article, shipped_questions()[3:], "an article of Wikipedia"
