@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from langchain_memllm import cli
 from langchain_memllm.cli import CONFLICT, MODEL, NOTHING, STORE, WRONG, app

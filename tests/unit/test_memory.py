@@ -1,0 +1,107 @@
+"""The rules of the core, beside what the contract of the stores asks: what may be proposed, asked, and recalled by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.memory import Memory
+from langchain_memllm.triples import Statement, Triple
+
+NS = ("memllm", "ada")
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    with Memory(":memory:") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "triples",
+    [
+        ("Ada", "lives in", "Oslo"),
+        Triple("Ada", "lives in", "Oslo"),
+        Statement("Ada", "lives in", "Oslo"),
+        {"subject": "Ada", "relation": "lives in", "object": "Oslo"},
+        "Ada lives in Oslo",
+        None,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_one_triple_instead_of_a_list_is_a_mistake(memory: Memory, triples: Any) -> None:
+    with pytest.raises(ConfigurationError, match="no list of triples"):
+        memory.write(triples, namespace=NS)
+    assert memory.stats(namespace=NS).operations == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"span": [1]},
+        {"span": [2, -1]},
+        {"turn": 10**30},
+        {"turn": True},
+        {"confidence": 1.5},
+        {"confidence": float("nan")},
+        {"retract": "no"},
+        {"valid_from": 2019},
+        {"text": 5},
+        {"when": "2019"},
+    ],
+    ids=str,
+)
+def test_a_statement_with_a_wrong_part_is_rejected_and_the_good_one_kept(memory: Memory, wrong: dict[str, Any]) -> None:
+    triple = {"subject": "Ada", "relation": "likes", "object": "tea"}
+    receipt = memory.write([{**triple, **wrong}, {**triple, "object": "milk"}], namespace=NS)
+    assert [outcome.status for outcome in receipt] == ["rejected", "stored"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"at": 5}, {"at": "soon"}, {"valid_at": "soon"}, {"limit": 0}, {"limit": "5"}], ids=str
+)
+def test_what_cannot_be_asked(memory: Memory, asked: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        memory.read("Ada", "likes", namespace=NS, **asked)
+
+
+def test_an_operation_is_found_by_its_name_as_it_was_given(memory: Memory) -> None:
+    receipt = memory.write([("Ada", "likes", "tea")], namespace=NS, op_id=" message  17 ")
+    assert memory.receipt(" message  17 ", namespace=NS) == receipt
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Where does Ada live?",
+        "Ada's home, please.",
+        "Is it “Ada”, or (Ada)?",
+        "Adaʼ s? No: ADA!",
+        "Ask **Ada** — or `Ada`",
+        "¿Ada?",
+        "…Ada’s…",
+        "Ada/Bob: who—",
+    ],
+)
+def test_a_name_is_found_in_a_text_whatever_stands_around_it(memory: Memory, text: str) -> None:
+    memory.write([("Ada", "lives in", "Oslo")], namespace=NS)
+    if text == "Ada/Bob: who—":
+        assert memory.recall(text, namespace=NS).matches[0].how == "similar"  # a word of the text, not a run of words
+    else:
+        assert memory.recall(text, namespace=NS).matches[0].how == "exact"
+
+
+@pytest.mark.parametrize("text", ["Where do I live?", "I’m lost", "I'm lost", "it is MINE"])
+def test_who_says_i_is_the_speaker(memory: Memory, text: str) -> None:
+    memory.write([("user", "lives in", "Oslo")], namespace=NS)
+    assert memory.recall(text, namespace=NS).matches[0].answer == "Oslo"
+    assert not memory.recall(text, namespace=NS, speaker=None)
+
+
+@pytest.mark.parametrize("wrong", [{"text": None}, {"k": 0}, {"k": 1.5}], ids=str)
+def test_what_cannot_be_recalled(memory: Memory, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        memory.recall(**{"text": "Ada", "namespace": NS, **wrong})
