@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.memory import Memory
 from langchain_memllm.triples import Statement, Triple
@@ -105,3 +106,10 @@ def test_who_says_i_is_the_speaker(memory: Memory, text: str) -> None:
 def test_what_cannot_be_recalled(memory: Memory, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         memory.recall(**{"text": "Ada", "namespace": NS, **wrong})
+
+
+def test_forgetting_a_name_drops_quarantined_pieces_in_any_spelling_of_it(memory: Memory) -> None:
+    pieces = [Quarantined("{jose\u0301  GARCIA >>", "cut off"), Quarantined("{bob >>", "cut off")]
+    memory.write([("José Garcia", "likes", "tea")], namespace=NS, quarantine=pieces)
+    assert memory.forget(name="José Garcia", namespace=NS).quarantined == 1
+    assert [piece.text for piece in memory.quarantined(namespace=NS)] == ["{bob >>"]
