@@ -207,18 +207,19 @@ RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to
     .replace("<FACT>", _FACT)
 )
 
-# The newest open facts around the names of each group, one after the other; a fact counts for the first name.
+# The newest open facts around the names of a group; a fact counts for the first name. The lower 56 bits of precedence
+# are the commit order, and unlike seq and ordinal they come with the index.
 _AROUND: Final = """
   UNWIND names AS k
   CALL (k) {
     MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
-    RETURN x ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit
+    RETURN x ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit
     UNION ALL
     MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
     WHERE x.oid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
-    RETURN x ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit }
-  WITH x, collect(k)[0] AS k ORDER BY x.seq DESC, x.ordinal DESC LIMIT $limit"""
+    RETURN x ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit }
+  WITH x, collect(k)[0] AS k ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit"""
 # Facts around names, and one hop further; q: {p, ns, names [ids], words [hashes]}.
 NEIGHBOURHOOD: Final = (
     CYPHER
@@ -246,9 +247,10 @@ CALL (exact, others, holding) {
     + """
   RETURN [group[0], k.name, """
     + _FACT
-    + """] AS row, y AS end }
-  RETURN collect(row) AS rows, collect(DISTINCT end) AS ends }
-WITH q, rows, [e IN ends WHERE NOT e IN exact AND NOT e IN others AND NOT e IN holding][..$most] AS names
+    + """] AS row, y AS end, x }
+  RETURN collect(row) AS rows, collect(DISTINCT end) AS ends, count(DISTINCT x) >= $limit AS full }
+WITH q, rows, CASE WHEN full THEN [] ELSE ends END AS ends, exact + others + holding AS seen
+WITH q, rows, [e IN ends WHERE NOT e IN seen][..$most] AS names
 CALL (names) {"""
     + _AROUND
     + _ENDS
@@ -540,12 +542,21 @@ CALL (e) {
   MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
 RETURN DISTINCT m.id AS id, m.n AS number"""
 )
-# Which of these facts are there.
+# Which of these facts are there, and which of these triples stand.
 KNOWN_FACTS: Final = (
     CYPHER
-    + """UNWIND $ids AS id
-CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION MATCH (x:MemPast {id: id}) RETURN x }
-RETURN collect(id) AS ids"""
+    + """CALL () {
+  UNWIND $ids AS id
+  CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }
+  RETURN collect(id) AS ids }
+CALL () { UNWIND $triples AS triple MATCH (x:MemFact {triple: triple}) RETURN collect(triple) AS triples }
+RETURN ids, triples"""
+)
+# A restored fact tells when the one it superseded ended, if that was restored before it.
+ENDED_BY: Final = (
+    CYPHER
+    + """UNWIND $successors AS f
+MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_by) WHERE x.closed_by = f.id SET x.ended = f.began"""
 )
 # A record of the database.
 RECORD: Final = CYPHER + "MATCH (m:MemMeta {name: $name}) RETURN m.value AS value"
@@ -626,7 +637,8 @@ DEMOTE: Final = (
 SET x.kind = f.kind, x.principal = f.principal,
   x.precedence = x.precedence % 72057594037927936 + f.rank * 72057594037927936"""
 )
-# Operations whose receipts may name one of these facts: that stated, confirmed or closed it, or filled its slot.
+# Operations whose receipts may name one of these facts: that stated, confirmed or closed it, or filled its slot
+# (under any alias of its subject).
 TOUCHED: Final = (
     CYPHER
     + """UNWIND $ids AS id"""
@@ -639,12 +651,24 @@ CALL (doomed) {
   UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->(:MemSource) RETURN m.seq AS seq
   UNION
   UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
+  CALL (sid) {
+    RETURN sid AS same
+    UNION
+    MATCH (e:MemEntity {id: sid})
+    MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias
+    RETURN m.id AS same }
   MATCH (c:MemFact) USING INDEX SEEK c:MemFact(sid, rid, precedence)
-  WHERE c.sid = sid AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq
+  WHERE c.sid = same AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq
   UNION
   UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
+  CALL (sid) {
+    RETURN sid AS same
+    UNION
+    MATCH (e:MemEntity {id: sid})
+    MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias
+    RETURN m.id AS same }
   MATCH (c:MemPast) USING INDEX SEEK c:MemPast(sid, rid, precedence)
-  WHERE c.sid = sid AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq }
+  WHERE c.sid = same AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq }
 MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = seq
 RETURN p.id AS id, p.op_id AS op_id, p.receipt AS receipt"""
 )

@@ -14,7 +14,7 @@ from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
-from langchain_memllm.triples import Namespace, is_literal_key, rank_of
+from langchain_memllm.triples import Namespace, is_literal_key, name_key, rank_of
 
 if TYPE_CHECKING:
     import neo4j
@@ -94,8 +94,8 @@ class _Erasure:
         if selection.name_keys:
             members = self._members(selection.name_keys)
             self.names.update(members)
-            wanted = [key[1:] if is_literal_key(key) else key for key in selection.name_keys]
-            self._drop_quarantine(lambda row: any(word.casefold() in row["text"].casefold() for word in wanted))
+            wanted = [name_key(key[1:] if is_literal_key(key) else key) for key in selection.name_keys]
+            self._drop_quarantine(lambda row: _tells_of(row["text"], wanted))
             return self._rows(cypher.DOOMED_NAMES, subjects=members, objects=members, rid=None)
         if selection.source is not None:
             kind, ref = selection.source
@@ -158,6 +158,11 @@ class _Erasure:
             sources=sources[0]["gone"],
             quarantined=self.quarantined,
         )
+
+
+def _tells_of(text: str, keys: Sequence[str]) -> bool:
+    told = name_key(" ".join(text.split()))
+    return any(key in told for key in keys)
 
 
 def _everything(bolt: Bolt, ids: Ids) -> Erased:

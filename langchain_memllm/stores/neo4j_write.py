@@ -70,6 +70,10 @@ class Ids:
         """Id of a relation."""
         return _short(self.ns, "relation", key)
 
+    def triple(self, keys: tuple[str, str, str]) -> str:
+        """What an open fact is unique by: the ids of its subject, relation and object."""
+        return self.name(keys[0]) + self.relation(keys[1]) + self.name(keys[2])
+
     def source(self, kind: str, ref: str) -> str:
         """Id of a source."""
         return _short(self.ns, "source", kind, ref)
@@ -494,21 +498,36 @@ def restore(
     def work(transaction: neo4j.ManagedTransaction) -> tuple[Pending, ...]:
         names = {key for _, keys in facts for key in (keys[0], keys[2])}
         loaded = _locked(transaction, ids, names=names, relations={keys[1] for _, keys in facts})
-        known = transaction.run(cypher.KNOWN_FACTS, ids=[fact.id for fact, _ in facts]).single(strict=True)["ids"]
-        new = [item for item in facts if item[0].id not in frozenset(known)]
+        known, standing = _known(transaction, ids, facts)
+        new = [item for item in facts if item[0].id not in known]
         if not new:
             return ()
-        last = max((fact for fact, _ in new), key=lambda fact: fact.seq)
-        now = max(loaded["last_at"], last.closed_at or last.recorded_at)
-        application = _Application(ids, loaded, max(loaded["seq"], last.seq), now)
+        seq = max(loaded["seq"], *(fact.seq for fact, _ in new))
+        now = max(loaded["last_at"], *(fact.closed_at or fact.recorded_at for fact, _ in new))
+        application = _Application(ids, loaded, seq, now)
         claims = [_claim_of(fact, keys) for fact, keys in new]
         application.add_parts(claims)
-        for (fact, _), claim in zip(new, claims, strict=True):
-            _put_back(application, fact, claim, began)
+        for (fact, keys), claim in zip(new, claims, strict=True):
+            if not fact.is_open:
+                _put_back(application, fact, claim, began)
+            elif ids.triple(keys) not in standing:
+                standing.add(ids.triple(keys))
+                _put_back(application, fact, claim, began)
         application.run(transaction)
+        successors = [{"id": fact_id, "began": began[fact_id]} for fact_id in application.new if began[fact_id]]
+        transaction.run(cypher.ENDED_BY, successors=successors).consume()
         return tuple(application.pending)
 
     return bolt.write(work)
+
+
+def _known(
+    transaction: neo4j.ManagedTransaction, ids: Ids, facts: Sequence[tuple[Fact, tuple[str, str, str]]]
+) -> tuple[set[str], set[str]]:
+    """Ids of those facts that are there, and which of the triples stand."""
+    triples = [ids.triple(keys) for _, keys in facts]
+    row = transaction.run(cypher.KNOWN_FACTS, ids=[fact.id for fact, _ in facts], triples=triples).single(strict=True)
+    return set(row["ids"]), set(row["triples"])
 
 
 def _put_back(application: _Application, fact: Fact, claim: Claim, began: dict[str, str | None]) -> None:
