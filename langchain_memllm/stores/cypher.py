@@ -702,11 +702,15 @@ CALL (doomed) {
 CALL (doomed) { UNWIND doomed AS x DETACH DELETE x }
 RETURN names, relations, sources"""
 )
-# Facts that a source had closed, newest first.
+# Facts that a source had closed, newest first, but those whose place is still taken: by a value of a better source (the
+# rank stands in the bits of precedence above 2^56), or by the one that superseded them, resting on one no worse.
 CLOSED_BY_SOURCE: Final = (
     CYPHER
     + """MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_source)
-WHERE x.closed_source = $source AND x.closed_why <> 'past'
+WHERE x.closed_source = $source AND x.closed_why <> 'past' AND NOT (x.closed_why = 'superseded' AND EXISTS {
+  MATCH (n:MemFact) WHERE n.sid = x.sid AND n.rid = x.rid AND n.precedence IS NOT NULL
+    AND (n.precedence / 72057594037927936 > x.precedence / 72057594037927936
+      OR (n.id = x.closed_by AND n.precedence / 72057594037927936 = x.precedence / 72057594037927936)) })
 RETURN x.id AS id, x.triple AS triple ORDER BY x.seq DESC, x.ordinal DESC"""
 )
 # Let closed facts stand again, unless the same triple stands already.

@@ -636,7 +636,11 @@ class _Erasure:
             self.connection.execute(statement)
 
     def _reopen(self, source: int) -> Iterable[str]:
-        """Facts that this source had closed stand again, newest first, unless the same triple stands already."""
+        """Facts that this source alone had closed stand again, newest first.
+
+        Not those whose triple stands already, nor those whose place is still taken: by a value of a better source,
+        or by the very one that superseded them, now resting on another source no worse than theirs.
+        """
         execute = self.connection.execute
         rows = execute(
             """SELECT id, fid, s, r, o FROM fact INDEXED BY fact_closed_source
@@ -644,7 +648,8 @@ class _Erasure:
             (source,),
         ).fetchall()
         for row_id, fid, *triple in rows:
-            if execute(_STANDS, triple).fetchone() is None:
+            taken = execute(_TAKEN, (row_id,)).fetchone()
+            if taken is None and execute(_STANDS, triple).fetchone() is None:
                 execute(_REOPEN, (row_id,))
                 yield fid.hex()
         execute("UPDATE fact SET closed_source = NULL WHERE closed_source = ?", (source,))
@@ -729,6 +734,10 @@ _DELETE_DOOMED: Final = (
         WHERE c.closed_by IN (SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed)))""",
     "DELETE FROM fact WHERE id IN (SELECT id FROM doomed)",
 )
+_TAKEN: Final = """SELECT 1 FROM fact f CROSS JOIN fact n INDEXED BY fact_open_s
+    ON n.s = f.s AND n.r = f.r AND n.open = 1
+    WHERE f.id = ? AND f.closed_why = 'superseded' AND ((n.precedence >> 56) > (f.precedence >> 56)
+        OR (n.fid = f.closed_by AND (n.precedence >> 56) = (f.precedence >> 56)))"""
 _REOPEN: Final = """UPDATE fact SET open = 1, closed_at = NULL, closed_seq = NULL, closed_by = NULL, closed_why = NULL,
     closed_source = NULL, ended = NULL WHERE id = ?"""
 _USED: Final = """SELECT 1 WHERE EXISTS (SELECT 1 FROM fact WHERE s = ?1 AND open = 1)

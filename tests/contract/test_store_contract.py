@@ -455,6 +455,17 @@ def test_forgetting_a_source_reopens_what_it_alone_had_retired(memory: Memory) -
     assert memory.forget(source="chat-1", namespace=NS).facts == 0
 
 
+def test_forgetting_a_source_reopens_nothing_whose_place_is_still_taken(memory: Memory) -> None:
+    memory.write([("Ada", "lives in", "Atlantis")], namespace=NS, source=Source("web", "x"))
+    memory.write([("Ada", "lives in", "Oslo")], namespace=NS, source=DOCUMENT)
+    memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=ADA)
+    memory.write([("Ada", "lives in", "Paris")], namespace=NS, source=Source("user", "chat-3", "ada"))
+    memory.write([("Ada", "lives in", "Paris")], namespace=NS, source=Source("user", "chat-4", "ada"))
+    assert memory.forget(source="notes.md", namespace=NS).reopened == ()
+    assert memory.forget(source="chat-3", namespace=NS).reopened == ()
+    assert memory.read("Ada", "lives in", namespace=NS).answers == ("Paris",)
+
+
 def test_a_shared_sentence_is_nulled_when_one_of_its_facts_is_forgotten(memory: Memory) -> None:
     sentence = "Ada likes tea and knows Bob."
     memory.write(
