@@ -243,22 +243,34 @@ CALL (exact, others, holding) {
   CALL (group) {
   WITH group[1] AS names"""
     + _AROUND
-    + _ENDS
     + """
-  RETURN [group[0], k.name, """
-    + _FACT
-    + """] AS row, y AS end, x }
-  RETURN collect(row) AS rows, collect(DISTINCT end) AS ends, count(DISTINCT x) >= $limit AS full }
-WITH q, rows, CASE WHEN full THEN [] ELSE ends END AS ends, exact + others + holding AS seen
-WITH q, rows, [e IN ends WHERE NOT e IN seen][..$most] AS names
+  RETURN x, k }
+  RETURN collect([group[0], k, x]) AS found }
+CALL (found) {
+  UNWIND range(0, size(found) - 1) AS i
+  WITH found, found[i][2] AS x, min(i) AS i ORDER BY i LIMIT $limit
+  RETURN collect(found[i]) AS near }
+CALL (found, near) {
+  WITH found WHERE size(near) < $limit
+  UNWIND found AS each WITH each[1] AS k, each[2] AS x
+  MATCH (y:MemEntity {id: CASE x.sid WHEN k.id THEN x.oid ELSE x.sid END})
+  RETURN collect(DISTINCT y) AS ends }
+WITH q, near, ends, exact + others + holding AS seen
+WITH q, near, [e IN ends WHERE NOT e IN seen][..$most] AS names
 CALL (names) {"""
     + _AROUND
+    + """
+  RETURN collect(['neighbour', k, x]) AS further }
+WITH q, near, further, [each IN near | each[2]] AS told
+WITH q, near + [each IN further WHERE NOT each[2] IN told][..$limit - size(near)] AS found
+CALL (found) {
+  UNWIND found AS each WITH each[0] AS how, each[1] AS k, each[2] AS x"""
     + _ENDS
     + """
-  RETURN collect(['neighbour', k.name, """
+  RETURN collect([how, k.name, """
     + _FACT
-    + """]) AS further }
-RETURN q.p AS p, rows + further AS rows"""
+    + """]) AS rows }
+RETURN q.p AS p, rows"""
 )
 
 # -- listing ----------------------------------------------------------------------------------------------------

@@ -240,13 +240,11 @@ class Neo4jStore:
             asked.append({"p": p, "ns": ids.ns, "names": names, "words": hashes})
         parameters = {"qs": asked, "limit": limit, "most": _MAX_RECALL_NAMES, "common": MAX_WORD_NAMES}
         records = self._bolt.read(cypher.NEIGHBOURHOOD, parameters)
-        answer: list[Row] = []
-        for record in sorted(records, key=lambda each: each["p"]):
-            rows: dict[str, Row] = {}
-            for how, via, fact in record["rows"]:
-                rows.setdefault(fact[0], Row(fact_of(namespaces[record["p"]], fact), how, via=via))
-            answer += list(rows.values())[:limit]
-        return answer
+        return [
+            Row(fact_of(namespaces[record["p"]], fact), how, via=via)
+            for record in sorted(records, key=lambda each: int(each["p"]))
+            for how, via, fact in record["rows"]
+        ]
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """See ``TripleStore.facts``."""
