@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import neo4j
@@ -55,25 +54,22 @@ def reads(memory: Memory, store: Neo4jStore, driver: neo4j.Driver, work: Workloa
     start = time.perf_counter()
     Memory(Neo4jStore(driver)).read(*paraphrases[1], namespace=NS)
     cold = (time.perf_counter() - start) * 1e3
-    calls: list[tuple[str, Any, Sequence[Any]]] = [
-        ("exact", lambda query: memory.read(*query, namespace=NS), queries),
-        (
-            "raw exact",
-            lambda each: driver.execute_query(cypher.LOOKUP, each, database_="neo4j", routing_="r"),
-            parameters,
-        ),
-        (
-            "32 exact",
-            lambda i: memory.read_many([Query(*q) for q in queries[i : i + 32]], namespace=NS),
-            range(0, 480, 8),
-        ),
-        ("similar", lambda query: memory.read(*query, namespace=NS), paraphrases),
-        ("recall", lambda text: memory.recall(text, namespace=NS), texts),
-    ]
+    exact, raw = [], []
+    for query, asked in zip(queries, parameters, strict=True):  # in turn, so that both meet the same noise
+        exact += timed(lambda each: memory.read(*each, namespace=NS), [query])
+        raw += timed(lambda each: driver.execute_query(cypher.LOOKUP, each, database_="neo4j", routing_="r"), [asked])
+    blocks = [[Query(*query) for query in queries[i : i + 32]] for i in range(0, 480, 8)]
+    taken = {
+        "exact": exact,
+        "raw exact": raw,
+        "32 exact": timed(lambda block: memory.read_many(block, namespace=NS), blocks),
+        "similar": timed(lambda query: memory.read(*query, namespace=NS), paraphrases),
+        "recall": timed(lambda text: memory.recall(text, namespace=NS), texts),
+    }
     row: dict[str, Any] = {}
-    for name, call, items in calls:
-        taken = timed(call, items)[len(items) // 5 :]
-        row[f"{name}: p50 ms"], row[f"{name}: p99 ms"] = percentile(taken, 0.5), percentile(taken, 0.99)
+    for name, all_ms in taken.items():
+        ms = all_ms[len(all_ms) // 5 :]
+        row[f"{name}: p50 ms"], row[f"{name}: p99 ms"] = percentile(ms, 0.5), percentile(ms, 0.99)
     row["exact / raw"] = row["exact: p50 ms"] / row["raw exact: p50 ms"]
     row["first similar read of a client, ms"] = round(cold)
     row["similar answered"] = sum(bool(memory.read(*query, namespace=NS)) for query in paraphrases[:100]) / 100
