@@ -246,7 +246,7 @@ class Query:
         if (self.subject is None) == (self.object is None):
             raise ConfigurationError(
                 f"a query leaves exactly one side open, got subject={self.subject!r}, object={self.object!r}; "
-                "give the subject or the object, not both"
+                "give either the subject or the object"
             )
 
     @property
