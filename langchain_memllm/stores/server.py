@@ -73,13 +73,18 @@ _JAVA_FLAGS: Final = (
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
     "--add-modules=jdk.incubator.vector",
 )
-# Ends the server when the pipe to its parent closes, which happens however the parent dies.
-_WATCH: Final = """import os, signal, sys
+# Ends a temporary server and deletes its home when the pipe to its parent closes, which happens however that dies.
+_WATCH: Final = """import os, shutil, signal, sys, time
 sys.stdin.buffer.read()
 try:
-    os.kill(int(sys.argv[1]), signal.SIGTERM)
+    os.kill(int(sys.argv[1]), signal.SIGKILL)
 except OSError:
     pass
+for _ in range(100):
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
+    if not os.path.exists(sys.argv[2]):
+        break
+    time.sleep(0.1)
 """
 _STATE: Final = "server.json"
 _PASSWORD: Final = "password"  # noqa: S105 - the name of a file
@@ -227,7 +232,7 @@ class LocalServer:
         self._state = _State(self.version, self._state.bolt, self._state.http, self._process.pid)
         _write_private(self.home / _STATE, json.dumps(asdict(self._state)))
         if self.temporary:
-            watch = [sys.executable, "-I", "-S", "-c", _WATCH, str(self._process.pid)]
+            watch = [sys.executable, "-I", "-S", "-c", _WATCH, str(self._process.pid), str(self.home)]
             self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
             atexit.register(self.stop)
         self._await_ready(time.monotonic() + timeout)

@@ -83,16 +83,17 @@ def test_a_temporary_server_dies_with_its_parent() -> None:
         "import os, signal\n"
         "from langchain_memllm.stores.server import LocalServer\n"
         "server = LocalServer.start()\n"
-        "print(server.pid, server.uri.rsplit(':')[-1], flush=True)\n"
+        "print(server.pid, server.uri.rsplit(':')[-1], server.home, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    pid, port = (int(word) for word in done.stdout.split())
+    pid, port, home = done.stdout.split()
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and _listens(port):
+    while time.monotonic() < deadline and (_listens(int(port)) or Path(home).exists()):
         time.sleep(0.1)
-    assert not _listens(port)
-    assert pid > 0
+    assert not _listens(int(port))
+    assert not Path(home).exists()
+    assert int(pid) > 0
 
 
 def _listens(port: int) -> bool:
