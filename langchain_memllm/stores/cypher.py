@@ -720,7 +720,8 @@ CLOSED_BY_SOURCE: Final = (
     CYPHER
     + """MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_source)
 WHERE x.closed_source = $source AND x.closed_why <> 'past' AND NOT (x.closed_why = 'superseded' AND EXISTS {
-  MATCH (n:MemFact) WHERE n.sid = x.sid AND n.rid = x.rid AND n.precedence IS NOT NULL
+  MATCH (n:MemFact) USING INDEX SEEK n:MemFact(sid, rid, precedence)
+  WHERE n.sid = x.sid AND n.rid = x.rid AND n.precedence IS NOT NULL
     AND (n.precedence / 72057594037927936 > x.precedence / 72057594037927936
       OR (n.id = x.closed_by AND n.precedence / 72057594037927936 = x.precedence / 72057594037927936)) })
 RETURN x.id AS id, x.triple AS triple ORDER BY x.seq DESC, x.ordinal DESC"""
