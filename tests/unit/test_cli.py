@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from langchain_memllm import cli
-from langchain_memllm.cli import CONFLICT, MODEL, NOTHING, STORE, WRONG, app
+from langchain_memllm.cli import app
+from langchain_memllm.cli.terminal import CONFLICT, MODEL, NOTHING, STORE, WRONG, exit_status
 from langchain_memllm.errors import (
     ConfigurationError,
     InvalidTriple,
@@ -289,4 +289,4 @@ def test_without_a_command_the_help_is_shown(run: Run) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_exit_statuses(error: Any, status: int) -> None:
-    assert cli._exit_status(error) == status
+    assert exit_status(error) == status

@@ -1,0 +1,233 @@
+"""The verbs of the memory: remember, write, read, recall, ask, history, forget, stats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from langchain_memllm.cli.terminal import (
+    NOTHING,
+    WRONG,
+    Json,
+    Model,
+    Store,
+    User,
+    fail,
+    model_name,
+    open_memory,
+    out,
+    print_json,
+    progress,
+    text_and_source,
+)
+from langchain_memllm.plugin import LOCAL_USER
+from langchain_memllm.triples import Fact, Match, ReadResult, Receipt
+
+app = typer.Typer()
+
+
+@app.command()
+def remember(
+    text: Annotated[str, typer.Argument(help="A text, '-' for standard input, or '@FILE'.")],
+    store: Store = "memllm.db",
+    user: User = None,
+    model: Model = None,
+    as_json: Json = False,
+    replace: Annotated[bool, typer.Option(help="With @FILE: the new version of that document.")] = False,
+) -> None:
+    """Find the facts of a text with a model, and store them."""
+    content, source = text_and_source(text, user)
+    if replace and source.kind != "document":
+        fail("--replace needs a document: give @FILE", WRONG)
+    with open_memory(store, model_name(model), create=True) as memory, progress("sentences", quiet=as_json) as advance:
+        receipt = memory.remember(content, user_id=user, source=source, replace=replace, progress=advance)
+    _print_receipt(receipt, as_json)
+
+
+@app.command()
+def write(
+    subject: str,
+    relation: str,
+    object_: Annotated[str, typer.Argument(metavar="OBJECT")],
+    store: Store = "memllm.db",
+    user: User = None,
+    as_json: Json = False,
+) -> None:
+    """Store one triple, without any model."""
+    with open_memory(store, create=True) as memory:
+        receipt = memory.write([(subject, relation, object_)], user_id=user)
+    _print_receipt(receipt, as_json)
+    if receipt.count("rejected"):
+        raise typer.Exit(WRONG)
+
+
+def _print_receipt(receipt: Receipt, as_json: bool) -> None:
+    if as_json:
+        print_json(receipt.as_dict())
+        return
+    for outcome in receipt:
+        details = [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
+        details += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+        details += [outcome.reason] if outcome.reason else []
+        triple = escape(str(outcome.triple)) if outcome.triple else "-"
+        out.print(
+            f"{outcome.status:<12}{triple}" + (f"  [{escape('; '.join(details))}]" if details else ""), markup=False
+        )
+    if not len(receipt):
+        out.print("nothing to store")
+
+
+@app.command()
+def read(
+    subject: Annotated[str | None, typer.Option(help="The subject; leave it out to ask for it.")] = None,
+    relation: Annotated[str | None, typer.Option(help="The relation; leave it out for any.")] = None,
+    object_: Annotated[str | None, typer.Option("--object", help="The object; leave it out to ask for it.")] = None,
+    store: Store = "memllm.db",
+    user: User = None,
+    at: Annotated[str | None, typer.Option(help="What was believed at this time (ISO).")] = None,
+    valid_at: Annotated[str | None, typer.Option(help="What held at this date, as stated.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a query with one side open: --subject Ada --relation "lives in"."""
+    with open_memory(store) as memory:
+        result = memory.read(subject, relation, object_, user_id=user, at=at, valid_at=valid_at)
+    _print_matches(result, as_json)
+
+
+@app.command()
+def recall(
+    text: str,
+    store: Store = "memllm.db",
+    user: User = None,
+    k: Annotated[int, typer.Option("-k", help="Most facts.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Show the facts that a text brings to mind, and why; no model is called."""
+    with open_memory(store) as memory:
+        recalled = memory.recall(text, user_id=user, k=k)
+    _print_matches(recalled.matches, as_json)
+
+
+def _print_matches(matches: ReadResult | Sequence[Match], as_json: bool) -> None:
+    if as_json:
+        extra = ("answer", "similarity", "how", "why")
+        print_json([{**{name: getattr(m, name) for name in extra}, "fact": m.fact.as_dict()} for m in matches])
+    else:
+        table = Table("answer", "fact", "state", "how", "similarity", box=None)
+        for match in matches:
+            how = f"{match.how}: {match.why}" if match.why else match.how
+            table.add_row(
+                *map(escape, (match.answer, str(match.triple), match.fact.state, how)), f"{match.similarity:.2f}"
+            )
+        out.print(table if len(matches) else "nothing stored")
+    if not len(matches):
+        raise typer.Exit(NOTHING)
+
+
+@app.command()
+def ask(
+    question: str, store: Store = "memllm.db", user: User = None, model: Model = None, as_json: Json = False
+) -> None:
+    """Ask a model, which reads the memory while it answers."""
+    with open_memory(store, model_name(model)) as memory:
+        state = memory.build_graph(write="off", recall=8, on_error="raise").invoke(
+            {"messages": [("human", question)]},
+            {"configurable": {"user_id": user or LOCAL_USER}},
+        )
+        reading = state["memllm_reading"]["reading"]
+    answer = str(state["messages"][-1].text)
+    if as_json:
+        print_json({"answer": answer, "recalled": state.get("memllm_context", ""), "calls": reading["calls"]})
+        return
+    for call in reading["calls"]:
+        asked = "; ".join(f"{q['subject'] or '?'} >> {q['relation']} >> {q['object'] or '?'}" for q in call["queries"])
+        out.print(
+            f"read {asked} --> {'; '.join(call['pasted']) or call['withdrawn'] or 'nothing'}", style="dim", markup=False
+        )
+    out.print(answer.strip() or "(no answer)", markup=False)
+
+
+@app.command()
+def history(
+    subject: str,
+    relation: Annotated[str | None, typer.Argument()] = None,
+    store: Store = "memllm.db",
+    user: User = None,
+    as_json: Json = False,
+) -> None:
+    """Show every fact ever stored of a subject, where it came from, and what closed it."""
+    with open_memory(store) as memory:
+        facts = memory.history(subject, relation, user_id=user)
+    if as_json:
+        print_json([fact.as_dict() for fact in facts])
+    else:
+        table = Table("recorded", "fact", "state", "source", "id", box=None)
+        for fact in facts:
+            table.add_row(fact.recorded_at[:19], *map(escape, (str(fact.triple), _state(fact), _origin(fact))), fact.id)
+        out.print(table if facts else "nothing stored")
+    if not facts:
+        raise typer.Exit(NOTHING)
+
+
+def _state(fact: Fact) -> str:
+    return fact.state if fact.is_open else f"past ({fact.closed_why} {str(fact.closed_at)[:10]})"
+
+
+def _origin(fact: Fact) -> str:
+    parts = [" ".join(part for part in (source.kind, source.ref, source.principal) if part) for source in fact.sources]
+    return "; ".join(parts)
+
+
+@app.command()
+def forget(
+    name: Annotated[str | None, typer.Option(help="Every fact with this name at either end.")] = None,
+    subject: Annotated[str | None, typer.Option(help="With --relation: a slot, current and past.")] = None,
+    relation: Annotated[str | None, typer.Option(help="See --subject.")] = None,
+    fact: Annotated[str | None, typer.Option(help="One fact, by its id.")] = None,
+    source: Annotated[str | None, typer.Option(help="What rests on this source alone, by its name.")] = None,
+    everything: Annotated[bool, typer.Option("--everything", help="The whole memory of the user.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also rewrite the file.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before forgetting everything.")] = False,
+    store: Store = "memllm.db",
+    user: User = None,
+    as_json: Json = False,
+) -> None:
+    """Erase facts, so that no trace is left."""
+    if everything and not yes:
+        typer.confirm(f"Forget everything that {store} holds of {user or 'the local user'}?", abort=True)
+    with open_memory(store) as memory:
+        erased = memory.forget(
+            user_id=user,
+            fact_id=fact,
+            subject=subject,
+            relation=relation,
+            name=name,
+            source=source,
+            everything=everything,
+            purge=purge,
+        )
+    if as_json:
+        print_json(asdict(erased))
+    else:
+        reopened = f", {len(erased.reopened)} reopened" if erased.reopened else ""
+        out.print(f"{erased.facts} facts, {erased.names} names, {erased.sources} sources erased{reopened}")
+    if not erased.facts:
+        raise typer.Exit(NOTHING)
+
+
+@app.command()
+def stats(store: Store = "memllm.db", user: User = None, as_json: Json = False) -> None:
+    """Count what is stored."""
+    with open_memory(store) as memory:
+        counts = asdict(memory.stats(user_id=user))
+        counts.pop("extra")
+    if as_json:
+        print_json(counts)
+        return
+    for name, value in counts.items():
+        out.print(f"{name:<12}{value:>10,}")

@@ -1,0 +1,126 @@
+"""What every command shares: the app, its options, how errors end it, how it prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from langchain_memllm.errors import (
+    ConfigurationError,
+    InvalidTriple,
+    MemLLMError,
+    MissingExtra,
+    ModelError,
+    OperationConflict,
+)
+from langchain_memllm.plugin import MemLLMMemory
+from langchain_memllm.triples import Source
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+NOTHING, WRONG, STORE, MODEL, CONFLICT = 1, 2, 3, 4, 5
+
+_DEFAULT_MODEL: Final = "gpt-5-mini"
+
+Store = Annotated[
+    str, typer.Option("--store", "-s", envvar="MEMLLM_STORE", help="File, or neo4j://host (NEO4J_* for credentials).")
+]
+User = Annotated[str | None, typer.Option("--user", "-u", envvar="MEMLLM_USER", help="Whose memory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="MEMLLM_MODEL",
+        help="'local', or a name as 'openai:gpt-5-mini'. Default: OpenAI's with OPENAI_API_KEY, else local.",
+    ),
+]
+
+
+def exit_status(error: MemLLMError) -> int:
+    """The documented exit status of an error."""
+    if isinstance(error, OperationConflict):
+        return CONFLICT
+    if isinstance(error, ConfigurationError | InvalidTriple):
+        return WRONG
+    if isinstance(error, ModelError | MissingExtra):
+        return MODEL
+    return STORE
+
+
+@contextmanager
+def open_memory(store: str, model: str | None = None, *, create: bool = False) -> Iterator[MemLLMMemory]:
+    """The memory, with errors as one line on standard error and a documented exit status.
+
+    Only what writes creates a file: a mistyped name is no empty memory.
+    """
+    if not create and is_missing(store):
+        fail(f"there is no memory at {store}; check --store, or write or import something first", STORE)
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())  # its errors are told once, by ours
+    try:
+        with MemLLMMemory(store, model=model) as memory:
+            yield memory
+    except MemLLMError as error:
+        fail(str(error), exit_status(error))
+    except KeyboardInterrupt:
+        fail("stopped; what has a receipt is stored", 130)
+
+
+def is_missing(store: str) -> bool:
+    """Whether the store is a file that is not there."""
+    return bool(store) and store != ":memory:" and "://" not in store and not Path(store).expanduser().exists()
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Say what is wrong on standard error, and end."""
+    err.print(f"memllm: {escape(message)}", style="red")
+    raise typer.Exit(status)
+
+
+def model_name(model: str | None) -> str:
+    """The model to use: as given, else OpenAI's if there is a key, else the local one."""
+    if model:
+        return model
+    if os.environ.get("OPENAI_API_KEY"):
+        return f"openai:{os.environ.get('OPENAI_MODEL', _DEFAULT_MODEL)}"
+    return "local"
+
+
+def print_json(value: Any) -> None:
+    """Print for programs: never wrapped, never coloured."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def text_and_source(text: str, user: str | None) -> tuple[str, Source]:
+    """The text that was meant (itself, standard input, a file), and where it came from."""
+    if text == "-":
+        return sys.stdin.read(), Source(principal=user)
+    if not text.startswith("@"):
+        return text, Source(principal=user)
+    path = Path(text[1:])
+    try:
+        return path.read_text(encoding="utf-8"), Source("document", path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path} cannot be read as UTF-8 text ({error}); check the name after the '@'", WRONG)
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool = False) -> Iterator[Any]:
+    """A progress bar on standard error; yields a function of (done, total)."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
