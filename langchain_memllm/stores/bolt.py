@@ -1,6 +1,6 @@
 """One Neo4j database over Bolt: addresses, credentials, deadlines, transactions that may be run again, errors.
 
-Knows the driver and its errors, and applies the schema; what statements mean is the business of ``stores.neo4j``.
+Knows the driver and its errors; what statements mean is the business of ``stores.neo4j``.
 Deadlines are short, because a chat waits: the driver's own would be minutes. A password is never part of an address,
 of a message or of a ``repr``.
 """
@@ -21,12 +21,11 @@ from urllib.parse import urlsplit
 from langchain_memllm.errors import (
     ConfigurationError,
     MemLLMError,
-    SchemaTooNew,
     StoreCorrupt,
     StoreError,
     StoreUnavailable,
 )
-from langchain_memllm.stores import cypher
+from langchain_memllm.stores import cypher, schema
 
 if TYPE_CHECKING:
     import neo4j
@@ -52,6 +51,7 @@ class Bolt:
         auth: User name and password; by default NEO4J_USERNAME (or ``neo4j``) and NEO4J_PASSWORD.
         database: Name of the database; by default NEO4J_DATABASE, else ``neo4j``.
         allow_insecure: Accept a host that is not this machine without encryption.
+        migrate: Bring the schema up to date; False leaves the database as it is.
 
     Raises:
         ConfigurationError: An address that cannot or must not be used, no password, or no such database.
@@ -66,6 +66,7 @@ class Bolt:
         auth: tuple[str, str] | None = None,
         database: str | None = None,
         allow_insecure: bool = False,
+        migrate: bool = True,
     ) -> None:
         """Connect, check the server's version and bring the schema up to date."""
         self.database = database or os.environ.get("NEO4J_DATABASE") or "neo4j"
@@ -85,7 +86,8 @@ class Bolt:
                 with self._translated():  # once: what is away when we start is a wrong address more often than not
                     self._driver.verify_connectivity()
             self._check_version()
-            self._migrate()
+            if migrate:
+                schema.apply(self)
         except BaseException:
             self.close()
             raise
@@ -122,6 +124,17 @@ class Bolt:
         """Run one writing statement that may safely run twice, and return its records."""
         return self.write(lambda transaction: list(transaction.run(statement, dict(parameters))))
 
+    def alter(self, statement: str) -> None:
+        """Run one schema statement; two clients may do so at once, and what the other was faster with is there."""
+        from neo4j.exceptions import ClientError
+
+        with self._translated():
+            try:
+                self._driver.execute_query(statement, database_=self.database)
+            except ClientError as error:
+                if not str(error.code).endswith("AlreadyExists"):
+                    raise
+
     def close(self) -> None:
         """Close the driver if it was opened here. Idempotent; a forked child leaves its parent's alone."""
         if self._owned and not self._closed and self._pid == os.getpid():
@@ -151,33 +164,6 @@ class Bolt:
             raise StoreUnavailable(
                 f"{self.location} runs Neo4j {text}; 5.26 or newer is needed (5.26 is the long-term support release)"
             )
-
-    def _migrate(self) -> None:
-        steps = cypher.migrations()
-        known = self.read(cypher.RECORD, {"name": "schema"})
-        number = int(known[0]["value"] or 0) if known else 0
-        if number > len(steps):
-            raise SchemaTooNew(
-                f"{self.location} has schema {number}, this version knows up to {len(steps)}; upgrade langchain-memllm"
-            )
-        for step in steps[number:]:
-            for statement in step.statements:
-                self._apply(statement)
-            self.write_one(cypher.SET_SCHEMA, {"number": step.number})
-            logger.info("graph schema %d applied", step.number)
-        if number < len(steps):
-            self.read(cypher.AWAIT_INDEXES)
-
-    def _apply(self, statement: cypher.Statement) -> None:
-        """Run a schema statement; two clients may do so at once, and what the other was faster with is there."""
-        from neo4j.exceptions import ClientError
-
-        with self._translated():
-            try:
-                self._driver.execute_query(statement, database_=self.database)
-            except ClientError as error:
-                if not str(error.code).endswith("AlreadyExists"):
-                    raise
 
 
 def token() -> str:

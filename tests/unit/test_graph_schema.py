@@ -85,7 +85,7 @@ def test_ids_are_short_and_apart() -> None:
 def query_arguments(path: Path) -> list[tuple[int, ast.expr]]:
     """The first argument of every call that sends a query."""
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    senders = {"execute_query", "run", "read", "write_one", "_rows", "_apply"}
+    senders = {"execute_query", "run", "read", "write_one", "_rows"}
     return [
         (call.lineno, call.args[0])
         for call in calls
