@@ -15,7 +15,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final, Literal, TypeAlias
 
 from langchain_memllm.belief import (
@@ -53,6 +53,7 @@ from langchain_memllm.stores.interface import (
     now,
     words_of,
 )
+from langchain_memllm.stores.parts import Kept, Part, blocks_of, part_of, record_of, record_time
 from langchain_memllm.triples import (
     Fact,
     Match,
@@ -519,7 +520,7 @@ class Memory:
         if not (isinstance(limit, int) and 1 <= limit <= 1000):
             raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
         namespaces = _namespaces(namespace)
-        moment, valid_at = _moment(at), check_date(valid_at)
+        moment, valid_at = record_time(at), check_date(valid_at)
         thresholds = thresholds or self.thresholds
         asked = [self._lookup_query(query) for query in queries]
         found = self.store.lookup(namespaces, asked, at=moment, valid_at=valid_at, limit=limit)
@@ -781,18 +782,20 @@ class Memory:
         return Selection(source=(None, source)) if source is not None else Selection(everything=everything)
 
     def export(self, *, namespace: Namespaces) -> Iterator[dict[str, Any]]:
-        """Everything there is to know of the facts, as JSON-ready records: relations, facts in order, aliases."""
+        """All that a memory is made of but vectors, as JSON-ready records.
+
+        Declared relations; then of each namespace its names, facts in commit order with their history, aliases,
+        operations (so that one delivered again is still recognised), quarantine, and how far it has come.
+        """
         self._agree()
         for relation in self._catalogue.declared:
             yield {"type": "relation", **relation.as_dict()}
         for each in _namespaces(namespace):
-            for fact in self.store.facts([each]):
-                yield {"type": "fact", **fact.as_dict()}
-            for group in self.store.aliases(each):
-                yield {"type": "alias", "namespace": list(each), "names": list(group)}
+            for part in self.store.dump(each):
+                yield record_of(each, part)
 
     def restore(self, records: Iterable[Mapping[str, Any]], *, namespace: Namespace | None = None) -> int:
-        """Put exported records back as they were, history included; facts that are there already are skipped.
+        """Put exported records back as they were, history included; what is there already is left alone.
 
         Args:
             records: What ``export`` gave.
@@ -806,58 +809,38 @@ class Memory:
         """
         self._agree()
         count = 0
-        block: list[Fact] = []
-        try:
-            for number, record in enumerate(records, start=1):
-                fact = self._restored(number, record, namespace)
-                if fact is None:
-                    continue
-                if block and (len(block) >= 1000 or fact.namespace != block[0].namespace):
-                    block = self._restore_facts(block)
-                block.append(fact)
-                count += 1
-        except ConfigurationError:
-            self._restore_facts(block)
-            raise
-        self._restore_facts(block)
+        for where, block in blocks_of(self._parts(records, namespace)):
+            self._embed(where, self.store.restore(where, block))
+            count += sum(isinstance(part, Kept) for part in block)
         return count
 
-    def _restored(self, number: int, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
-        try:
-            return self._restore_record(record, namespace)
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise ConfigurationError(
-                f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"
-            ) from error
+    def _parts(
+        self, records: Iterable[Mapping[str, Any]], namespace: Namespace | None
+    ) -> Iterator[tuple[Namespace, Part]]:
+        for number, record in enumerate(records, start=1):
+            try:
+                if not isinstance(record, Mapping):
+                    raise TypeError(f"it is no mapping but {type(record).__name__}")
+                if record["type"] == "relation":
+                    self._catalogue = self._persist([_relation_of(record)])
+                    continue
+                target = check_namespace(namespace or tuple(record["namespace"]))
+                part = part_of(record, target)
+            except (KeyError, TypeError, ValueError) as error:
+                reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                raise ConfigurationError(
+                    f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"
+                ) from error
+            yield target, self._settled(part, record)
 
-    def _restore_record(self, record: Mapping[str, Any], namespace: Namespace | None) -> Fact | None:
-        if not isinstance(record, Mapping):
-            raise TypeError(f"it is no mapping but {type(record).__name__}")
-        if record["type"] == "relation":
-            relation = Relation.from_dict({key: value for key, value in record.items() if key != "type"})
-            self._catalogue = self._persist([relation])
-            return None
-        target = check_namespace(namespace or tuple(record["namespace"]))
-        if record["type"] == "alias":
-            first, *others = record["names"]
-            for other in others:
-                self.alias(first, other, namespace=target)
-            return None
-        if record["type"] != "fact":
-            raise ValueError(f"its type is {record['type']!r}; known are 'fact', 'alias' and 'relation'")
-        return _fact_of(record, target)
-
-    def _restore_facts(self, facts: list[Fact]) -> list[Fact]:
-        """Restore a block; returns the next one, empty."""
-        if facts:
-            keyed = [(fact, self._keys(fact.triple)) for fact in facts]
-            self._embed(facts[0].namespace, self.store.restore(facts[0].namespace, keyed))
-        return []
-
-    def _keys(self, triple: Triple) -> tuple[str, str, str]:
-        meaning = self._meaning(triple.relation)
-        return name_key(triple.subject), meaning.key, meaning.relation.object_key(triple.object)
+    def _settled(self, part: Part, record: Mapping[str, Any]) -> Part:
+        """A fact of an older export as the catalogue in force understands it: its relation, and if it is a literal."""
+        if not isinstance(part, Kept) or "literal" in record:
+            return part
+        relation = self._meaning(part.fact.triple.relation).relation
+        subject, _, object_ = part.fact.triple
+        fact = replace(part.fact, triple=Triple(subject, relation.label, object_))
+        return replace(part, fact=fact, literal=relation.range == "literal")
 
     def stats(self, *, namespace: Namespace) -> Stats:
         """Counts of a namespace."""
@@ -992,27 +975,6 @@ def _namespaces(namespace: Namespaces) -> list[Namespace]:
     return [check_namespace(namespace)]
 
 
-def _moment(at: str | date | None) -> str | None:
-    """A record time in the stores' own form; a date alone means its end.
-
-    Raises:
-        ConfigurationError: It is no ISO time.
-    """
-    if at is None:
-        return None
-    try:
-        if isinstance(at, datetime):
-            moment = at
-        elif isinstance(at, date) or len(at) == 10:
-            moment = datetime.fromisoformat(f"{at}T23:59:59.999999")
-        else:
-            moment = datetime.fromisoformat(at)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"at={at!r} is no ISO time; write 2026-11-23 or 2026-11-23T10:00:00") from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")
-
-
 def _result(query: Query, found: Found) -> ReadResult:
     return ReadResult(query, tuple(_match(query, row) for row in found.rows), found.truncated)
 
@@ -1049,6 +1011,10 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…¡¿‹›„‚*_`~|<>—–-/、。「」！？，："
 
 
+def _relation_of(record: Mapping[str, Any]) -> Relation:
+    return Relation.from_dict({key: value for key, value in record.items() if key != "type"})
+
+
 def _why(row: Row) -> str:
     reasons = {
         "exact": f"the text names {row.via!r}",
@@ -1057,59 +1023,3 @@ def _why(row: Row) -> str:
         "neighbour": f"one step further, by {row.via!r}",
     }
     return reasons.get(row.how, row.via)
-
-
-def _fact_of(record: Mapping[str, Any], namespace: Namespace) -> Fact:
-    """A fact from an exported record.
-
-    Raises:
-        ValueError: A part has another form than in an export; so do ``KeyError`` and ``TypeError``.
-    """
-    why = record["closed_why"]
-    if why not in (None, "superseded", "retracted", "past", "replaced"):
-        raise ValueError(f"closed_why {why!r} is unknown")
-    sources = tuple(_source_of(source) for source in record["sources"])
-    if not sources:
-        raise ValueError("the fact has no source")
-    moved = list(namespace) != record["namespace"]
-    fact_id, closed_by = (_moved_id(record[part], namespace, moved) for part in ("id", "closed_by"))
-    _check_statement(Statement("", "", "", record["valid_from"], record["valid_to"], record["confidence"]))
-    return Fact(
-        fact_id or "",
-        namespace,
-        Triple(record["subject"], record["relation"], record["object"]),
-        _count(record["seq"], 1 << 43),
-        _count(record["ordinal"], MAX_BATCH),
-        _moment(record["recorded_at"]) or "",
-        Source(record["kind"]).kind,
-        record["principal"],
-        record["confidence"],
-        record["valid_from"],
-        record["valid_to"],
-        (_moment(record["closed_at"]) or record["recorded_at"]) if why else None,
-        closed_by,
-        why,
-        sources=sources,
-    )
-
-
-def _source_of(record: Mapping[str, Any]) -> Source:
-    span, turn = record["span"], record["turn"]
-    _check_statement(Statement("", "", "", span=span, turn=turn))
-    span = (span[0], span[1]) if span else None
-    return Source(record["kind"], record["ref"], record["principal"], record["text"], span, turn)
-
-
-def _moved_id(fact_id: str | None, namespace: Namespace, moved: bool) -> str | None:
-    """The id of a fact in the namespace it is put into."""
-    if fact_id is None:
-        return None
-    if not re.fullmatch("[0-9a-f]{32}", fact_id):
-        raise ValueError(f"{fact_id!r} is no fact id")
-    return stable_hash("moved", *namespace, fact_id) if moved else fact_id
-
-
-def _count(value: object, limit: int) -> int:
-    if not isinstance(value, int) or not 0 <= value < limit:
-        raise ValueError(f"{value!r} is no number from 0 to {limit - 1}")
-    return value

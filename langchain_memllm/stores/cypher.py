@@ -554,22 +554,6 @@ CALL (e) {
   MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
 RETURN DISTINCT m.id AS id, m.n AS number"""
 )
-# Which of these facts are there, and which of these triples stand.
-KNOWN_FACTS: Final = (
-    CYPHER
-    + """CALL () {
-  UNWIND $ids AS id
-  CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }
-  RETURN collect(id) AS ids }
-CALL () { UNWIND $triples AS triple MATCH (x:MemFact {triple: triple}) RETURN collect(triple) AS triples }
-RETURN ids, triples"""
-)
-# A restored fact tells when the one it superseded ended, if that was restored before it.
-ENDED_BY: Final = (
-    CYPHER
-    + """UNWIND $successors AS f
-MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_by) WHERE x.closed_by = f.id SET x.ended = f.began"""
-)
 # A record of the database.
 RECORD: Final = CYPHER + "MATCH (m:MemMeta {name: $name}) RETURN m.value AS value"
 # Set a record if it is still what the caller saw.
@@ -579,6 +563,66 @@ PUT_RECORD: Final = (
 WITH m, m.value AS old
 SET m.value = CASE WHEN coalesce(old = $expected, old IS NULL AND $expected IS NULL) THEN $value ELSE old END
 RETURN m.value AS value"""
+)
+
+# -- moving -----------------------------------------------------------------------------------------------------
+
+# Relations and names of a namespace in the order in which they came, one page after number $after.
+DUMP_RELATIONS: Final = (
+    CYPHER
+    + """MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = $ns AND r.n > $after
+RETURN r.n AS n, r.label AS label ORDER BY n LIMIT $page"""
+)
+DUMP_NAMES: Final = (
+    CYPHER
+    + """MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = $ns AND e.n > $after
+RETURN e.n AS n, e.key AS key, e.name AS name, e.rank AS rank ORDER BY n LIMIT $page"""
+)
+# Facts in commit order after ($seq, $ordinal, $id), with their sources and what closed them.
+DUMP_FACTS: Final = (
+    (
+        CYPHER
+        + """CALL () {
+  MATCH (x:MemFact) USING INDEX SEEK x:MemFact(ns, seq, ordinal)
+  WHERE x.ns = $ns AND x.seq >= $seq AND x.ordinal IS NOT NULL <AFTER>
+  UNION ALL
+  MATCH (x:MemPast) USING INDEX SEEK x:MemPast(ns, seq, ordinal)
+  WHERE x.ns = $ns AND x.seq >= $seq AND x.ordinal IS NOT NULL <AFTER> }
+WITH x ORDER BY x.seq, x.ordinal, x.id LIMIT $page
+MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+OPTIONAL MATCH (c:MemSource {id: x.closed_source})
+WITH x, s.name AS subject, o, o.name AS object, c, [(x)-[m:MEM_FROM]->(d:MemSource) |
+  [m.seq, m.ordinal, d.kind, d.ref, m.principal, m.text, m.span_start, m.span_end, m.turn]] AS sources
+RETURN <FACT> AS fact, o.key AS object_key, sources, x.ended AS ended, x.closed_seq AS closed_seq,
+  c.kind AS closed_kind, c.ref AS closed_ref ORDER BY fact[4], fact[5], fact[0]"""
+    )
+    .replace(
+        "<AFTER>",
+        """AND (x.seq > $seq OR x.ordinal > $ordinal OR x.ordinal = $ordinal AND x.id > $id)
+  RETURN x ORDER BY x.ns, x.seq, x.ordinal, x.id LIMIT $page""",
+    )
+    .replace("<FACT>", _FACT)
+)
+# Operations after ($seq, $op_id).
+DUMP_OPERATIONS: Final = (
+    CYPHER
+    + """MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq >= $seq
+WITH p WHERE p.seq > $seq OR p.op_id > $op_id
+RETURN p.seq AS seq, p.op_id AS op_id, p.payload_hash AS payload_hash, p.receipt AS receipt
+  ORDER BY seq, op_id LIMIT $page"""
+)
+# How far a namespace has come.
+DUMP_HEAD: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) RETURN n.seq AS seq, n.last_at AS last_at"
+# Which of these facts and operations are there, and which of these triples stand.
+KNOWN: Final = (
+    CYPHER
+    + """CALL () {
+  UNWIND $ids AS id
+  CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }
+  RETURN collect(id) AS ids }
+CALL () { UNWIND $triples AS triple MATCH (x:MemFact {triple: triple}) RETURN collect(triple) AS triples }
+CALL () { UNWIND $operations AS id MATCH (p:MemOp {id: id}) RETURN collect(id) AS operations }
+RETURN ids, triples, operations"""
 )
 
 # -- forgetting -------------------------------------------------------------------------------------------------

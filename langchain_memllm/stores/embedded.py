@@ -22,7 +22,7 @@ import numpy as np
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import embedded_write
+from langchain_memllm.stores import embedded_move, embedded_write
 from langchain_memllm.stores.interface import (
     MAX_WORD_NAMES,
     Erased,
@@ -39,6 +39,7 @@ from langchain_memllm.stores.interface import (
     Written,
     unpack_receipt,
 )
+from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.sqlite import Database, Durability
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
 
@@ -173,10 +174,10 @@ class EmbeddedStore:
         with self._db.write() as connection:
             embedded_write.link(connection, encode_namespace(namespace), name, alias, limit)
 
-    def restore(self, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]) -> tuple[Pending, ...]:
+    def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
         """See ``TripleStore.restore``."""
         with self._db.write() as connection:
-            return embedded_write.restore(connection, encode_namespace(namespace), facts)
+            return embedded_move.restore(connection, encode_namespace(namespace), parts)
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """See ``TripleStore.erase``."""
@@ -316,6 +317,10 @@ class EmbeddedStore:
             if len(page) < _PAGE:
                 return
             seq, ordinal = page[-1].seq, page[-1].ordinal
+
+    def dump(self, namespace: Namespace) -> Iterator[Part]:
+        """See ``TripleStore.dump``."""
+        return embedded_move.dump(self._db.snapshot, namespace, encode_namespace(namespace))
 
     def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
         """See ``TripleStore.pending``."""

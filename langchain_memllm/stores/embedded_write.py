@@ -29,14 +29,30 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
     words_of,
 )
-from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key, name_key, rank_of
+from langchain_memllm.stores.parts import Name
+from langchain_memllm.triples import Namespace, Source, is_literal_key, name_key, rank_of
 
-__all__ = ["OPERATION", "erase", "fill", "link", "pending", "restore", "transact"]
+__all__ = [
+    "ADD_EVIDENCE",
+    "ADD_FACT",
+    "ADD_OPERATION",
+    "ADD_QUARANTINE",
+    "HEAD",
+    "OPERATION",
+    "STANDS",
+    "Application",
+    "erase",
+    "fill",
+    "link",
+    "namespace_head",
+    "pending",
+    "transact",
+]
 
 OPERATION: Final = """SELECT p.payload_hash, p.receipt FROM namespace x JOIN operation p ON p.ns = x.id
     WHERE x.name = ? AND p.op_id = ?"""
 
-_HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
+HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
 _CREATE: Final = "INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at"
 _ADVANCE: Final = "UPDATE namespace SET seq = ?, last_at = ? WHERE id = ?"
 # Open facts of a slot; of a slot that may hold many values only the one with the same object matters.
@@ -60,21 +76,18 @@ _ADD_NAME: Final = "INSERT INTO name(id, ns, key, spelling, rank, vector) VALUES
 _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
 _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
 _ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
-_ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal,
+ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal,
     confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_by, closed_why, closed_source,
     ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn)
+ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _CLOSE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_seq = ?, closed_by = ?, closed_why = ?,
     closed_source = ?, ended = ? WHERE fid = ?"""
 _PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56)
     WHERE fid = ?"""
-_STANDS: Final = "SELECT 1 FROM fact INDEXED BY fact_triple WHERE s = ? AND r = ? AND o = ? AND open = 1"
-# A restored fact tells when the one it superseded ended, if that was restored before it.
-_ENDED_BY: Final = """UPDATE fact INDEXED BY fact_past_s SET ended = ?1
-    WHERE s = ?2 AND r = ?3 AND open = 0 AND closed_by = ?4"""
-_ADD_OPERATION: Final = "INSERT INTO operation(ns, op_id, payload_hash, seq, at, receipt) VALUES (?, ?, ?, ?, ?, ?)"
-_ADD_QUARANTINE: Final = """INSERT INTO quarantine(ns, at, text, reason, kind, ref, principal, turn)
+STANDS: Final = "SELECT 1 FROM fact INDEXED BY fact_triple WHERE s = ? AND r = ? AND o = ? AND open = 1"
+ADD_OPERATION: Final = "INSERT INTO operation(ns, op_id, payload_hash, seq, at, receipt) VALUES (?, ?, ?, ?, ?, ?)"
+ADD_QUARANTINE: Final = """INSERT INTO quarantine(ns, at, text, reason, kind, ref, principal, turn)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _EXPIRE: Final = "DELETE FROM operation WHERE ns = ? AND seq < ? AND at < ?"
 _CHUNK: Final = 500
@@ -90,12 +103,12 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
                 f"operation {batch.op_id!r} was delivered before with other content; use a new op_id, or none"
             )
         return Written(unpack_receipt(namespace, batch.op_id, earlier[1]), replayed=True)
-    head = connection.execute(_HEAD, (label,)).fetchone() or connection.execute(_CREATE, (label,)).fetchone()
-    ns, seq, now = head[0], head[1] + 1, max(batch.recorded_at, head[2])
-    work = _Application(connection, ns, seq, now)
+    ns, last, last_at = namespace_head(connection, label)
+    seq, now = last + 1, max(batch.recorded_at, last_at)
+    work = Application(connection, ns, seq, now)
     result = plan(work.load(namespace, batch))
     work.apply(result)
-    connection.execute(_ADD_OPERATION, (ns, batch.op_id, batch.payload_hash, seq, now, pack_receipt(result.receipt)))
+    connection.execute(ADD_OPERATION, (ns, batch.op_id, batch.payload_hash, seq, now, pack_receipt(result.receipt)))
     work.keep_quarantine(batch)
     connection.execute(_ADVANCE, (seq, now, ns))
     if seq % 256 == 0:
@@ -104,7 +117,7 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
     return Written(result.receipt, pending=tuple(work.pending))
 
 
-class _Application:
+class Application:
     """One operation being applied: the ids of its names, relations and sources."""
 
     def __init__(self, connection: sqlite3.Connection, ns: int, seq: int, now: str) -> None:
@@ -127,7 +140,17 @@ class _Application:
     def load_names(self, claims: Sequence[Claim]) -> tuple[dict[str, str], dict[str, list[int]]]:
         """Look up the claims' names and relations; returns alias classes by key, and a class's ids by member key."""
         self._load_relations({claim.relation_key for claim in claims})
-        keys = list({key for claim in claims for key in (claim.subject_key, claim.object_key)})
+        grouped = self._load_ids(list({key for claim in claims for key in (claim.subject_key, claim.object_key)}))
+        members = {key: [known[0]] for key, known in self.names.items()}
+        classes: dict[str, str] = {}
+        for key, group in grouped.items():
+            alike = self.connection.execute(_CLASS, (group,)).fetchall()
+            members[key] = [row[0] for row in alike]
+            classes.update({row[1]: f"\x1d{group}" for row in alike})
+        return classes, members
+
+    def _load_ids(self, keys: Sequence[str]) -> dict[str, int]:
+        """Look names up; returns the classes of those that have one."""
         grouped: dict[str, int] = {}
         for chunk in _chunks(keys):
             rows = self.connection.execute(
@@ -138,13 +161,7 @@ class _Application:
                 self.names[key] = (name_id, rank, spelling)
                 if group is not None:
                     grouped[key] = group
-        members = {key: [known[0]] for key, known in self.names.items()}
-        classes: dict[str, str] = {}
-        for key, group in grouped.items():
-            alike = self.connection.execute(_CLASS, (group,)).fetchall()
-            members[key] = [row[0] for row in alike]
-            classes.update({row[1]: f"\x1d{group}" for row in alike})
-        return classes, members
+        return grouped
 
     def _load_relations(self, keys: Iterable[str]) -> None:
         for chunk in _chunks(list(keys)):
@@ -183,80 +200,65 @@ class _Application:
         facts = self._add_facts(plan)
         evidence = [(facts[insert.fact_id], insert.claim) for insert in plan.inserts]
         evidence += [(facts.get(item.fact_id) or self._fact_row(item.fact_id), item.claim) for item in plan.evidence]
-        self.connection.executemany(_ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
+        self.connection.executemany(ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
         for promote in plan.promotes:
             row = (promote.kind, promote.principal, rank_of(promote.kind), bytes.fromhex(promote.fact_id))
             self.connection.execute(_PROMOTE, row)
 
     def add_parts(self, claims: Sequence[Claim], sources: Sequence[Source]) -> None:
         """Make sure that names, relations and sources exist; afterwards their ids are known."""
-        self._add_names(claims)
-        self._add_relations(claims)
-        self._add_sources(sources)
-
-    def restored_values(self, row_id: int, fact: Fact, claim: Claim, ended: str | None) -> tuple[Any, ...]:
-        """Columns of a fact that was exported, in the order of ``_ADD_FACT``."""
-        return (
-            row_id,
-            bytes.fromhex(fact.id),
-            self.ns,
-            self.names[claim.subject_key][0],
-            self.relations[claim.relation_key],
-            self.names[claim.object_key][0],
-            fact.seq,
-            fact.ordinal,
-            precedence(fact.kind, fact.seq, fact.ordinal),
-            int(fact.is_open),
-            fact.kind,
-            fact.principal,
-            fact.confidence,
-            fact.valid_from,
-            fact.valid_to,
-            fact.recorded_at,
-            fact.closed_at,
-            None,
-            bytes.fromhex(fact.closed_by) if fact.closed_by else None,
-            fact.closed_why,
-            None,
-            None if fact.is_open else ended,
+        self._add_names(
+            (key, spelling, claim.source.rank)
+            for claim in claims
+            for key, spelling in ((claim.subject_key, claim.triple.subject), (claim.object_key, claim.triple.object))
         )
+        self._add_relations((claim.relation_key, claim.triple.relation) for claim in claims)
+        self.add_sources(sources)
 
-    def _add_names(self, claims: Sequence[Claim]) -> None:
+    def add_named(self, names: Sequence[Name]) -> None:
+        """Make sure that names and relations of a dump exist, in its order."""
+        self._load_relations({name.key for name in names if name.kind == "relation"})
+        self._add_relations((name.key, name.spelling) for name in names if name.kind == "relation")
+        others = [name for name in names if name.kind != "relation"]
+        self._load_ids([name.key for name in others])
+        self._add_names((name.key, name.spelling, name.rank) for name in others)
+
+    def _add_names(self, names: Iterable[tuple[str, str, int]]) -> None:
+        """Add those of the names (key, spelling, rank of its source) that are new; spell the others anew if due."""
         next_id = self._last_id("name")
         new: list[tuple[Any, ...]] = []
         words: list[tuple[Any, ...]] = []
         spell: dict[str, tuple[Any, ...]] = {}
-        for claim in claims:
-            rank = claim.source.rank
-            for key, spelling in ((claim.subject_key, claim.triple.subject), (claim.object_key, claim.triple.object)):
-                known = self.names.get(key)
-                if known is None:
-                    next_id += 1
-                    literal = is_literal_key(key)
-                    self.names[key] = (next_id, rank, spelling)
-                    new.append((next_id, self.ns, key, spelling, rank, _LITERAL if literal else _PENDING))
-                    if not literal:
-                        words += [(self.ns, word, next_id) for word in words_of(key)]
-                        self.pending.append(Pending("name", key, spelling))
-                elif rank >= known[1] and spelling != known[2]:
-                    self.names[key] = (known[0], rank, spelling)
-                    spell[key] = (spelling, rank, known[0], rank)
+        for key, spelling, rank in names:
+            known = self.names.get(key)
+            if known is None:
+                next_id += 1
+                literal = is_literal_key(key)
+                self.names[key] = (next_id, rank, spelling)
+                new.append((next_id, self.ns, key, spelling, rank, _LITERAL if literal else _PENDING))
+                if not literal:
+                    words += [(self.ns, word, next_id) for word in words_of(key)]
+                    self.pending.append(Pending("name", key, spelling))
+            elif rank >= known[1] and spelling != known[2]:
+                self.names[key] = (known[0], rank, spelling)
+                spell[key] = (spelling, rank, known[0], rank)
         self.connection.executemany(_ADD_NAME, new)
         self.connection.executemany(_ADD_WORD, words)
         self.connection.executemany(_SPELL, list(spell.values()))
 
-    def _add_relations(self, claims: Sequence[Claim]) -> None:
+    def _add_relations(self, relations: Iterable[tuple[str, str]]) -> None:
         next_id = self._last_id("relation")
         new = []
-        for claim in claims:
-            if claim.relation_key not in self.relations:
+        for key, label in relations:
+            if key not in self.relations:
                 next_id += 1
-                self.relations[claim.relation_key] = next_id
-                new.append((next_id, self.ns, claim.relation_key, claim.triple.relation))
-                self.pending.append(Pending("relation", claim.relation_key, claim.triple.relation))
+                self.relations[key] = next_id
+                new.append((next_id, self.ns, key, label))
+                self.pending.append(Pending("relation", key, label))
         self.connection.executemany(_ADD_RELATION, new)
 
-    def _add_sources(self, sources: Sequence[Source]) -> None:
+    def add_sources(self, sources: Sequence[Source]) -> None:
+        """Make sure that sources exist."""
         for source in sources:
             key = (source.kind, source.ref)
             if key in self.sources:
@@ -281,7 +283,7 @@ class _Application:
             next_id += 1
             ids[insert.fact_id] = next_id
             rows.append(self._fact_values(next_id, insert, closes.get(insert.fact_id)))
-        self.connection.executemany(_ADD_FACT, rows)
+        self.connection.executemany(ADD_FACT, rows)
         return ids
 
     def _fact_values(self, row_id: int, insert: Insert, close: Close | None) -> tuple[Any, ...]:
@@ -338,7 +340,7 @@ class _Application:
     def keep_quarantine(self, batch: Batch) -> None:
         """Store the pieces that could not be used."""
         self.connection.executemany(
-            _ADD_QUARANTINE,
+            ADD_QUARANTINE,
             [
                 (
                     self.ns,
@@ -353,6 +355,12 @@ class _Application:
                 for item in batch.quarantine
             ],
         )
+
+
+def namespace_head(connection: sqlite3.Connection, label: str) -> tuple[int, int, str]:
+    """Id, seq and time of the last operation of a namespace, which is created if it is new."""
+    found = connection.execute(HEAD, (label,)).fetchone() or connection.execute(_CREATE, (label,)).fetchone()
+    return int(found[0]), int(found[1]), str(found[2])
 
 
 def _standing(row: tuple[Any, ...], relation_key: str) -> Standing:
@@ -370,7 +378,7 @@ def _marks(items: Sequence[Any]) -> str:
 
 def pending(connection: sqlite3.Connection, label: str, limit: int) -> list[Pending]:
     """See ``TripleStore.pending``."""
-    head = connection.execute(_HEAD, (label,)).fetchone()
+    head = connection.execute(HEAD, (label,)).fetchone()
     if head is None:
         return []
     relations = connection.execute(
@@ -387,7 +395,7 @@ def fill(
     connection: sqlite3.Connection, label: str, items: Sequence[Pending], vectors: Sequence[Vector | None]
 ) -> None:
     """See ``TripleStore.fill``. A name that was forgotten or filled meanwhile is left alone."""
-    head = connection.execute(_HEAD, (label,)).fetchone()
+    head = connection.execute(HEAD, (label,)).fetchone()
     if head is None:
         return
     by_kind: dict[str, list[tuple[str, Vector | None]]] = {"name": [], "relation": []}
@@ -429,7 +437,7 @@ def _fill_names(connection: sqlite3.Connection, ns: int, vectors: dict[str, Vect
 
 def link(connection: sqlite3.Connection, label: str, name: tuple[str, str], alias: tuple[str, str], limit: int) -> None:
     """See ``TripleStore.link``."""
-    head = connection.execute(_HEAD, (label,)).fetchone() or connection.execute(_CREATE, (label,)).fetchone()
+    head = namespace_head(connection, label)
     members: set[int] = set()
     for key, spelling in (name, alias):
         row = connection.execute("SELECT id, class FROM name WHERE ns = ? AND key = ?", (head[0], key)).fetchone()
@@ -450,59 +458,9 @@ def link(connection: sqlite3.Connection, label: str, name: tuple[str, str], alia
     connection.executemany("UPDATE name SET class = ? WHERE id = ?", [(root, member) for member in members])
 
 
-def restore(
-    connection: sqlite3.Connection, label: str, facts: Sequence[tuple[Fact, tuple[str, str, str]]]
-) -> tuple[Pending, ...]:
-    """See ``TripleStore.restore``."""
-    execute = connection.execute
-    head = execute(_HEAD, (label,)).fetchone() or execute(_CREATE, (label,)).fetchone()
-    known = "SELECT 1 FROM fact WHERE fid = ?"
-    new = [item for item in facts if execute(known, (bytes.fromhex(item[0].id),)).fetchone() is None]
-    if not new:
-        return ()
-    claims = [_claim_of(fact, keys) for fact, keys in new]
-    work = _Application(connection, head[0], 0, "")
-    _, members = work.load_names(claims)
-    work.add_parts(claims, [source for fact, _ in new for source in fact.sources])
-    began = {fact.id: fact.valid_from for fact, _ in facts}
-    row_id = execute("SELECT coalesce(max(id), 0) FROM fact").fetchone()[0]
-    for (fact, _), claim in zip(new, claims, strict=True):
-        row_id += 1
-        ended = began.get(fact.closed_by or "") or (fact.closed_at or "")[:10] or None
-        values = work.restored_values(row_id, fact, claim, ended)
-        triple = values[3:6]
-        if fact.is_open and execute(_STANDS, triple).fetchone():
-            continue
-        execute(_ADD_FACT, values)
-        for ordinal, source in enumerate(fact.sources):
-            start, end = source.span or (None, None)
-            place = work.sources[source.kind, source.ref]
-            row = (row_id, fact.seq, ordinal, place, source.principal, source.text, start, end, source.turn)
-            execute(_ADD_EVIDENCE, row)
-        if fact.valid_from:
-            for subject in members.get(claim.subject_key, [triple[0]]):
-                execute(_ENDED_BY, (fact.valid_from, subject, triple[1], values[1]))
-    times = [fact.closed_at or fact.recorded_at for fact, _ in new]
-    execute(_ADVANCE, (max(head[1], *(fact.seq for fact, _ in new)), max(head[2], *times), head[0]))
-    return tuple(work.pending)
-
-
-def _claim_of(fact: Fact, keys: tuple[str, str, str]) -> Claim:
-    source = Source(kind=fact.kind, principal=fact.principal)
-    return Claim(
-        fact.ordinal,
-        fact.triple,
-        *keys,
-        source=source,
-        valid_from=fact.valid_from,
-        valid_to=fact.valid_to,
-        confidence=fact.confidence,
-    )
-
-
 def erase(connection: sqlite3.Connection, namespace: Namespace, label: str, selection: Selection) -> Erased:
     """See ``TripleStore.erase``; without the purge."""
-    head = connection.execute(_HEAD, (label,)).fetchone()
+    head = connection.execute(HEAD, (label,)).fetchone()
     if head is None:
         return Erased()
     return _Erasure(connection, namespace, head[0]).run(selection)
@@ -649,7 +607,7 @@ class _Erasure:
         ).fetchall()
         for row_id, fid, *triple in rows:
             taken = execute(_TAKEN, (row_id,)).fetchone()
-            if taken is None and execute(_STANDS, triple).fetchone() is None:
+            if taken is None and execute(STANDS, triple).fetchone() is None:
                 execute(_REOPEN, (row_id,))
                 yield fid.hex()
         execute("UPDATE fact SET closed_source = NULL WHERE closed_source = ?", (source,))

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined
+from langchain_memllm.stores.parts import Part
 from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt
 
 __all__ = [
@@ -274,13 +275,21 @@ class TripleStore(Protocol):
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """Facts with their sources, in commit order within each namespace."""
 
-    def restore(self, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]) -> tuple[Pending, ...]:
-        """Put exported facts back as they were: ids, order, history and sources; a fact whose id is there is skipped.
+    def dump(self, namespace: Namespace) -> Iterator[Part]:
+        """Everything a namespace is made of but vectors: what ``restore`` needs to make the same memory elsewhere.
 
-        Each comes with the keys of its subject, relation and object. For imports and copies, not for statements:
-        nothing is decided. The namespace's ``seq`` becomes at least the
-        highest one restored. A superseded fact ended when its successor (in ``facts``) began, else when it was
-        closed. One transaction a call; returns what now wants a vector.
+        Relations and names in the order in which they came, facts in commit order, alias classes, operations by seq,
+        quarantine, and last the ``Head``; nothing for a namespace that is not there. Read in pages: what is written
+        meanwhile may be in it or not.
+        """
+
+    def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
+        """Put parts of a dump back as they were; what is there already (by key, id, op_id) is left alone.
+
+        For imports and copies, not for statements: nothing is decided. An open fact whose triple stands already is
+        left out. The namespace's ``seq`` becomes at least the highest one restored. One transaction a call (in Neo4j
+        aliases have their own), at most ``parts.BLOCK`` parts or so; quarantine of one time comes in one call, because
+        equal pieces are counted. Returns what now wants a vector.
         """
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import cypher, neo4j_erase, neo4j_write
+from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_write
 from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
@@ -36,6 +36,7 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
 )
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
+from langchain_memllm.stores.parts import Aliases, Part
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ class Neo4jStore:
         """See ``TripleStore.link``."""
         neo4j_write.link(self._bolt, namespace, name, alias, limit)
 
-    def restore(self, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]) -> tuple[Pending, ...]:
+    def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
         """See ``TripleStore.restore``."""
-        return neo4j_write.restore(self._bolt, namespace, facts)
+        return neo4j_move.restore(self._bolt, namespace, parts)
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """See ``TripleStore.erase``; the files are the server's, so ``purge`` adds nothing."""
@@ -289,6 +290,15 @@ class Neo4jStore:
             return None
         rows = self._bolt.read(cypher.MEMBERS, {"names": [ids.name(key) for key in keys]})
         return list(rows[0]["ids"])
+
+    def dump(self, namespace: Namespace) -> Iterator[Part]:
+        """See ``TripleStore.dump``."""
+        yield from neo4j_move.names(self._bolt, namespace)
+        yield from neo4j_move.facts(self._bolt, namespace, fact_of)
+        yield from map(Aliases, self.aliases(namespace))
+        yield from neo4j_move.operations(self._bolt, namespace)
+        yield from self.quarantined(namespace)
+        yield from neo4j_move.head(self._bolt, namespace)
 
     def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
         """See ``TripleStore.pending``."""

@@ -12,13 +12,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from langchain_memllm.belief import Batch, Claim, Current, Plan, Promote, Standing, precedence
+from langchain_memllm.belief import Batch, Claim, Current, Plan, Promote, Quarantined, Standing, precedence
 from langchain_memllm.errors import ConfigurationError, EmbeddingError, OperationConflict, StoreError, StoreUnavailable
 from langchain_memllm.nameindex import encode
 from langchain_memllm.relations import Catalogue
@@ -35,12 +36,13 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
     words_of,
 )
-from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key, rank_of
+from langchain_memllm.stores.parts import Name
+from langchain_memllm.triples import Namespace, Receipt, Source, is_literal_key, rank_of
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["FALLBACK_TYPE", "Ids", "fill", "ids_of", "link", "restore", "transact", "view_type"]
+__all__ = ["FALLBACK_TYPE", "Application", "Ids", "fill", "ids_of", "link", "locked", "transact", "view_type"]
 
 FALLBACK_TYPE: Final = "RELATED_TO"
 """Type of the readable relationship of a relation that nobody declared; its label is in the property ``relation``."""
@@ -119,7 +121,7 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner) -> W
         loaded = _load(transaction, ids, batch)
         if loaded["receipt"] is not None:
             return _replay(loaded, namespace, batch, attempts)
-        application = _Application(ids, loaded, loaded["seq"] + 1, max(batch.recorded_at, loaded["last_at"]))
+        application = Application(ids, loaded, loaded["seq"] + 1, max(batch.recorded_at, loaded["last_at"]))
         result = plan(application.current(batch))
         application.take(result)
         application.keep_operation(batch, result)
@@ -150,7 +152,7 @@ def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4
         )
         for claim in batch.claims
     }
-    return _locked(
+    return locked(
         transaction,
         ids,
         operation=ids.operation(batch.op_id),
@@ -161,7 +163,7 @@ def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4
     )
 
 
-def _locked(
+def locked(
     transaction: neo4j.ManagedTransaction,
     ids: Ids,
     *,
@@ -190,7 +192,7 @@ def _locked(
     return loaded
 
 
-class _Application:
+class Application:
     """One operation being applied: the parameters of ``cypher.APPLY``, gathered from a plan."""
 
     def __init__(self, ids: Ids, loaded: neo4j.Record, seq: int, now: str) -> None:
@@ -307,16 +309,29 @@ class _Application:
         """Make sure that the names and relations of claims exist."""
         for claim in claims:
             rank = claim.source.rank
-            for key, name in ((claim.subject_key, claim.triple.subject), (claim.object_key, claim.triple.object)):
-                known = self.names.get(key)
-                if known is None:
-                    self.add_name(key, name, rank)
-                elif rank >= known[1] and name != known[2]:
-                    self.names[key] = (known[0], rank, name)
-                    self.spellings[known[0]] = {"id": known[0], "name": name, "rank": rank}
+            self._say(claim.subject_key, claim.triple.subject, rank)
+            self._say(claim.object_key, claim.triple.object, rank)
         for claim in claims:
             if claim.relation_key not in self.relations:
                 self._add_relation(claim.relation_key, claim.triple.relation)
+
+    def add_named(self, names: Sequence[Name]) -> None:
+        """Make sure that names and relations of a dump exist, in its order."""
+        for name in names:
+            if name.kind == "relation":
+                if name.key not in self.relations:
+                    self._add_relation(name.key, name.spelling)
+            else:
+                self._say(name.key, name.spelling, name.rank)
+
+    def _say(self, key: str, spelling: str, rank: int) -> None:
+        """A name as a source of that rank spells it."""
+        known = self.names.get(key)
+        if known is None:
+            self.add_name(key, spelling, rank)
+        elif rank >= known[1] and spelling != known[2]:
+            self.names[key] = (known[0], rank, spelling)
+            self.spellings[known[0]] = {"id": known[0], "name": spelling, "rank": rank}
 
     def add_name(self, key: str, spelling: str, rank: int) -> None:
         """A name not seen before in this namespace; literals get neither vector nor words."""
@@ -347,33 +362,40 @@ class _Application:
 
     def keep_operation(self, batch: Batch, plan: Plan) -> None:
         """Store the operation with its receipt and what could not be used; now and then drop operations too old."""
-        operation = {
-            "id": self.ids.operation(batch.op_id),
-            "ns": self.ids.ns,
-            "op_id": batch.op_id,
-            "payload_hash": batch.payload_hash,
-            "seq": self.seq,
-            "recorded_at": self.now,
-            "receipt": pack_receipt(plan.receipt),
-        }
-        self.rows["operations"].append(operation)
-        self.rows["quarantine"] += [
-            {
-                "ns": self.ids.ns,
-                "seq": self.seq,
-                "ordinal": ordinal,
-                "recorded_at": self.now,
-                "text": item.text,
-                "reason": item.reason,
-                "kind": item.source.kind,
-                "ref": item.source.ref,
-                "principal": item.source.principal,
-                "turn": item.source.turn,
-            }
-            for ordinal, item in enumerate(batch.quarantine)
-        ]
+        self.add_operation(batch.payload_hash, plan.receipt)
+        for ordinal, item in enumerate(batch.quarantine):
+            self.add_quarantined(replace(item, recorded_at=self.now), ordinal)
         if self.seq % 256 == 0:
             self.expire = (datetime.now(UTC) - timedelta(days=OPERATION_DAYS)).isoformat(timespec="microseconds")
+
+    def add_operation(self, payload_hash: str, receipt: Receipt) -> None:
+        """An operation with its receipt."""
+        operation = {
+            "id": self.ids.operation(receipt.op_id),
+            "ns": self.ids.ns,
+            "op_id": receipt.op_id,
+            "payload_hash": payload_hash,
+            "seq": receipt.seq,
+            "recorded_at": receipt.recorded_at,
+            "receipt": pack_receipt(receipt),
+        }
+        self.rows["operations"].append(operation)
+
+    def add_quarantined(self, item: Quarantined, ordinal: int) -> None:
+        """A piece that could not be used."""
+        piece = {
+            "ns": self.ids.ns,
+            "seq": self.seq,
+            "ordinal": ordinal,
+            "recorded_at": item.recorded_at,
+            "text": item.text,
+            "reason": item.reason,
+            "kind": item.source.kind,
+            "ref": item.source.ref,
+            "principal": item.source.principal,
+            "turn": item.source.turn,
+        }
+        self.rows["quarantine"].append(piece)
 
     def run(self, transaction: neo4j.ManagedTransaction) -> None:
         """Apply, and check that every part found what it rests on.
@@ -471,8 +493,8 @@ def link(bolt: Bolt, namespace: Namespace, name: tuple[str, str], alias: tuple[s
     ids = ids_of(namespace)
 
     def work(transaction: neo4j.ManagedTransaction) -> None:
-        loaded = _locked(transaction, ids, names=(name[0], alias[0]))
-        application = _Application(ids, loaded, loaded["seq"], loaded["last_at"])
+        loaded = locked(transaction, ids, names=(name[0], alias[0]))
+        application = Application(ids, loaded, loaded["seq"], loaded["last_at"])
         for key, spelling in (name, alias):
             if key not in application.names:
                 application.add_name(key, spelling, 0)
@@ -486,69 +508,3 @@ def link(bolt: Bolt, namespace: Namespace, name: tuple[str, str], alias: tuple[s
         transaction.run(cypher.SET_ALIAS, names=list(members), alias=min(members.values())).consume()
 
     bolt.write(work)
-
-
-def restore(
-    bolt: Bolt, namespace: Namespace, facts: Sequence[tuple[Fact, tuple[str, str, str]]]
-) -> tuple[Pending, ...]:
-    """See ``TripleStore.restore``."""
-    ids = ids_of(namespace)
-    began = {fact.id: fact.valid_from for fact, _ in facts}
-
-    def work(transaction: neo4j.ManagedTransaction) -> tuple[Pending, ...]:
-        names = {key for _, keys in facts for key in (keys[0], keys[2])}
-        loaded = _locked(transaction, ids, names=names, relations={keys[1] for _, keys in facts})
-        known, standing = _known(transaction, ids, facts)
-        new = [item for item in facts if item[0].id not in known]
-        if not new:
-            return ()
-        seq = max(loaded["seq"], *(fact.seq for fact, _ in new))
-        now = max(loaded["last_at"], *(fact.closed_at or fact.recorded_at for fact, _ in new))
-        application = _Application(ids, loaded, seq, now)
-        claims = [_claim_of(fact, keys) for fact, keys in new]
-        application.add_parts(claims)
-        for (fact, keys), claim in zip(new, claims, strict=True):
-            if not fact.is_open:
-                _put_back(application, fact, claim, began)
-            elif ids.triple(keys) not in standing:
-                standing.add(ids.triple(keys))
-                _put_back(application, fact, claim, began)
-        application.run(transaction)
-        successors = [{"id": fact_id, "began": began[fact_id]} for fact_id in application.new if began[fact_id]]
-        transaction.run(cypher.ENDED_BY, successors=successors).consume()
-        return tuple(application.pending)
-
-    return bolt.write(work)
-
-
-def _known(
-    transaction: neo4j.ManagedTransaction, ids: Ids, facts: Sequence[tuple[Fact, tuple[str, str, str]]]
-) -> tuple[set[str], set[str]]:
-    """Ids of those facts that are there, and which of the triples stand."""
-    triples = [ids.triple(keys) for _, keys in facts]
-    row = transaction.run(cypher.KNOWN_FACTS, ids=[fact.id for fact, _ in facts], triples=triples).single(strict=True)
-    return set(row["ids"]), set(row["triples"])
-
-
-def _put_back(application: _Application, fact: Fact, claim: Claim, began: dict[str, str | None]) -> None:
-    row = application.insert(fact.id, claim, seq=fact.seq, now=fact.recorded_at)
-    row["evidence"] += [application.evidence(source, fact.seq, place) for place, source in enumerate(fact.sources)]
-    if not fact.is_open:
-        row["props"].update(
-            closed_at=fact.closed_at,
-            closed_by=fact.closed_by,
-            closed_why=fact.closed_why,
-            ended=began.get(fact.closed_by or "") or (fact.closed_at or "")[:10] or None,
-        )
-
-
-def _claim_of(fact: Fact, keys: tuple[str, str, str]) -> Claim:
-    return Claim(
-        fact.ordinal,
-        fact.triple,
-        *keys,
-        source=Source(kind=fact.kind, principal=fact.principal),
-        valid_from=fact.valid_from,
-        valid_to=fact.valid_to,
-        confidence=fact.confidence,
-    )

@@ -111,9 +111,8 @@ class Script:
             self.both(lambda store: _unordered(store.erase(namespace, selection)))
 
     def restore(self, namespace: Namespace) -> None:
-        facts = list(self.stores[0].facts([TENANTS[0]]))
-        keyed = [(fact, _keys(fact.triple)) for fact in facts]
-        self.both(lambda store: store.restore(TENANTS[0], keyed))
+        parts = list(self.stores[0].dump(TENANTS[0]))
+        self.both(lambda store: store.restore(TENANTS[0], parts))
 
     def claim(self, index: int) -> Claim:
         subject, relation, object_ = self.name(), self.random.choice(RELATIONS), self.name()
