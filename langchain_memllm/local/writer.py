@@ -32,9 +32,10 @@ from langchain_memllm.grammar import (
 from langchain_memllm.local.cache import new_cache
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.decoding import Decoder
+from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.triples import Triple
 
-__all__ = ["Example", "LateStopping", "WriteOptions", "WriteOutput", "contexts_of", "write_batch"]
+__all__ = ["Example", "LateStopping", "WriteOptions", "WriteOutput", "contexts_of", "prompt_ids", "write_batch"]
 
 CONTEXT_SENTENCES: Final = 24
 
@@ -167,7 +168,7 @@ def write_batch(
     outputs: dict[int, WriteOutput] = {}
     rows: list[_Row] = []
     for index, (sentence, context) in enumerate(zip(sentences, contexts, strict=True)):
-        prompt = _prompt_ids(decoder, sentence, context, options.max_prompt_tokens)
+        prompt = prompt_ids(decoder.vocabulary, sentence, context, options.max_prompt_tokens)
         if len(prefix) + len(prompt) + options.max_tokens > decoder.window:
             reason = f"the sentence has {len(prompt)} tokens and does not fit the model's {decoder.window}; split it"
             outputs[index] = WriteOutput("", Parsed(skipped=(Skipped(sentence, reason, 0),)))
@@ -191,9 +192,12 @@ def _examples_ids(decoder: Decoder, examples: Iterable[Example], spaced: bool) -
     return ids
 
 
-def _prompt_ids(decoder: Decoder, sentence: str, context: Sequence[str], limit: int) -> list[int]:
-    """Tokens of one prompt up to the opened call; the context is cut from the left, whole sentences first."""
-    encode = decoder.vocabulary.encode
+def prompt_ids(vocabulary: Vocabulary, sentence: str, context: Sequence[str], limit: int) -> list[int]:
+    """Tokens of one prompt up to the opened call; the context is cut from the left, whole sentences first.
+
+    Training uses it too, so that a writer is shown what it was trained on, token by token.
+    """
+    encode = vocabulary.encode
     kept = list(context[-CONTEXT_SENTENCES:])
     _, opening, focus, closing = (encode(piece) for piece in write_prompt_segments(sentence))
     focus_ids = [*opening, *focus, *closing, *encode(WRITE_OPEN)]

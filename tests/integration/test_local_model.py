@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
+from tiny_model import CORPUS, tiny, tiny_tokenizer  # noqa: E402
+from tokenizers import pre_tokenizers  # noqa: E402
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
 from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
@@ -19,7 +19,7 @@ from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights 
 from langchain_memllm.local.cache import PrefixCaches, new_cache  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
 from langchain_memllm.local.decoding import Decoder  # noqa: E402
-from langchain_memllm.local.writer import LateStopping, _prompt_ids, contexts_of, write_batch  # noqa: E402
+from langchain_memllm.local.writer import LateStopping, contexts_of, prompt_ids, write_batch  # noqa: E402
 from langchain_memllm.reading import (  # noqa: E402
     Done,
     Generate,
@@ -34,45 +34,7 @@ from langchain_memllm.reading import (  # noqa: E402
 )
 from langchain_memllm.triples import Query, Triple  # noqa: E402
 
-CORPUS = [
-    "Ada Lovelace was born in London in 1815. ({MEM_READ(Ada Lovelace>>place of birth>>)-->London}) She wrote notes.",
-    "({USER_ST})Oslo is the capital of Norway.({USER_END})({MEM_WRITE-->Oslo>>capital of>>Norway;Bo>>likes>>tea})",
-    "São Paulo, Ελλάδα, Москва – 東京 \\s \\\\ -- {a} > b",
-] * 4
 SENTENCES = ["Ada Lovelace was born in London.", "Oslo is the capital of Norway; Bo likes tea {a lot} -- 東京.", "Hm."]
-
-
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    backend.train_from_iterator(
-        CORPUS,
-        trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, special_tokens=specials, show_progress=False),
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
-
-
-def tiny(seed: int = 0, *, caches: int = 4, window: int = 512) -> MemLLMModel:
-    tokenizer = tiny_tokenizer()
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=window,
-        initializer_range=0.3,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return MemLLMModel(LlamaForCausalLM(config).eval(), tokenizer, name="tiny", caches=caches)
 
 
 @pytest.fixture(scope="module")
@@ -512,15 +474,15 @@ def test_the_context_is_cut_from_the_left_and_the_sentence_never(model):
     context = [f"Sentence {number}." for number in range(40)]
 
     def prompt(limit: int) -> str:
-        return model.vocabulary.decode(_prompt_ids(decoder, SENTENCES[0], context, limit))
+        return model.vocabulary.decode(prompt_ids(decoder.vocabulary, SENTENCES[0], context, limit))
 
     whole = prompt(10_000)
     assert whole.startswith("Sentence 16. Sentence 17.")  # 24 sentences
     tail = "({USER_ST})" + SENTENCES[0] + "({USER_END})({MEM_WRITE-->"
     assert whole.endswith("Sentence 39. " + tail)
-    focus = len(_prompt_ids(decoder, SENTENCES[0], [], 0))
+    focus = len(prompt_ids(decoder.vocabulary, SENTENCES[0], [], 0))
     assert prompt(focus + 30).endswith("Sentence 39. " + tail)
-    assert len(_prompt_ids(decoder, SENTENCES[0], context, focus + 30)) <= focus + 30
+    assert len(prompt_ids(decoder.vocabulary, SENTENCES[0], context, focus + 30)) <= focus + 30
     assert prompt(5) == tail
 
 

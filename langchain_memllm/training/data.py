@@ -1,0 +1,243 @@
+"""What the writer and the reader are shown, made from documents with relations (papers, section 1.7).
+
+Writer: each sentence with the triples it states. A relation belongs to a sentence that its evidence lists; without a
+list, to one in which both ends are named (the paper asks a large model instead: pass ``keep``). Names are spelt as in
+the sentence, else by their longest form before it.
+
+Reader: the text with a call before each name that a relation connects to an earlier one and that is new in the text.
+Its queries are run on a memory that was filled with given writes, so that their results are as good and bad as in use;
+the gold name is put in when they find nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from langchain_memllm.errors import InvalidTriple
+from langchain_memllm.memory import Memory
+from langchain_memllm.reading import Reading, Results, advance
+from langchain_memllm.training.documents import Document, Label, Mention
+from langchain_memllm.training.examples import ReadDocument, WriteDocument
+from langchain_memllm.triples import Namespace, Query, Source, Triple
+
+__all__ = ["AMBIGUOUS", "Keep", "Target", "fill", "read_document", "targets", "write_document"]
+
+MAX_TRIPLES: Final = 31
+MAX_QUERIES: Final = 3
+TOO_BROAD: Final = 30
+
+Keep = Callable[[str, str, Triple], bool]
+"""Whether a sentence states a triple, given the text before it: for users with a large model."""
+
+AMBIGUOUS: Final = frozenset(
+    [
+        *(
+            ("subject", relation)
+            for relation in (
+                "country of citizenship",
+                "country",
+                "country of origin",
+                "religion",
+                "place of birth",
+                "place of death",
+                "work location",
+                "location of formation",
+                "location",
+                "basin country",
+                "residence",
+                "publication date",
+                "production company",
+                "original language of work",
+                "applies to jurisdiction",
+                "platform",
+                "located in the administrative territorial entity",
+                "headquarters location",
+                "inception",
+                "employer",
+                "date of birth",
+                "date of death",
+                "educated at",
+            )
+        ),
+        ("object", "continent"),
+        ("object", "contains administrative territorial entity"),
+    ]
+)
+"""Open side and relation of queries that too many facts answer ("who was born in London?"); the paper's 25."""
+
+
+# --- writer -----------------------------------------------------------------------------------------------------------
+
+
+def write_document(document: Document, keep: Keep | None = None) -> WriteDocument:
+    """The triples of each sentence, in the order in which their later name stands there.
+
+    A sentence with more than ``MAX_TRIPLES`` is context only.
+
+    Args:
+        document: Text with mentions and labels.
+        keep: Asked about relations without evidence, for every sentence that could state them; if none passes, the
+            last one that could is used, so that no relation is lost. None: the sentences that name both ends.
+    """
+    found: dict[int, dict[Triple, int]] = defaultdict(dict)
+    for label in dict.fromkeys(document.labels):
+        for sentence, triple, place in _stated(document, label, keep):
+            found[sentence].setdefault(triple, place)
+    lists = [sorted(found[at], key=found[at].__getitem__) for at in range(len(document.sentences))]
+    kept = tuple(tuple(triples) if len(triples) <= MAX_TRIPLES else None for triples in lists)
+    return WriteDocument(document.title, document.sentences, kept)
+
+
+def _stated(document: Document, label: Label, keep: Keep | None) -> list[tuple[int, Triple, int]]:
+    """Sentence, triple and place of each statement of a label."""
+    candidates = [
+        (at, *stated)
+        for at in range(len(document.sentences))
+        if (stated := _triple_in(document, label, at)) is not None
+    ]
+    if label.evidence:
+        return [(at, triple, place) for at, triple, place, _ in candidates if at in label.evidence]
+    if keep is None:
+        return [(at, triple, place) for at, triple, place, both in candidates if both]
+    passed = [
+        (at, triple, place)
+        for at, triple, place, _ in candidates
+        if keep(" ".join(document.sentences[:at]), document.sentences[at], triple)
+    ]
+    return passed or [(at, triple, place) for at, triple, place, _ in candidates[-1:]]
+
+
+def _triple_in(document: Document, label: Label, sentence: int) -> tuple[Triple, int, bool] | None:
+    """The triple as this sentence names it, the place of its later name, and whether it names both ends."""
+    ends = [_name_in(document, entity, sentence) for entity in (label.head, label.tail)]
+    head, tail = ends
+    if head is None or tail is None or sentence not in (head.sentence, tail.sentence) or label.head == label.tail:
+        return None
+    try:
+        triple = Triple(head.text, label.relation, tail.text)
+    except InvalidTriple:
+        return None
+    place = max(mention.start for mention in (head, tail) if mention.sentence == sentence)
+    return triple, place, head.sentence == tail.sentence
+
+
+def _name_in(document: Document, entity: int, sentence: int) -> Mention | None:
+    """The first mention in a sentence, else the longest before it."""
+    mentions = [m for m in document.mentions if m.entity == entity and m.sentence <= sentence]
+    here = [m for m in mentions if m.sentence == sentence]
+    return here[0] if here else max(mentions, key=lambda m: len(m.text), default=None)
+
+
+# --- reader -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A name to look up: from and to which character of the text it stands, and what could be asked for it."""
+
+    start: int
+    end: int
+    name: str
+    queries: tuple[Query, ...]
+
+
+def targets(document: Document) -> list[Target]:
+    """The names that a relation connects to an earlier one and that are new in the text (the paper's algorithm 1).
+
+    The queries name the earlier end by each of its forms, the latest first. Those of ``AMBIGUOUS`` are left out.
+    """
+    text, found = document.text, list[Target]()
+    related = _related(document.labels)
+    seen: dict[int, dict[str, int]] = defaultdict(dict)  # entity to its forms, and where each stood last
+    end = 0
+    for mention in document.mentions:
+        start = document.offset(mention.sentence) + mention.start
+        if start and start >= end and mention.text not in text[:start]:
+            earlier = [(place, form, entity) for entity in seen for form, place in seen[entity].items()]
+            queries = [
+                query
+                for _, form, entity in sorted(earlier, reverse=True)
+                for query in _queries(form, related.get((entity, mention.entity), ()))
+            ]
+            if queries:
+                found.append(Target(start, start + len(mention.text), mention.text, tuple(dict.fromkeys(queries))))
+        end = max(end, start + len(mention.text))
+        seen[mention.entity][mention.text] = start
+    return found
+
+
+def _related(labels: Iterable[Label]) -> dict[tuple[int, int], list[tuple[str, str]]]:
+    """From an earlier and a later entity to (open side, relation) of what may be asked about the earlier one."""
+    related: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+    for label in dict.fromkeys(labels):
+        for pair, side in (((label.head, label.tail), "object"), ((label.tail, label.head), "subject")):
+            if (side, label.relation) not in AMBIGUOUS and label.head != label.tail:
+                related[pair].append((side, label.relation))
+    return related
+
+
+def _queries(form: str, asked: Iterable[tuple[str, str]]) -> list[Query]:
+    try:
+        return [Query(form, relation) if side == "object" else Query(None, relation, form) for side, relation in asked]
+    except InvalidTriple:
+        return []
+
+
+def read_document(document: Document, memory: Memory, namespace: Namespace) -> ReadDocument:
+    """The text with a call before each target, answered by a memory.
+
+    Queries that find ``TOO_BROAD`` names or more are dropped; of the others at most three are kept, those that find the
+    target first, then those that find little. A target whose first query is that of the target before opens no call.
+
+    Args:
+        document: Text with mentions and labels.
+        memory: Filled with what a writer wrote of these documents, or with the gold triples.
+        namespace: Where in it.
+    """
+    text, cut = document.text, 0
+    pieces: list[str] = []
+    calls: list[tuple[tuple[Query, ...], tuple[str, ...]]] = []
+    for target in targets(document):
+        queries = _answerable(target, memory, namespace)
+        if not queries or (calls and queries[0] == calls[-1][0][0]):
+            continue
+        at = target.start - (text[target.start - 1] == " ")  # a word's token begins with its space: it is the model's
+        names = _pasted(queries, target.name, memory, namespace)
+        if names and at > cut:
+            pieces.append(text[cut:at])
+            calls.append((queries, names))
+            cut = at
+    return ReadDocument(document.title, (*pieces, text[cut:]), tuple(calls))
+
+
+def _answerable(target: Target, memory: Memory, namespace: Namespace) -> tuple[Query, ...]:
+    results = memory.read_many(target.queries, namespace=namespace, limit=TOO_BROAD)
+    found = {query: result.answers for query, result in zip(target.queries, results, strict=True)}
+    narrow = [query for query, names in found.items() if len(names) < TOO_BROAD]
+    hits = [query for query in narrow if found[query]] or narrow
+    ordered = sorted(hits, key=lambda query: (target.name not in found[query], len(found[query])))
+    return tuple(ordered[:MAX_QUERIES])
+
+
+def _pasted(queries: tuple[Query, ...], gold: str, memory: Memory, namespace: Namespace) -> tuple[str, ...]:
+    """The names that a reading pastes after these queries; the gold one if they find nothing, () if too much."""
+    asking = Reading("-", phase="lookup", asked=queries)
+    results = Results.of(memory.read_many(queries, namespace=namespace))
+    if not any(results.answers):
+        results = Results(((gold,), *((),) * (len(queries) - 1)))
+    answered, _ = advance(asking, results)
+    return answered.calls[-1].pasted if answered.calls[-1].withdrawn is None else ()
+
+
+def fill(memory: Memory, writes: Iterable[WriteDocument], namespace: Namespace) -> int:
+    """Write the triples of documents into a memory, each document as a source; returns how many were given."""
+    count = 0
+    for document in writes:
+        triples = [triple for each in document.triples for triple in each or ()]
+        if triples:
+            memory.write(triples, namespace=namespace, source=Source("document", document.source))
+        count += len(triples)
+    return count

@@ -1,0 +1,255 @@
+"""What models are trained on: texts with their calls, and the tokens of each with a mask of what is learnt.
+
+Two kinds of documents, one JSON line each: sentences with the triples a writer should write, and pieces of text with
+the read calls between them. ``write_tokens`` and ``read_tokens`` turn them into examples, token by token what inference
+feeds and expects: prompts come from ``local.writer``, contexts from ``reading``, tags from ``grammar`` (papers,
+sections 1.7 and 1.8). Learnt is what the model writes itself: triples and the end of a call, queries, the text after
+a call, and where a call opens; never what is handed to it (context, sentence, pasted results, fixed openings).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.grammar import END, READ_WAIT, START, WRITE_OPEN, render_queries, render_write
+from langchain_memllm.local.vocabulary import Vocabulary
+from langchain_memllm.local.writer import contexts_of, prompt_ids
+from langchain_memllm.reading import Call, Generate, Reading, Rules, Segment, next_action
+from langchain_memllm.triples import Query, Triple
+
+__all__ = ["Example", "ReadDocument", "WriteDocument", "load", "read_tokens", "save", "write_tokens"]
+
+MAX_PROMPT: Final = 512
+"""Tokens of context and sentence, as ``WriteOptions.max_prompt_tokens``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids and, for each, whether the model is to learn to predict it from those before. Both of shape (T,)."""
+
+    ids: tuple[int, ...]
+    learnt: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDocument:
+    """Sentences and the triples of each; None where a sentence is context only."""
+
+    source: str
+    sentences: tuple[str, ...]
+    triples: tuple[tuple[Triple, ...] | None, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there are sentences, and triples for each."""
+        if not self.sentences or len(self.sentences) != len(self.triples):
+            raise ConfigurationError(
+                f"{self.source}: {len(self.sentences)} sentences with {len(self.triples)} lists of triples; "
+                "give one list (or null) for each, and at least one sentence"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        triples = [None if each is None else [list(triple) for triple in each] for each in self.triples]
+        return {"kind": "write", "source": self.source, "sentences": list(self.sentences), "triples": triples}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDocument:
+    """Text in pieces and the call between each two: its queries and the names pasted.
+
+    ``ends``: whether the text ends there, as an answer does, so that the end is learnt too.
+    """
+
+    source: str
+    pieces: tuple[str, ...]
+    calls: tuple[tuple[tuple[Query, ...], tuple[str, ...]], ...] = ()
+    ends: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that pieces and calls alternate."""
+        if not self.pieces or not all(self.pieces) or len(self.pieces) != len(self.calls) + 1:
+            raise ConfigurationError(
+                f"{self.source}: {len(self.pieces)} pieces of text with {len(self.calls)} calls; calls stand between "
+                "pieces that are not empty"
+            )
+        if not all(queries and names for queries, names in self.calls):
+            raise ConfigurationError(f"{self.source}: a call asks nothing or found nothing; leave it out")
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        calls = [
+            {"queries": [[q.subject, q.relation, q.object] for q in queries], "results": list(names)}
+            for queries, names in self.calls
+        ]
+        return {"kind": "read", "source": self.source, "pieces": list(self.pieces), "calls": calls, "ends": self.ends}
+
+
+def save(documents: Iterable[WriteDocument | ReadDocument], file: Path) -> int:
+    """Write documents as JSON lines; returns how many."""
+    lines = [json.dumps(document.as_dict(), ensure_ascii=False) + "\n" for document in documents]
+    file.write_text("".join(lines), encoding="utf-8")
+    return len(lines)
+
+
+def load(files: Sequence[Path]) -> list[WriteDocument | ReadDocument]:
+    """Read documents of JSON lines.
+
+    Raises:
+        ConfigurationError: A file cannot be read, is empty, or a line is no document; it says which.
+    """
+    documents = [document for file in files for document in _lines(file)]
+    if not documents:
+        raise ConfigurationError(f"{', '.join(map(str, files))}: no documents; build them with `memllm data`")
+    return documents
+
+
+def _lines(file: Path) -> Iterator[WriteDocument | ReadDocument]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read ({error}); build it with `memllm data`") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _from_dict(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"line {number} of {file} is no training document: {error}") from error
+
+
+def _from_dict(data: dict[str, Any]) -> WriteDocument | ReadDocument:
+    if data["kind"] == "write":
+        triples = tuple(None if each is None else tuple(Triple(*t) for t in each) for each in data["triples"])
+        return WriteDocument(data["source"], tuple(data["sentences"]), triples)
+    calls = tuple((tuple(Query(*q) for q in call["queries"]), tuple(call["results"])) for call in data["calls"])
+    return ReadDocument(data["source"], tuple(data["pieces"]), calls, data.get("ends", True))
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+class _Tokens:
+    """Collects segments, each tokenised on its own, with what is learnt of them."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.learnt: list[bool] = []
+
+    def add(self, ids: Sequence[int], learnt: bool) -> None:
+        self.ids += ids
+        self.learnt += [learnt] * len(ids)
+
+    def example(self) -> Example:
+        return Example(tuple(self.ids), tuple(self.learnt))
+
+
+def write_tokens(
+    document: WriteDocument, vocabulary: Vocabulary, *, window: int, max_prompt: int = MAX_PROMPT, spaced: bool = False
+) -> list[Example]:
+    """One example for each sentence: its prompt as the writer builds it, then the call.
+
+    Raises:
+        ConfigurationError: A sentence and its call do not fit the window; the context is cut, they never are.
+    """
+    examples = []
+    contexts = contexts_of(document.sentences)
+    for sentence, context, triples in zip(document.sentences, contexts, document.triples, strict=True):
+        if triples is None:
+            continue
+        call = _Tokens()
+        call.add(_call_ids(triples, vocabulary, spaced), True)
+        room = window - len(call.ids) - len(vocabulary.bos)
+        prompt = prompt_ids(vocabulary, sentence, context, max(0, min(max_prompt, room)))
+        if len(prompt) > room:
+            raise ConfigurationError(
+                f"{document.source}: a sentence and its call have {len(prompt) + len(call.ids)} tokens and do not fit "
+                f"the window of {window}; split the sentence or train with a larger --window"
+            )
+        ids = (*vocabulary.bos, *prompt)
+        examples.append(Example((*ids, *call.ids), (*(False for _ in ids), *call.learnt)))
+    return examples
+
+
+def _call_ids(triples: Sequence[Triple], vocabulary: Vocabulary, spaced: bool) -> list[int]:
+    """What the writer writes after its call was opened: the triples, the end of the call, the end of the text."""
+    inside = render_write(triples, spaced=spaced).removeprefix(WRITE_OPEN).removesuffix(END)
+    return [*(vocabulary.encode(inside) if inside else []), *vocabulary.encode(END), *_end(vocabulary)]
+
+
+def read_tokens(
+    document: ReadDocument, vocabulary: Vocabulary, *, window: int, spaced: bool = False, calls: bool = True
+) -> list[Example]:
+    """One example for each segment: the text before it, its call, the text up to where the next call opens.
+
+    The text before stands without calls, as only one call is in context at a time.
+
+    Args:
+        document: Pieces and calls.
+        vocabulary: Tokens of the model.
+        window: Longest example, in tokens; the beginning of the text before is cut.
+        spaced: Rendering style of the queries and results.
+        calls: False gives the control: the same text, learnt in the same pieces, without any call.
+
+    Raises:
+        ConfigurationError: A call and its text do not fit the window.
+    """
+    return [
+        _read_example(document, number, vocabulary, window, spaced, calls) for number in range(len(document.pieces))
+    ]
+
+
+def _read_example(
+    document: ReadDocument, number: int, vocabulary: Vocabulary, window: int, spaced: bool, calls: bool
+) -> Example:
+    tokens = _Tokens()
+    if number and calls:
+        for at, segment in enumerate(_segments(_answered(document, number, spaced))[number:]):
+            tokens.add(vocabulary.encode(segment.text), at in _LEARNT_OF_A_CALL)
+    tokens.add(vocabulary.encode(document.pieces[number], special=number == 0), True)
+    if number < len(document.calls):
+        tokens.add(vocabulary.encode(START) if calls else [], True)
+    elif document.ends:
+        tokens.add(_end(vocabulary), True)
+    before = vocabulary.encode_segments(map(Segment, document.pieces[:number]))
+    return _after(before, tokens, vocabulary, window, document.source)
+
+
+_LEARNT_OF_A_CALL: Final = (1, 2)  # of its five segments: the queries, and what ends them
+
+
+def _answered(document: ReadDocument, number: int, spaced: bool) -> Reading:
+    """The reading after the call before piece ``number`` was answered: what the model then goes on from."""
+    queries, names = document.calls[number - 1]
+    prompt, *pieces = (Segment(piece) for piece in document.pieces[:number])
+    written = render_queries(queries, spaced=spaced) + READ_WAIT
+    call = Call(len(pieces), written, queries, (names,), names)
+    return Reading(prompt.text, Rules(spaced=spaced), pieces=tuple(pieces), calls=(call,), live=0)
+
+
+def _segments(reading: Reading) -> tuple[Segment, ...]:
+    action = next_action(reading)
+    assert isinstance(action, Generate)
+    return action.segments
+
+
+def _end(vocabulary: Vocabulary) -> list[int]:
+    end = vocabulary.tokenizer.eos_token_id
+    return [] if end is None else [end]
+
+
+def _after(before: list[int], tokens: _Tokens, vocabulary: Vocabulary, window: int, source: str) -> Example:
+    """The example after its context, whose beginning is cut to the window; what is learnt is never cut."""
+    bos = list(vocabulary.bos)
+    room = window - len(tokens.ids) - len(bos)
+    if room < 0:
+        raise ConfigurationError(
+            f"{source}: {len(tokens.ids)} tokens of text and call do not fit the window of {window}; shorten that text "
+            "or train with a larger --window"
+        )
+    context = before[len(bos) :]
+    whole = _Tokens()
+    whole.add([*bos, *context[max(0, len(context) - room) :]], False)
+    return Example((*whole.ids, *tokens.ids), (*whole.learnt, *tokens.learnt))
