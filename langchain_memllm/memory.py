@@ -76,7 +76,7 @@ from langchain_memllm.triples import (
 )
 from langchain_memllm.twins import twin
 
-__all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds"]
+__all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds", "several"]
 
 logger = logging.getLogger(__name__)
 
@@ -519,7 +519,7 @@ class Memory:
         self._agree()
         if not (isinstance(limit, int) and 1 <= limit <= 1000):
             raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
-        namespaces = _namespaces(namespace)
+        namespaces = several(namespace)
         moment, valid_at = record_time(at), check_date(valid_at)
         thresholds = thresholds or self.thresholds
         asked = [self._lookup_query(query) for query in queries]
@@ -656,7 +656,7 @@ class Memory:
             raise ConfigurationError(f"{type(text).__name__} is no text to recall by; convert it with str() first")
         if not (isinstance(k, int) and 1 <= k <= 200):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to 200")
-        namespaces = _namespaces(namespace)
+        namespaces = several(namespace)
         keys, words = _keys_of(text, speaker)
         rows = self.store.neighbourhood(namespaces, keys, words) if keys else []
         ranked = self._rank(text, rows)[:k]
@@ -704,7 +704,7 @@ class Memory:
         """All facts with their sources, in commit order; of one source (by kind and ref) if given."""
         self._agree()
         where = FactFilter(source=(source.kind, source.ref) if source else None, open_only=open_only)
-        return self.store.facts(_namespaces(namespace), where)
+        return self.store.facts(several(namespace), where)
 
     def explain(self, fact_id: str, *, namespace: Namespace) -> Fact | None:
         """One fact with all its sources: what was stored, and why. None if there is no such fact."""
@@ -790,7 +790,7 @@ class Memory:
         self._agree()
         for relation in self._catalogue.declared:
             yield {"type": "relation", **relation.as_dict()}
-        for each in _namespaces(namespace):
+        for each in several(namespace):
             for part in self.store.dump(each):
                 yield record_of(each, part)
 
@@ -962,7 +962,7 @@ def _plain(item: Proposed) -> object:
     return dict(item) if isinstance(item, Mapping) else list(item) if isinstance(item, Iterable) else item
 
 
-def _namespaces(namespace: Namespaces) -> list[Namespace]:
+def several(namespace: Namespaces) -> list[Namespace]:
     """One or several namespaces as a list.
 
     Raises:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from langchain_memllm import transfer
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, Progress, built
 from langchain_memllm.embeddings import Embedder
 from langchain_memllm.errors import ConfigurationError, NamespaceError
-from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds
+from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, several
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
 from langchain_memllm.scope import TEMPLATE, Scope
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
+from langchain_memllm.transfer import Digest, Loaded, Rejected
 from langchain_memllm.triples import Fact, Namespace, Query, ReadResult, Recall, Receipt, Source
 from langchain_memllm.twins import twin
 
@@ -391,6 +393,47 @@ class MemLLMMemory:
         self._door.drop()
         return count
 
+    def copy(
+        self,
+        target: MemLLMMemory,
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        everyone: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Digest]:
+        """Copy a memory, or with ``everyone`` all of them, to another store; see ``transfer.copy``."""
+        if everyone and not (namespace is None and user_id is None):
+            raise NamespaceError("everyone=True copies all namespaces; leave namespace and user_id out, or everyone")
+        chosen = self.namespaces() if everyone else several(self._whose(namespace, user_id)[0])
+        copied = transfer.copy(self.core, target.core, namespaces=chosen, progress=progress)
+        target._door.drop()
+        return copied
+
+    def load(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        source: Source | None = None,
+        policy: Policy | None = None,
+        rejects: Callable[[Rejected], None] | None = None,
+        progress: Progress | None = None,
+    ) -> Loaded:
+        """Write the triples of a file of JSON lines; run again, it goes on where it stopped. See ``transfer.load``."""
+        loaded = transfer.load(
+            self.core,
+            file,
+            namespace=self._whose(namespace, user_id)[0],
+            source=source,
+            policy=policy,
+            rejects=rejects,
+            progress=progress,
+        )
+        self._door.drop()
+        return loaded
+
     def namespaces(self) -> list[Namespace]:
         """Every namespace of the store that holds something."""
         return self.core.store.namespaces()
@@ -419,6 +462,8 @@ class MemLLMMemory:
     aexplain = twin(explain)
     aforget = twin(forget)
     arestore = twin(restore)
+    acopy = twin(copy)
+    aload = twin(load)
     anamespaces = twin(namespaces)
     astats = twin(stats)
     aquarantined = twin(quarantined)

@@ -14,7 +14,16 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from langchain_memllm.errors import (
     ConfigurationError,
@@ -117,10 +126,18 @@ def text_and_source(text: str, user: str | None) -> tuple[str, Source]:
         fail(f"{path} cannot be read as UTF-8 text ({error}); check the name after the '@'", WRONG)
 
 
+class _Speed(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """As "1,200/s"."""
+        return Text(f"{task.speed or 0:,.0f}/s")
+
+
 @contextmanager
 def progress(what: str, *, quiet: bool = False) -> Iterator[Any]:
-    """A progress bar on standard error; yields a function of (done, total)."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    """A progress bar with its speed on standard error; yields a function of (done, total)."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -271,7 +271,8 @@ def test_an_interrupt_is_told(filled: Run, monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_a_command_the_help_is_shown(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("remember", "read", "recall", "ask", "history", "forget", "export", "import", "stats", "doctor"):
+    commands = ("remember", "read", "recall", "ask", "history", "forget", "stats", "doctor")
+    for command in (*commands, "export", "import", "copy", "load"):
         assert command in result.stdout
         assert run(command, "--help").exit_code == 0
     assert run("nonsense").exit_code == WRONG

@@ -474,11 +474,13 @@ def test_the_last_facts_move_to_another_memory(memory: MemLLMMemory) -> None:
 VERBS = [
     "alias",
     "close",
+    "copy",
     "declare",
     "explain",
     "export",
     "forget",
     "history",
+    "load",
     "namespaces",
     "quarantined",
     "read",
