@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -34,6 +34,8 @@ from langchain_memllm.errors import (
     OperationConflict,
 )
 from langchain_memllm.plugin import MemLLMMemory
+from langchain_memllm.stores import TripleStore, open_store
+from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Source
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
@@ -80,12 +82,29 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
         fail(f"there is no memory at {store}; check --store, or write or import something first", STORE)
     logging.getLogger("neo4j").addHandler(logging.NullHandler())  # its errors are told once, by ours
     try:
-        with MemLLMMemory(store, model=model) as memory:
+        with opened(store) as place, MemLLMMemory(place, model=model) as memory:
             yield memory
     except MemLLMError as error:
         fail(str(error), exit_status(error))
     except KeyboardInterrupt:
         fail("stopped; what has a receipt is stored", 130)
+
+
+def local_auth(store: str) -> tuple[str, str] | None:
+    """User and password of the server that ``memllm neo4j start`` runs at this address; NEO4J_PASSWORD comes first."""
+    server = None if os.environ.get("NEO4J_PASSWORD") else LocalServer.behind(store)
+    return None if server is None else (server.user, server.password)
+
+
+@contextmanager
+def opened(store: str) -> Iterator[str | TripleStore]:
+    """What to give to a memory: the address, or the store of our own local server, whose password nobody types."""
+    auth = local_auth(store)
+    if auth is None:
+        yield store
+    else:
+        with closing(open_store(store, auth=auth)) as place:
+            yield place
 
 
 def is_missing(store: str) -> bool:

@@ -30,10 +30,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+from urllib.parse import urlsplit
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, StoreUnavailable
 
-__all__ = ["DEFAULT_VERSION", "LocalServer", "docker_line", "find_java"]
+__all__ = ["DEFAULT_VERSION", "LocalServer", "default_home", "docker_line", "find_java"]
 
 DEFAULT_VERSION: Final = "5.26.30"
 """The long-term support release that is started unless another one is asked for."""
@@ -57,7 +58,14 @@ dbms.usage_report.enabled=false
 client.allow_telemetry=false
 dbms.security.auth_enabled=true
 server.bolt.telemetry.enabled=false
+dbms.security.http_static_content_security_policy_header={csp}
 """
+# Neo4j Browser asks outside for fonts and trackers, also with telemetry off; this lets it talk to this machine only.
+_CSP: Final = (
+    "default-src 'self'; script-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "font-src 'self' data:; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; "
+    "connect-src 'self' ws://localhost:* ws://127.0.0.1:* http://localhost:*"
+)
 # Bolt waits twice five seconds for nothing when the server stops, long after the databases are closed.
 _CONF_5: Final = "internal.dbms.bolt.netty_server_shutdown_quiet_period=0\n"
 _CONF_YEARS: Final = """internal.dbms.bolt.netty_server_shutdown_quiet_period_duration=0s
@@ -86,9 +94,18 @@ for _ in range(100):
         break
     time.sleep(0.1)
 """
+_USUAL_PORTS: Final = (7687, 7474)
 _STATE: Final = "server.json"
 _PASSWORD: Final = "password"  # noqa: S105 - the name of a file
 _log = logging.getLogger(__name__)
+
+
+def default_home() -> Path:
+    """Where ``memllm neo4j start`` keeps its server: MEMLLM_NEO4J_HOME, else in the user's data folder."""
+    if os.environ.get("MEMLLM_NEO4J_HOME"):
+        return Path(os.environ["MEMLLM_NEO4J_HOME"]).expanduser().resolve()
+    root = os.environ.get("XDG_DATA_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "share") / "langchain-memllm" / "neo4j"
 
 
 def docker_line(version: str = DEFAULT_VERSION) -> str:
@@ -133,7 +150,12 @@ class LocalServer:
 
     @classmethod
     def start(
-        cls, home: str | Path | None = None, version: str = DEFAULT_VERSION, *, timeout: float = 90.0
+        cls,
+        home: str | Path | None = None,
+        version: str = DEFAULT_VERSION,
+        *,
+        usual_ports: bool = False,
+        timeout: float = 90.0,
     ) -> LocalServer:
         """Start a server and wait until it answers (4 to 10 s; the first time also the download of about 130 MB).
 
@@ -141,11 +163,13 @@ class LocalServer:
             home: Folder that keeps data, password and logs; created if absent. Such a server outlives this process.
                 None: a temporary server whose data are deleted by ``stop``.
             version: Release to run; 5.26 needs Java 17 or 21, 2025 and later Java 21 or newer.
+            usual_ports: For a new home, take 7687 and 7474 if they are free, so that ``neo4j://localhost`` is enough.
             timeout: Longest wait for the server to answer, in seconds.
 
         Raises:
             MissingExtra: No fitting Java, or no Maven for the first download.
-            StoreUnavailable: The download failed, the home's server is already running, or it does not answer.
+            StoreUnavailable: The download failed, the home's server is already running, a port is taken, or it does not
+                answer.
             ConfigurationError: The version is not a release number, or the home belongs to another version.
         """
         java = find_java(version)
@@ -154,7 +178,7 @@ class LocalServer:
         folder = Path(tempfile.mkdtemp(prefix="memllm-neo4j-")) if home is None else Path(home).expanduser().resolve()
         if not temporary and cls.attach(folder) is not None:
             raise StoreUnavailable(f"the server of {folder} is already running; use it, or stop it first")
-        server = cls(folder, _prepare(folder, version), temporary=temporary)
+        server = cls(folder, _prepare(folder, version, usual_ports=usual_ports), temporary=temporary)
         try:
             server._run(java, jars, timeout)
         except BaseException:
@@ -168,6 +192,27 @@ class LocalServer:
         folder = Path(home).expanduser().resolve()
         state = _read_state(folder)
         return cls(folder, state, temporary=False) if state is not None and _runs(state.pid, folder) else None
+
+    @classmethod
+    def behind(cls, uri: str) -> LocalServer | None:
+        """The running server of ``default_home()`` if that is what an address means, else None.
+
+        The server's own process is looked for, not just its port: nobody else who listens there gets its password.
+        """
+        try:
+            parts = urlsplit(uri)
+            host, port = parts.hostname, parts.port or 7687
+        except ValueError:
+            return None
+        if parts.scheme not in ("neo4j", "bolt") or host not in ("localhost", "127.0.0.1") or "@" in uri:
+            return None
+        server = cls.attach(default_home())
+        return server if server is not None and server.bolt_port == port else None
+
+    @property
+    def bolt_port(self) -> int:
+        """Port of the Bolt address."""
+        return self._state.bolt
 
     @property
     def uri(self) -> str:
@@ -222,6 +267,12 @@ class LocalServer:
         return f"LocalServer(uri={self.uri!r}, user={self.user!r}, password='***', pid={self.pid})"
 
     def _run(self, java: Path, jars: Path, timeout: float) -> None:
+        for port in (self._state.bolt, self._state.http):
+            if _answers(port):
+                raise StoreUnavailable(
+                    f"port {port} of the server of {self.home} is taken by another program; stop that program, "
+                    "or use another home"
+                )
         command = [str(java), "-cp", f"{jars}{os.sep}*", *_JAVA_FLAGS, _main_class(self.version)]
         command += [f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"]
         (self.home / "logs").mkdir(exist_ok=True)
@@ -371,7 +422,7 @@ def _resolve(version: str, java: Path) -> Path:
     return target
 
 
-def _prepare(home: Path, version: str) -> _State:
+def _prepare(home: Path, version: str, *, usual_ports: bool) -> _State:
     """Make or check the home folder: configuration, password, ports."""
     old = _read_state(home)
     if old is not None:
@@ -382,8 +433,8 @@ def _prepare(home: Path, version: str) -> _State:
         return _State(version, old.bolt, old.http, 0)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "conf").mkdir(exist_ok=True)
-    bolt, http = _free_ports()
-    settings = _CONF.format(bolt=bolt, http=http) + (_CONF_5 if _year(version) == 5 else _CONF_YEARS)
+    bolt, http = _USUAL_PORTS if usual_ports and all(map(_is_free, _USUAL_PORTS)) else _free_ports()
+    settings = _CONF.format(bolt=bolt, http=http, csp=_CSP) + (_CONF_5 if _year(version) == 5 else _CONF_YEARS)
     (home / "conf" / "neo4j.conf").write_text(settings, encoding="ascii")
     password = secrets.token_urlsafe(24)
     _write_private(home / _PASSWORD, password)
@@ -401,6 +452,16 @@ def _credential(user: str, password: str) -> str:
     for _ in range(rounds - 1):
         digest = hashlib.sha256(digest).digest()
     return f"{user}:SHA-256,{digest.hex().upper()},{salt.hex().upper()},{rounds}:\n"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _free_ports() -> tuple[int, int]:
