@@ -465,10 +465,12 @@ class Memory:
         namespace = check_namespace(namespace)
         names = [clean_name(name), clean_name(alias)]
         pairs = [(name_key(each), each) for each in names]
-        self.store.link(namespace, pairs[0], pairs[1])
-        self._embed(namespace, self.store.pending(namespace))
-        keys = {name_key(each) for each in names}
-        return next(group for group in self.store.aliases(namespace) if keys & {name_key(each) for each in group})
+        keys = {key for key, _ in pairs}
+        if len(keys) > 1:  # two spellings of one name are one already
+            self.store.link(namespace, pairs[0], pairs[1])
+            self._embed(namespace, self.store.pending(namespace))
+        groups = self.store.aliases(namespace)
+        return next((group for group in groups if keys & {name_key(each) for each in group}), (names[0],))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
