@@ -1,8 +1,9 @@
 """One Neo4j database over Bolt: addresses, credentials, deadlines, transactions that may be run again, errors.
 
 Knows the driver and its errors; what statements mean is the business of ``stores.neo4j``.
-Deadlines are short, because a chat waits: the driver's own would be minutes. A password is never part of an address,
-of a message or of a ``repr``.
+Every call ends within a deadline of ours, because a chat waits: the driver's own would be minutes, or none. The server
+is told to give up a little earlier, so that what became of a write is known; one that is not there is given five
+seconds. A password is never part of an address, of a message or of a ``repr``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import contextlib
 import inspect
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from langchain_memllm.errors import (
     ConfigurationError,
@@ -26,20 +30,25 @@ from langchain_memllm.errors import (
     StoreUnavailable,
 )
 from langchain_memllm.stores import cypher, schema
+from langchain_memllm.stores.deadline import in_time
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Bolt", "token"]
+__all__ = ["DEADLINE", "PATIENCE", "Bolt", "token"]
 
 Answer = TypeVar("Answer")
 
+DEADLINE: Final = 30.0
+"""Seconds in which a call ends, unless a store is given another number: a cold server may need that many at first."""
+PATIENCE: Final = 120.0
+"""Seconds for what goes through all of a database: its schema, its checks."""
+
 _CONNECT_S: Final = 3.0
-_ACQUIRE_S: Final = 5.0
-_RETRY_S: Final = 5.0
+_AWAY_S: Final = 5.0  # for this long a call tries again to reach a server that is not there
+_IDLE_S: Final = 30.0  # a connection not used for so long is tried first: networks forget them silently
 _SCHEMES: Final = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _OLDEST: Final = (5, 26)
-_AGAIN: Final = 3  # times a write is repeated whose commit was cut off before its answer
 logger = logging.getLogger(__name__)
 
 
@@ -51,6 +60,7 @@ class Bolt:
         auth: User name and password; by default NEO4J_USERNAME (or ``neo4j``) and NEO4J_PASSWORD.
         database: Name of the database; by default NEO4J_DATABASE, else ``neo4j``.
         allow_insecure: Accept a host that is not this machine without encryption.
+        deadline: Seconds in which every call ends, whatever the server does.
         migrate: Bring the schema up to date; False leaves the database as it is.
 
     Raises:
@@ -66,9 +76,13 @@ class Bolt:
         auth: tuple[str, str] | None = None,
         database: str | None = None,
         allow_insecure: bool = False,
+        deadline: float = DEADLINE,
         migrate: bool = True,
     ) -> None:
         """Connect, check the server's version and bring the schema up to date."""
+        if deadline <= 0:
+            raise ConfigurationError(f"a deadline of {deadline:g} s leaves no time; give some seconds")
+        self.deadline = deadline
         self.database = database or os.environ.get("NEO4J_DATABASE") or "neo4j"
         self._pid = os.getpid()
         self._closed = False
@@ -76,15 +90,15 @@ class Bolt:
         self.location = f"neo4j database {self.database!r} of the driver given"
         if isinstance(target, str):
             self.location = f"{_checked_uri(target, allow_insecure=allow_insecure)}/{self.database}"
-            self._driver = _open(target, auth or _credentials())
+            self._driver = _open(target, auth or _credentials(), deadline)
         elif inspect.iscoroutinefunction(target.execute_query):
             raise ConfigurationError("an asynchronous driver cannot be used; give neo4j.GraphDatabase.driver(...)")
         else:
             self._driver = target
         try:
             if self._owned:
-                with self._translated():  # once: what is away when we start is a wrong address more often than not
-                    self._driver.verify_connectivity()
+                with self._translated(deadline):  # once: what is away now is a wrong address more often than not
+                    in_time(self._driver.verify_connectivity, deadline)
             self._check_version()
             if migrate:
                 schema.apply(self)
@@ -92,33 +106,41 @@ class Bolt:
             self.close()
             raise
 
-    def read(self, statement: cypher.Statement, parameters: Mapping[str, Any] | None = None) -> list[neo4j.Record]:
-        """Run one reading statement, again if the connection breaks, and return its records."""
-        with self._translated():
-            return self._driver.execute_query(
-                statement, cast("dict[str, Any]", parameters or {}), database_=self.database, routing_="r"
-            ).records
+    def read(
+        self,
+        statement: cypher.Statement,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        within: float | None = None,
+    ) -> list[neo4j.Record]:
+        """Run one reading statement, again after what may pass, and return its records.
 
-    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
-        """Run a function in one writing transaction, again after an error that may pass.
+        Args:
+            statement: A constant of ``cypher``.
+            parameters: Its parameters.
+            within: Seconds in which the call ends, if not the store's deadline.
+        """
+        return self._run("READ", statement, parameters, within or self.deadline)
+
+    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer], *, within: float | None = None) -> Answer:
+        """Run a function in one writing transaction, again after what may pass.
 
         ``work`` may run several times, also after a commit that had arrived but whose answer was lost, so it must
-        recognise what it did before.
+        recognise what it did before. Nothing is committed after the deadline but what was on its way.
         """
-        from neo4j.exceptions import IncompleteCommit
+        from neo4j import unit_of_work
 
-        bookmarks = self._driver.execute_query_bookmark_manager
-        deadline = time.monotonic() + _RETRY_S
-        with self._translated():
-            for remaining in reversed(range(_AGAIN)):
-                try:
-                    with self._driver.session(database=self.database, bookmark_manager=bookmarks) as session:
-                        return session.execute_write(work)
-                except IncompleteCommit:
-                    if not remaining or time.monotonic() > deadline:
-                        raise
-                    logger.warning("a commit was cut off before its answer; running the transaction again")
-        raise AssertionError("unreachable")
+        def attempt(ends: float) -> Answer:
+            def whole(transaction: neo4j.ManagedTransaction) -> Answer:
+                answer = work(transaction)
+                if time.monotonic() > ends:
+                    raise TimeoutError  # the caller was told that nothing is known: do not commit behind its back
+                return answer
+
+            with self._session("WRITE") as session:
+                return session.execute_write(unit_of_work(timeout=_share(ends))(whole))
+
+        return self._within(within or self.deadline, attempt)
 
     def write_one(self, statement: cypher.Statement, parameters: Mapping[str, Any]) -> list[neo4j.Record]:
         """Run one writing statement that may safely run twice, and return its records."""
@@ -126,14 +148,11 @@ class Bolt:
 
     def alter(self, statement: str) -> None:
         """Run one schema statement; two clients may do so at once, and what the other was faster with is there."""
-        from neo4j.exceptions import ClientError
-
-        with self._translated():
-            try:
-                self._driver.execute_query(statement, database_=self.database)
-            except ClientError as error:
-                if not str(error.code).endswith("AlreadyExists"):
-                    raise
+        try:
+            self._run("WRITE", statement, None, PATIENCE)
+        except StoreError as error:
+            if not str(getattr(error.__cause__, "code", "")).endswith("AlreadyExists"):
+                raise
 
     def close(self) -> None:
         """Close the driver if it was opened here. Idempotent; a forked child leaves its parent's alone."""
@@ -141,8 +160,44 @@ class Bolt:
             self._driver.close()
         self._closed = True
 
+    def _run(
+        self, access: str, statement: str, parameters: Mapping[str, Any] | None, within: float
+    ) -> list[neo4j.Record]:
+        """One statement that is a transaction of its own: a single round trip."""
+        from neo4j import Query
+
+        values = dict(parameters or {})
+
+        def attempt(ends: float) -> list[neo4j.Record]:
+            with self._session(access) as session:
+                return list(session.run(Query(statement, timeout=_share(ends)), values))
+
+        return self._within(within, attempt)
+
+    def _session(self, access: str) -> neo4j.Session:
+        """A session that sees what was written through this driver, and leaves trying again to us."""
+        return self._driver.session(
+            database=self.database,
+            default_access_mode=access,
+            bookmark_manager=self._driver.execute_query_bookmark_manager,
+            max_transaction_retry_time=0,
+        )
+
+    def _within(self, seconds: float, attempt: Callable[[float], Answer]) -> Answer:
+        """Call ``attempt`` (with the time at which it must end), again after what may pass."""
+        ends = time.monotonic() + seconds
+        again = Retrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_random_exponential(multiplier=0.1, max=1.0),
+            stop=lambda state: _is_enough(state, seconds / 2),
+            before_sleep=_tell,
+            reraise=True,
+        )
+        with self._translated(seconds):
+            return in_time(lambda: again(attempt, ends), seconds)
+
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, seconds: float) -> Iterator[None]:
         if self._closed:
             raise StoreError(f"the memory at {self.location} is closed; open a new one")
         if self._pid != os.getpid():
@@ -153,16 +208,22 @@ class Bolt:
 
         try:
             yield
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"{self.location} said nothing for {seconds:g} s (is it paused, overloaded, or cut off by the "
+                "network?); a write may be there wholly or not at all: send it again with the same op_id"
+            ) from error
         except (Neo4jError, DriverError) as error:
-            raise _translate(error, self.location, self.database) from error
+            raise _translate(error, self.location, self.database, seconds) from error
 
     def _check_version(self) -> None:
         rows = self.read(cypher.COMPONENTS)
-        text = next((row["versions"][0] for row in rows if row["name"] == "Neo4j Kernel"), "0")
-        version = tuple(int(part) for part in text.split("-")[0].split(".")[:2] if part.isdigit())
-        if version < _OLDEST:
+        text = next((str(version) for row in rows if row["name"] == "Neo4j Kernel" for version in row["versions"]), "?")
+        found = re.match(r"(\d+)\.(\d+)", text)
+        if found is None or (int(found[1]), int(found[2])) < _OLDEST:
             raise StoreUnavailable(
-                f"{self.location} runs Neo4j {text}; 5.26 or newer is needed (5.26 is the long-term support release)"
+                f"{self.location} runs Neo4j {text[:30]}; 5.26 or newer is needed (5.26 is the long-term support "
+                "release)"
             )
 
 
@@ -171,7 +232,7 @@ def token() -> str:
     return secrets.token_hex(8)
 
 
-def _open(uri: str, auth: tuple[str, str]) -> neo4j.Driver:
+def _open(uri: str, auth: tuple[str, str], deadline: float) -> neo4j.Driver:
     from neo4j import GraphDatabase
     from neo4j.exceptions import ConfigurationError as BadConfiguration
 
@@ -179,11 +240,10 @@ def _open(uri: str, auth: tuple[str, str]) -> neo4j.Driver:
         return GraphDatabase.driver(
             uri,
             auth=auth,
-            connection_timeout=_CONNECT_S,
-            connection_acquisition_timeout=_ACQUIRE_S,
-            max_transaction_retry_time=_RETRY_S - 1,  # the driver looks at it after a pause, not before
-            initial_retry_delay=0.25,
-            retry_delay_multiplier=1.3,
+            connection_timeout=min(_CONNECT_S, deadline / 2),
+            connection_acquisition_timeout=min(2 * _CONNECT_S, deadline / 2),  # with greeting and login
+            connection_write_timeout=deadline,
+            liveness_check_timeout=_IDLE_S,
             notifications_min_severity="OFF",  # unknown labels of an empty graph are no news
             telemetry_disabled=True,
             user_agent="langchain-memllm",
@@ -244,11 +304,46 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _translate(error: Exception, location: str, database: str) -> MemLLMError:
+def _share(ends: float) -> float:
+    """Seconds for the server: a little less than are left, so that its word comes before we stop waiting."""
+    return max(0.001, 0.9 * (ends - time.monotonic()))
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether trying again can help: what the driver says so of but a batch too large, and a commit's lost answer."""
+    from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
+
+    if isinstance(error, IncompleteCommit):
+        return True
+    return isinstance(error, (DriverError, Neo4jError)) and error.is_retryable() and not _is_too_large(_code(error))
+
+
+def _is_enough(state: RetryCallState, seconds: float) -> bool:
+    """Whether it is too late to try again: for a server that is there after so many seconds, else sooner."""
+    from neo4j.exceptions import DriverError
+
+    away = state.outcome is not None and isinstance(state.outcome.exception(), DriverError)
+    return (state.seconds_since_start or 0.0) > (min(seconds, _AWAY_S) if away else seconds)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.warning("trying again after %s (attempt %d)", _code(error), state.attempt_number)
+
+
+def _is_too_large(code: str) -> bool:
+    return "MemoryPool" in code or "OutOfMemory" in code
+
+
+def _code(error: BaseException | None) -> str:
+    return str(getattr(error, "code", None) or type(error).__name__)
+
+
+def _translate(error: Exception, location: str, database: str, seconds: float) -> MemLLMError:
     """The package's error for one of the driver's, with what to do next; never with the server's own text."""
     from neo4j import exceptions as e
 
-    code = str(getattr(error, "code", None) or type(error).__name__)
+    code = _code(error)
     if isinstance(error, e.AuthError) or ".Security.Auth" in code:
         return StoreUnavailable(
             f"{location} refused the user name or password; check NEO4J_USERNAME and NEO4J_PASSWORD ({code})"
@@ -261,7 +356,7 @@ def _translate(error: Exception, location: str, database: str) -> MemLLMError:
         return ConfigurationError(f"there is no database {database!r}; create it, or set NEO4J_DATABASE ({code})")
     if "ReadOnly" in code or "AccessMode" in code:
         return StoreUnavailable(f"{location} is read-only now; nothing was written ({code})")
-    if "MemoryPool" in code or "OutOfMemory" in code:
+    if _is_too_large(code):
         return StoreUnavailable(
             f"{location} ran out of transaction memory; nothing was written: send smaller batches, or raise "
             f"dbms.memory.transaction.total.max ({code})"
@@ -271,10 +366,12 @@ def _translate(error: Exception, location: str, database: str) -> MemLLMError:
             f"{location} went away during a commit, so the operation is there wholly or not at all; send it again with "
             "the same op_id"
         )
-    if isinstance(error, e.TransientError):
+    if isinstance(error, e.TransientError) or "TimedOut" in code:
         return StoreUnavailable(
-            f"{location} could not finish in {_RETRY_S:g} s ({code}); nothing was written, try again"
+            f"{location} could not finish in {seconds:g} s ({code}); nothing was written, try again"
         )
+    if isinstance(error, e.ConfigurationError):  # it speaks another Bolt than we asked for
+        return StoreUnavailable(f"{location} is no server that can be used ({code}); Neo4j 5.26 or newer is needed")
     if isinstance(error, e.DriverError):
         return StoreUnavailable(f"{location} does not answer ({code}); is the server running and reachable?")
     if isinstance(error, e.ConstraintError):

@@ -37,7 +37,7 @@ class Connection(Protocol):
         """Run one writing statement that may safely run twice."""
 
     def alter(self, statement: str) -> None:
-        """Run one schema statement; what another client was faster with is there."""
+        """Run one schema statement, however long it takes; what another client was faster with is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def apply(connection: Connection) -> tuple[cypher.Migration, ...]:
     for step in steps[number:]:
         for statement in step.statements:
             connection.alter(statement)
-        connection.read(cypher.AWAIT_INDEXES)
+        connection.alter(cypher.AWAIT_INDEXES)
         connection.write_one(cypher.SET_SCHEMA, {"number": step.number})
         logger.info("graph schema %d is in place", step.number)
     return steps[number:]
