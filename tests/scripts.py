@@ -138,22 +138,25 @@ class Script:
     def source(self) -> Source:
         return self.random.choice(SOURCES)
 
-    def compare(self) -> None:
-        """All memories hold the same, and answer alike."""
+    def compare_dumps(self) -> None:
+        """All memories hold the same."""
         for namespace in self.namespaces:
             records = self.all(lambda memory, ns=namespace: list(memory.export(namespace=ns)))
             assert isinstance(records, list)
             for call in (Memory.stats, Memory.quarantined):
                 self.all(lambda memory, ns=namespace, ask=call: ask(memory, namespace=ns))
+
+    def compare(self) -> None:
+        """All memories hold the same, and answer alike."""
+        self.compare_dumps()
         queries = [Query(name, relation) for name in NAMES for relation in (SINGLE, MANY, CODE, "dwells in", None)]
         queries += [Query(None, relation, name) for name in NAMES for relation in (SINGLE, MANY, CODE)]
+        queries = self.random.sample(queries, 30)
         at = f"2026-01-01T00:{self.tick // 120:02}:30+00:00"
-        for when in ({}, {"at": at}, {"valid_at": "2011"}, {"valid_at": "2026-01"}, {"at": at, "valid_at": "2005"}):
+        for when in ({}, {"at": at}, {"valid_at": "2011"}, {"at": at, "valid_at": "2026-01"}):
             self.all(lambda memory, w=when: _rounded(memory.read_many(queries, namespace=self.namespaces, **w)))
-        for text in ("Where does Ada live, in Oslo city?", "I drink black tea"):
-            self.all(
-                lambda memory, words=text: _rounded([memory.recall(words, namespace=self.namespaces, speaker="Ada")])
-            )
+        text = "Where does Ada live, in Oslo city? I drink tea"
+        self.all(lambda memory: _rounded([memory.recall(text, namespace=self.namespaces, speaker="Bob")]))
 
 
 def _told(receipt: Any) -> Any:
