@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +14,7 @@ from langchain_memllm.cli.terminal import (
     NOTHING,
     STORE,
     Json,
+    err,
     exit_status,
     fail,
     local_auth,
@@ -40,6 +41,7 @@ GraphStore = Annotated[
     str | None,
     typer.Option("--store", "-s", envvar="MEMLLM_STORE", help="neo4j://host. Default: the server of `neo4j start`."),
 ]
+_START_S: Final = 180.0  # a small machine that is busy
 _ON_DEMAND: Final = "no local server is running; start one with: memllm neo4j start (or give --store neo4j://host)"
 
 
@@ -68,7 +70,9 @@ def start(
     with _told():
         server = LocalServer.attach(folder)
         word = "starts" if server is None else "was running already"
-        server = server or LocalServer.start(folder, version, usual_ports=True)
+        if server is None:
+            with err.status("starting Neo4j; the first time it is fetched …") if err.is_terminal else nullcontext():
+                server = LocalServer.start(folder, version, usual_ports=True, timeout=_START_S)
     if as_json:
         print_json(_described(server))
     else:
