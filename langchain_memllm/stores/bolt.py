@@ -31,11 +31,12 @@ from langchain_memllm.errors import (
 )
 from langchain_memllm.stores import cypher, schema
 from langchain_memllm.stores.deadline import in_time
+from langchain_memllm.stores.interface import Vector
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["DEADLINE", "PATIENCE", "Bolt", "token"]
+__all__ = ["DEADLINE", "PATIENCE", "Bolt", "token", "vector_text"]
 
 Answer = TypeVar("Answer")
 
@@ -46,6 +47,7 @@ PATIENCE: Final = 120.0
 
 _CONNECT_S: Final = 3.0
 _AWAY_S: Final = 5.0  # for this long a call tries again to reach a server that is not there
+_ENDED: Final = ("TimedOutClientConfiguration", "TimedOut", "LockClientStopped", "Terminated")  # by its deadline
 _IDLE_S: Final = 30.0  # a connection not used for so long is tried first: networks forget them silently
 _SCHEMES: Final = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _OLDEST: Final = (5, 26)
@@ -100,6 +102,7 @@ class Bolt:
                 with self._translated(deadline):  # once: what is away now is a wrong address more often than not
                     in_time(self._driver.verify_connectivity, deadline)
             self._check_version()
+            self._bolt_vectors = self._knows_vectors()
             if migrate:
                 schema.apply(self)
         except BaseException:
@@ -153,6 +156,18 @@ class Bolt:
         except StoreError as error:
             if not str(getattr(error.__cause__, "code", "")).endswith("AlreadyExists"):
                 raise
+
+    def vector(self, vector: Vector) -> Any:
+        """A vector as a parameter: a Bolt vector where driver and server know them, else text.
+
+        The pure driver packs a list of 256 numbers in 0.5 ms, their text in a fifth of that. Statements take
+        either.
+        """
+        if self._bolt_vectors:
+            from neo4j.vector import Vector as BoltVector
+
+            return BoltVector.from_numpy(vector)
+        return vector_text(vector)
 
     def close(self) -> None:
         """Close the driver if it was opened here. Idempotent; a forked child leaves its parent's alone."""
@@ -216,6 +231,11 @@ class Bolt:
         except (Neo4jError, DriverError) as error:
             raise _translate(error, self.location, self.database, seconds) from error
 
+    def _knows_vectors(self) -> bool:
+        """Whether vectors may cross as such: Bolt 6, which the server speaks from 2025.10 on and driver 6 knows."""
+        with self._translated(self.deadline):
+            return in_time(self._driver.get_server_info, self.deadline).protocol_version >= (6, 0)
+
     def _check_version(self) -> None:
         rows = self.read(cypher.COMPONENTS)
         text = next((str(version) for row in rows if row["name"] == "Neo4j Kernel" for version in row["versions"]), "?")
@@ -225,6 +245,11 @@ class Bolt:
                 f"{self.location} runs Neo4j {text[:30]}; 5.26 or newer is needed (5.26 is the long-term support "
                 "release)"
             )
+
+
+def vector_text(vector: Vector) -> str:
+    """A vector as text that keeps its 32-bit numbers: the quickest way to send one with a driver in pure Python."""
+    return " ".join(["%.9g"] * len(vector)) % tuple(vector.tolist())
 
 
 def token() -> str:
@@ -366,7 +391,7 @@ def _translate(error: Exception, location: str, database: str, seconds: float) -
             f"{location} went away during a commit, so the operation is there wholly or not at all; send it again with "
             "the same op_id"
         )
-    if isinstance(error, e.TransientError) or "TimedOut" in code:
+    if isinstance(error, e.TransientError) or code.endswith(_ENDED):
         return StoreUnavailable(
             f"{location} could not finish in {seconds:g} s ({code}); nothing was written, try again"
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_write
-from langchain_memllm.stores.bolt import Bolt, token
+from langchain_memllm.stores.bolt import DEADLINE, Bolt, token
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
     MAX_WORD_NAMES,
@@ -58,6 +58,7 @@ class Neo4jStore:
         auth: User name and password; by default NEO4J_USERNAME (or ``neo4j``) and NEO4J_PASSWORD.
         database: Name of the database; by default NEO4J_DATABASE, else ``neo4j``.
         allow_insecure: Accept a host that is not this machine without encryption.
+        deadline: Seconds in which every call ends, whatever the server does; a chat may want fewer.
 
     Raises:
         ConfigurationError: An address that cannot or must not be used, no password, or no such database.
@@ -74,9 +75,10 @@ class Neo4jStore:
         auth: tuple[str, str] | None = None,
         database: str | None = None,
         allow_insecure: bool = False,
+        deadline: float = DEADLINE,
     ) -> None:
         """Connect, and bring the graph's schema up to date."""
-        self._bolt = Bolt(target, auth=auth, database=database, allow_insecure=allow_insecure)
+        self._bolt = Bolt(target, auth=auth, database=database, allow_insecure=allow_insecure, deadline=deadline)
         self._indexes: NameIndexes[int] = NameIndexes()
         self._relations: dict[Namespace, _Relations] = {}
 

@@ -1,9 +1,11 @@
 """The reliability acceptance list: what a memory promises, checked from outside.
 
     python -m langchain_memllm.verify --quick
+    python -m langchain_memllm.verify --quick --neo4j
 
-Each check compares a ledger of its own with what the file holds, read with plain SQL, and counts what is lost,
-duplicated, wrong or torn. A check that did not run is reported as *not run*, never as passed, and each has a sabotage
+Each check compares a ledger of its own with what the file or the server holds, read with plain SQL or the bare driver,
+and counts what is lost, duplicated, wrong or torn. With ``--neo4j`` a local server is started, killed, paused and cut
+off. A check that did not run is reported as *not run*, never as passed, and each has a sabotage
 that must turn it red (``--prove-red``): a check that was never red proves nothing.
 """
 
@@ -16,7 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from langchain_memllm.verify import a01_kill, a05_writers, a06_replay, a12_malformed, a17_tenants
+from langchain_memllm.stores.server import LocalServer
+from langchain_memllm.verify import (
+    a01_kill,
+    a05_writers,
+    a06_replay,
+    a09_clients,
+    a09_network,
+    a09_readers,
+    a09_server,
+    a12_malformed,
+    a17_tenants,
+    a18_statements,
+)
 from langchain_memllm.verify.ledger import Counts
 
 __all__ = ["CHECKS", "Check", "Outcome", "run_checks"]
@@ -26,7 +40,10 @@ Run = Callable[..., Counts]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A row of the list. ``run`` is None where no check is written yet; ``quick`` is its scale in the quick run."""
+    """A row of the list. ``run`` is None where no check is written yet; ``quick`` is its scale in the quick run.
+
+    A check that ``needs_server`` gets a local Neo4j server as ``server``.
+    """
 
     id: str
     title: str
@@ -34,6 +51,7 @@ class Check:
     quick: int = 0
     soak: int = 0
     unit: str = ""
+    needs_server: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +73,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A06", "replay and duplicate delivery", a06_replay.run, 300, 20_000, "operations"),
     Check("A07", "stateful model, sync and async"),
     Check("A08", "fake Bolt server, a fault at every message"),
-    Check("A09", "real Neo4j: client and server kills, network faults"),
+    Check("A09.T5", "Neo4j: clients are killed", a09_clients.run, 20, 300, "kills", needs_server=True),
+    Check("A09.T6", "Neo4j: server killed, paused, restarted", a09_server.run, 3, 20, "kills", needs_server=True),
+    Check("A09.T7", "Neo4j: network faults", a09_network.run, 200, 2_000, "faults", needs_server=True),
+    Check("A09.T8", "Neo4j: six writers and readers", a09_readers.run, 300, 10_000, "operations", needs_server=True),
     Check("A10", "LangGraph store conformance"),
     Check("A11", "two stores, the same scripts"),
     Check("A12", "malformed model output", a12_malformed.run, 10_000, 10_000, "replies at most"),
@@ -64,7 +85,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A15", "cancellation, loops, threads, fork"),
     Check("A16", "clock, old and damaged files"),
     Check("A17", "tenants with the same names", a17_tenants.run, 10_000, 1_000_000, "operations"),
-    Check("A18", "query injection"),
+    Check("A17.neo4j", "Neo4j: the same", a17_tenants.run, 1_000, 100_000, "operations", needs_server=True),
+    Check("A18", "Neo4j: query injection", a18_statements.run, 32, 1_000, "texts", needs_server=True),
     Check("A19", "poisoned supersession"),
     Check("A20", "rendering and self-refreshing payloads"),
     Check("A21", "hostile rows"),
@@ -81,7 +103,13 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 
 def run_checks(
-    checks: Sequence[Check] = CHECKS, *, soak: bool = False, seed: int = 1, sabotage: bool = False, share: float = 1.0
+    checks: Sequence[Check] = CHECKS,
+    *,
+    soak: bool = False,
+    seed: int = 1,
+    sabotage: bool = False,
+    share: float = 1.0,
+    server: LocalServer | None = None,
 ) -> Iterator[Outcome]:
     """Run the checks one after the other.
 
@@ -91,13 +119,18 @@ def run_checks(
         seed: Of all random choices.
         sabotage: Break the memory in the way that each check must notice.
         share: Part of the scale to run.
+        server: For the checks that need one; it will be killed and paused, and its data are of no use afterwards.
     """
     for check in checks:
         if check.run is None:
             yield Outcome(check, "not run", "no check is written yet")
             continue
+        if check.needs_server and server is None:
+            yield Outcome(check, "not run", "needs a server: --neo4j")
+            continue
+        options = {"server": server} if check.needs_server else {}
         scale = max(1, int((check.soak if soak else check.quick) * share))
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix=f"memllm-{check.id}-") as folder:
-            counts = check.run(Path(folder), scale=scale, seed=seed, sabotage=sabotage)
+            counts = check.run(Path(folder), scale=scale, seed=seed, sabotage=sabotage, **options)
         yield Outcome(check, "pass" if counts.passed else "fail", counts.summary(), time.perf_counter() - start)

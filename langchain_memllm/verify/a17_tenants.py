@@ -9,7 +9,10 @@ from pathlib import Path
 
 from langchain_memllm.errors import NamespaceError
 from langchain_memllm.memory import Memory, Thresholds
+from langchain_memllm.stores import open_store
+from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Namespace
+from langchain_memllm.verify.graph import facts_in
 from langchain_memllm.verify.ledger import Counts, facts_of
 
 __all__ = ["run"]
@@ -21,17 +24,18 @@ RELATIONS = ("likes", "lives in", "knows", "verify relation")
 LOOSE = Thresholds(0.3, 0.3, 0.3, keep_known=False)
 
 
-def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
+def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalServer | None = None) -> Counts:
     """``scale`` operations of five tenants; every object carries its tenant's mark. Sabotage mixes up the tenants."""
     random_ = random.Random(seed)  # noqa: S311 - a workload, not secrets
     path, counts = folder / "tenants.db", Counts()
-    with Memory(path) as memory:
+    auth = None if server is None else (server.user, server.password)
+    with Memory(path if server is None else open_store(server.uri, auth=auth)) as memory:
         for number in range(scale):
             tenant = random_.randrange(len(TENANTS))
             asked = random_.randrange(len(TENANTS)) if sabotage and number % 7 == 0 else tenant
             counts.wrong += _operate(memory, random_, TENANTS[asked], f"of {tenant}", number)
         counts.problems += _missing_scope(memory)
-    for held in facts_of(path):
+    for held in facts_of(path) if server is None or auth is None else facts_in(server.uri, auth, "u"):
         owner = f"of {TENANTS.index(tuple(json.loads(held.namespace)))}"
         counts.wrong += owner not in held.triple[2]
     counts.figures = {"operations": scale, "tenants": len(TENANTS)}

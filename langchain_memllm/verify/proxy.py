@@ -41,13 +41,14 @@ class Proxy:
     Attributes:
         port: Where to connect to.
         struck: How many faults have happened.
+        lost_commits: How many of them took the answer to a COMMIT.
         statements: Query texts that went by, if ``listen`` is set.
     """
 
     def __init__(self, target: int, *, listen: bool = False) -> None:
         """Start relaying to the port ``target``."""
         self.target, self.listen = target, listen
-        self.struck, self.statements = 0, set[str]()
+        self.struck, self.lost_commits, self.statements = 0, 0, set[str]()
         self._fault: Fault | None = None
         self._lock = threading.Lock()
         self._refuse_until = 0.0
@@ -124,6 +125,7 @@ class Proxy:
                 return None
             fault, self._fault = self._fault, None
         self.struck += 1
+        self.lost_commits += fault == Fault("lost answer", "COMMIT", fault.seconds)
         return fault
 
     def _strike(self, fault: Fault, link: _Link) -> None:

@@ -1,0 +1,114 @@
+"""A09, T6: the server is killed, stopped, restarted and paused while clients write to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from langchain_memllm.stores.server import LocalServer
+from langchain_memllm.verify.clients import ONE_VALUE, Client
+from langchain_memllm.verify.graph import compare_slots, facts_in
+from langchain_memllm.verify.ledger import Counts, compare, read_ledgers
+
+__all__ = ["run"]
+
+LABEL = "verify T6"
+WRITERS = 3
+DEADLINE = 10.0
+GRACE = 2.0
+DRAIN = 60.0
+
+
+def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalServer) -> Counts:
+    """Kill the server ``scale`` times, pause it as often, restart it a third as often; sabotage acknowledges first."""
+    counts = Counts()
+    random_ = random.Random(seed)  # noqa: S311 - moments, not secrets
+    auth = (server.user, server.password)
+    clients = [
+        Client(
+            server.uri,
+            auth,
+            (LABEL, folder.name),
+            folder / f"{n}.ledger",
+            f"client {n}",
+            seed,
+            deadline=DEADLINE,
+            sabotage=sabotage,
+        )
+        for n in range(WRITERS)
+    ]
+    first = Client(server.uri, auth, (LABEL, folder.name), folder / "first.ledger", "first", seed, deadline=60.0)
+    first.write()
+    restarts = max(1, scale // 3)
+    with _writing(clients) as since_up:
+        for number in range(scale):
+            time.sleep(random_.uniform(0.3, 1.5))
+            _pause(server, 1.2 * DEADLINE if number % 3 == 0 else random_.uniform(0.5, 3.0))
+            time.sleep(random_.uniform(0.3, 1.5))
+            server.kill()
+            server.restart()
+            first.write()  # a cold server takes its time to plan; how long is not what is tested
+            if number < restarts:
+                time.sleep(random_.uniform(0.3, 1.5))
+                server.restart()
+                first.write()
+        since_up.append(time.monotonic())
+    first.close()
+    drain = time.monotonic() - since_up[0]
+    intents, acks = read_ledgers([first.ledger, *(client.ledger for client in clients)])
+    held = [fact for fact in facts_in(server.uri, auth, LABEL) if folder.name in fact.namespace]
+    compare(held, intents, acks, counts)
+    compare_slots(held, ONE_VALUE, counts)
+    counts.figures = {
+        "server kills": scale,
+        "pauses": scale,
+        "restarts": restarts,
+        "acknowledged operations": len(acks),
+        "errors told": sum(client.errors for client in clients),
+    }
+    if len(acks) < 10 * scale:
+        counts.problems.append(f"only {len(acks)} operations were acknowledged: too few to tell")
+    counts.problems += [problem for client in clients for problem in client.problems]
+    longest = max(client.longest for client in clients)
+    if longest > DEADLINE + GRACE:
+        counts.problems.append(f"a call took {longest:.1f} s with a deadline of {DEADLINE:g} s")
+    if drain > DRAIN:
+        counts.problems.append(f"{drain:.0f} s after the server was back, operations still waited")
+    return counts
+
+
+@contextlib.contextmanager
+def _writing(clients: list[Client]) -> Iterator[list[float]]:
+    """The clients write, each in a thread of its own, until the block ends; what they have begun they finish."""
+    stop, marks = threading.Event(), list[float]()
+
+    def work(client: Client) -> None:
+        while not stop.is_set():
+            client.write()
+        client.close()
+
+    for client in clients:
+        client.open()
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    try:
+        yield marks
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _pause(server: LocalServer, seconds: float) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        time.sleep(seconds)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)

@@ -1,0 +1,55 @@
+"""What a Neo4j database holds, read with the bare driver: the checker's side of the checks on a real server."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from langchain_memllm.verify.ledger import Counts, Held, Names
+
+__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types"]
+
+_FACTS: Final = """MATCH (n:MemNamespace) WHERE n.name STARTS WITH $prefix
+MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
+MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+OPTIONAL MATCH (p:MemOp {ns: x.ns, seq: x.seq})
+RETURN n.name, s.name, x.relation, o.name, x:MemFact, x.seq, x.ordinal, p.op_id ORDER BY n.name, x.seq, x.ordinal"""
+
+_NAMES: Final = """CALL () { CALL db.labels() YIELD label AS name RETURN name
+  UNION CALL db.relationshipTypes() YIELD relationshipType AS name RETURN name }
+RETURN collect(name) AS names"""
+LISTENED: Final = frozenset((_FACTS, _NAMES))
+"""What the checker itself sends."""
+
+
+def facts_in(uri: str, auth: tuple[str, str], label: str) -> list[Held]:
+    """Every fact of the namespaces whose first label begins with ``label``, open or closed."""
+    from neo4j import GraphDatabase
+
+    with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
+        rows = driver.execute_query(_FACTS, {"prefix": f'["{label}'}, database_="neo4j").records
+    return [_held(row.values()) for row in rows]
+
+
+def labels_and_types(uri: str, auth: tuple[str, str]) -> set[str]:
+    """Every label and relationship type that was ever used in the database."""
+    from neo4j import GraphDatabase
+
+    with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
+        return set(driver.execute_query(_NAMES, database_="neo4j").records[0]["names"])
+
+
+def _held(row: list[Any]) -> Held:
+    return Held(row[0], (row[1], row[2], row[3]), row[4], *row[5:])
+
+
+def compare_slots(held: list[Held], relation: str, counts: Counts) -> None:
+    """Of a relation with one value, each subject has one open fact, and it is the last one that came."""
+    slots: dict[tuple[str, str], list[Held]] = {}
+    for fact in held:
+        if fact.triple[1] == relation:
+            slots.setdefault((fact.namespace, fact.triple[0]), []).append(fact)
+    for facts in slots.values():
+        standing: list[Names] = [fact.triple for fact in facts if fact.is_open]
+        last = max(facts, key=lambda fact: (fact.seq, fact.ordinal))
+        counts.duplicated += max(0, len(standing) - 1)
+        counts.wrong += standing != [last.triple]
