@@ -22,10 +22,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from langchain_memllm.stores.server import LocalServer
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-DOCUMENTS = ["README.md", "docs/first_hour.md"]
+DOCUMENTS = ["README.md", "docs/first_hour.md", pytest.param("docs/neo4j.md", marks=pytest.mark.neo4j)]
 
 
 @dataclass
@@ -71,10 +73,21 @@ def run_shell(command: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_document_runs_and_prints_what_it_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The empty folder of somebody who follows a document; a server they started there does not outlive them."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("OPENAI_API_KEY", "NEO4J_PASSWORD", "MEMLLM_STORE", "MEMLLM_USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MEMLLM_NEO4J_HOME", str(tmp_path / "neo4j"))
+    yield tmp_path
+    server = LocalServer.attach(tmp_path / "neo4j")
+    if server is not None:
+        server.stop()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_document_runs_and_prints_what_it_shows(name: str, reader: Path) -> None:
     steps = [
         step
         for step in steps_of((ROOT / name).read_text(encoding="utf-8"))
@@ -84,7 +97,7 @@ def test_document_runs_and_prints_what_it_shows(name: str, tmp_path: Path, monke
     session: dict[str, object] = {"__name__": "document"}
     checker = doctest.OutputChecker()
     for step in steps:
-        got = run_python(step.code, session) if step.language == "python" else run_shell(step.code, tmp_path)
+        got = run_python(step.code, session) if step.language == "python" else run_shell(step.code, reader)
         if step.expected is not None:
             assert checker.check_output(step.expected, got, FLAGS), (
                 f"{step.code}\nshould print\n{step.expected}\nprints\n{got}"
