@@ -120,12 +120,13 @@ class MemLLMModel:
         except ModuleNotFoundError as error:
             raise MissingExtra("A model with adapters", "local") from error
         try:
-            if self._adapters:
-                self.model.load_adapter(str(folder), adapter_name=role, use_safetensors=True)
-            else:
-                self.model = PeftModel.from_pretrained(
-                    self.model, str(folder), adapter_name=role, use_safetensors=True
-                ).eval()
+            with weights.peft_notices_off():
+                if self._adapters:
+                    self.model.load_adapter(str(folder), adapter_name=role, use_safetensors=True)
+                else:
+                    self.model = PeftModel.from_pretrained(
+                        self.model, str(folder), adapter_name=role, use_safetensors=True
+                    ).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(
                 f"the {role} adapter {folder} does not fit {self.name}: {error}; train it for this base"

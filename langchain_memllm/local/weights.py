@@ -7,6 +7,7 @@ can run code.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
@@ -14,6 +15,8 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +29,7 @@ from transformers.utils import logging as transformers_logging
 from langchain_memllm.errors import MissingExtra, ModelError
 from langchain_memllm.local.vocabulary import PROBES, check_tokenizer
 
-__all__ = ["ADAPTER_FILE", "best_device", "cache_folder", "check_safe", "load", "smollm2_folder"]
+__all__ = ["ADAPTER_FILE", "best_device", "cache_folder", "check_safe", "load", "peft_notices_off", "smollm2_folder"]
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +142,15 @@ def _lasting_tokenizer(tokenizer: Any) -> PreTrainedTokenizerFast:
         chat_template=tokenizer.chat_template,
         clean_up_tokenization_spaces=False,
     )
+
+
+@contextlib.contextmanager
+def peft_notices_off() -> Iterator[None]:
+    """Keep two notices of peft from users: a name of transformers' that it still uses, and merging tied layers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
+        yield
 
 
 def check_safe(folder: Path, what: str, file: str = "*.safetensors") -> None:

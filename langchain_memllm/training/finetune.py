@@ -167,7 +167,8 @@ def _prepared(model: Any, options: Options) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config).train()
+        with weights.peft_notices_off():
+            return get_peft_model(model, config).train()
     except ValueError as error:
         raise ConfigurationError(f"no adapter fits this model: {error}; name its layers with --targets") from error
 

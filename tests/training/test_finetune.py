@@ -27,8 +27,6 @@ from langchain_memllm.training.finetune import Progress, finetune
 from langchain_memllm.training.options import Options
 from langchain_memllm.triples import Query, Triple
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks by an old name
-
 NAMES = ["Ada", "Bo", "Cy", "Di", "Ed", "Flo"]
 PLACES = ["Oslo", "Rome", "Bern", "Lund", "Paris", "Riga"]
 SMALL = {"batch_size": 4, "learning_rate": 1e-2, "rank": 4, "batch_tokens": 256, "window": 256, "checkpoint_seconds": 0}
