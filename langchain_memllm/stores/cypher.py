@@ -366,10 +366,10 @@ PENDING: Final = (
   RETURN 'name' AS kind, e.key AS key, e.name AS spelling, e.n AS number ORDER BY number LIMIT $limit }
 RETURN kind, key, spelling ORDER BY kind DESC, number LIMIT $limit"""
 )
-# Namespaces that hold anything.
+# Namespaces that hold anything; a node of somebody else with the same label was not ``born`` here.
 NAMESPACES: Final = (
     CYPHER
-    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > ''
+    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > '' AND n.born IS NOT NULL
   AND (EXISTS { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL }
     OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL })
 RETURN n.name AS name"""
@@ -392,7 +392,7 @@ RETURN n.seq AS seq,
 # Facts whose ends are missing, open ones without their readable relationship and closed ones that still have one.
 BROKEN: Final = (
     CYPHER
-    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > ''
+    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > '' AND n.born IS NOT NULL
 CALL (n) {
   MATCH (x:MemFact) USING INDEX SEEK x:MemFact(ns, seq, ordinal)
   WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL RETURN x, 1 AS expected
