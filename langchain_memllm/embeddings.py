@@ -191,6 +191,11 @@ class Vectors:
         return [found[text] for text in texts]
 
     @property
+    def is_quick(self) -> bool:
+        """Whether a text takes microseconds, so that it may be embedded while a store is locked."""
+        return isinstance(self.embedder, StaticEmbedder)
+
+    @property
     def dimension(self) -> int:
         """Length of the vectors; embeds the probe text if nothing was embedded yet."""
         return self.fingerprint.dimension if self._dimension is None else self._dimension

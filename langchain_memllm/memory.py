@@ -40,6 +40,7 @@ from langchain_memllm.errors import (
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.interface import (
+    Embed,
     Erased,
     FactFilter,
     Found,
@@ -332,7 +333,7 @@ class Memory:
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
         batch, shown = self._prepare(proposed, source or Source(), op_id, payload, policy, replace, quarantine)
-        written = self.store.transact(namespace, batch, lambda current: resolve(batch, current))
+        written = self.store.transact(namespace, batch, lambda current: resolve(batch, current), self._quick_embed())
         self._embed(namespace, written.pending)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
@@ -405,6 +406,12 @@ class Memory:
             statement.retract,
         )
 
+    def _quick_embed(self) -> Embed | None:
+        """For the store to embed with while it holds its lock, if that takes microseconds."""
+        if not (self.vectors.is_quick and self._embedder_agreed):
+            return None
+        return lambda items: self.vectors.embed([item.spelling for item in items])
+
     def _embed(self, namespace: Namespace, pending: Sequence[Pending]) -> bool:
         """Give names their vectors; a failing embedder leaves them pending and never fails a write."""
         if not pending:
@@ -418,12 +425,15 @@ class Memory:
         self.store.fill(namespace, pending, vectors)
         return True
 
-    def _embed_pending(self, namespaces: Sequence[Namespace]) -> None:
-        """Before a similar search: names whose embedding failed earlier."""
+    def _embed_pending(self, namespaces: Sequence[Namespace]) -> bool:
+        """Names whose embedding failed earlier, or that came without; whether any has a vector now."""
+        done = False
         for namespace in namespaces:
             while pending := self.store.pending(namespace):
                 if not self._embed(namespace, pending):
                     break
+                done = True
+        return done
 
     def retract(
         self, triple: Proposed, *, namespace: Namespace, source: Source | None = None, op_id: str | None = None
@@ -562,7 +572,6 @@ class Memory:
         if not rest:
             return
         self._agree_on_embedder()
-        self._embed_pending(namespaces)
         texts: dict[str, None] = {}
         for i in rest:
             if not (all(found[i].knows_name) and thresholds.keep_known):
@@ -584,7 +593,10 @@ class Memory:
             )
             for i in rest
         ]
-        for i, answer in zip(rest, self.store.search(namespaces, searches, limit=limit), strict=True):
+        answers = self.store.search(namespaces, searches, limit=limit)
+        if any(answer.pending for answer in answers) and self._embed_pending(namespaces):
+            answers = self.store.search(namespaces, searches, limit=limit)
+        for i, answer in zip(rest, answers, strict=True):
             rows = answer.rows
             if thresholds.keep_known:
                 rows = tuple(row for row in rows if _DIGITS.findall(row.via) == _DIGITS.findall(queries[i].known))
@@ -624,9 +636,13 @@ class Memory:
         aliased = {self._slot(match.fact) for match in matches if match.how == "alias"}
         relations = {(slot[0], slot[2]) for slot in aliased if slot is not None}
         known = {self._slot(match.fact) for match in sure} - {s for s in values if (s[0], s[2]) in relations}
+        asked: dict[Namespace, list[_Slot]] = {}
         for slot in values.keys() - known:
-            answer = self.store.lookup([slot[0]], [LookupQuery("subject", (slot[1],), slot[2])], limit=2)[0]
-            values[slot].update(row.fact.id for row in answer.rows)
+            asked.setdefault(slot[0], []).append(slot)
+        for namespace, slots in asked.items():
+            queries = [LookupQuery("subject", (subject,), relation) for _, subject, relation in slots]
+            for slot, answer in zip(slots, self.store.lookup([namespace], queries, limit=2), strict=True):
+                values[slot].update(row.fact.id for row in answer.rows)
         return {slot for slot, ids in values.items() if len(ids) > 1}
 
     def _flagged_matches(self, matches: Sequence[Match], contested: set[_Slot]) -> tuple[Match, ...]:

@@ -1,9 +1,10 @@
-"""Similar names, found in memory at 32 bytes a name: sign bits of a rotated vector, compared by Hamming distance.
+"""Similar names, found in memory at 64 bytes a name: sign bits of a rotated vector, compared by Hamming distance.
 
 A read is a range query: every name with a cosine of at least some threshold. Two vectors at the angle a differ in a
 share a/pi of the signs of their coordinates in random directions, so a name is passed on if its code differs in no
 more bits than that share at the threshold, plus five standard deviations: one name in three million at the threshold
-is missed, and fewer inside it. What is passed on is a superset; the store that owns the index compares exactly.
+is missed, and fewer inside it. What is passed on is a superset; the store that owns the index compares exactly. The
+first half of a code sifts, and the whole of it decides about what is left.
 
 Codes are the same on every machine: the rotation (three rounds of random signs and a Hadamard transform) is made of
 additions only. It also wakes no BLAS threads, which would stall a busy machine for milliseconds.
@@ -28,7 +29,7 @@ from langchain_memllm.triples import Namespace
 
 __all__ = ["BITS", "CODE_BYTES", "Entry", "NameIndex", "NameIndexes", "encode"]
 
-BITS: Final = 256
+BITS: Final = 512
 CODE_BYTES: Final = BITS // 8
 
 _ROUNDS: Final = 3
@@ -37,7 +38,8 @@ _WORDS: Final = BITS // 64
 _CHUNK: Final = 4096  # vectors rotated at once
 _BLOCK: Final = 32_768  # names compared at once: a megabyte of codes stays in the cache
 _NEAREST: Final = 0.999  # equal vectors of two programs differ in the last digits, so in a few bits
-_SELECTIVE: Final = BITS // 2 - 14  # unrelated names differ in 128 +- 8 bits: beyond 114, 1 in 25 of them passes
+_SIFTED: Final = _WORDS // 2  # words of a code that every name is compared by
+_UNRELATED: Final = 1.75  # unrelated names differ in half of the bits; this many deviations below it 1 in 25 passes
 _MAX_SHARE: Final = 0.05
 _SMALL: Final = 2000  # names; comparing that many exactly costs no more than sifting them
 
@@ -45,7 +47,7 @@ Id = TypeVar("Id", int, str)
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Codes of shape (n, 32) for vectors of shape (n, D), any D; depends on the direction of a vector only.
+    """Codes of shape (n, 64) for vectors of shape (n, D), any D; depends on the direction of a vector only.
 
     Raises:
         EmbeddingError: Not a matrix with at least one column.
@@ -73,10 +75,10 @@ class NameIndex(Generic[Id]):
         self._count = 0
 
     def add(self, ids: Sequence[Id], codes: NDArray[np.uint8] | Sequence[bytes]) -> None:
-        """Add names with their codes, (n, 32) bytes from ``encode`` or as stored.
+        """Add names with their codes, (n, 64) bytes from ``encode`` or as stored.
 
         Raises:
-            StoreCorrupt: A code has not 32 bytes, or there is not one for each id.
+            StoreCorrupt: A code has not 64 bytes, or there is not one for each id.
         """
         words = _words(codes, len(ids))
         new = np.empty(len(ids), np.int64 if all(isinstance(i, int) for i in ids) else object)
@@ -110,7 +112,7 @@ class NameIndex(Generic[Id]):
 
         Returns:
             For each query the ids in the order added; None if the codes do not narrow the search (a threshold below
-            about 0.57, or more than 5 % of over 2,000 names would pass): then all names must be compared exactly.
+            about 0.43, or more than 5 % of over 2,000 names would pass): then all names must be compared exactly.
 
         Raises:
             ConfigurationError: Not one threshold for each vector.
@@ -121,7 +123,7 @@ class NameIndex(Generic[Id]):
             )
         queries = _words(encode(vectors), len(vectors))
         with self._lock:
-            return [self._scan(queries[:, i], _radius(t)) for i, t in enumerate(min_similarity)]
+            return [self._scan(queries[:, i], t) for i, t in enumerate(min_similarity)]
 
     def __len__(self) -> int:
         """Number of names."""
@@ -132,17 +134,18 @@ class NameIndex(Generic[Id]):
         """Memory held for codes and ids, in bytes (without the texts of text ids)."""
         return self._codes.nbytes + self._ids.nbytes
 
-    def _scan(self, query: NDArray[np.uint64], radius: int) -> list[Id] | None:
-        if radius > _SELECTIVE:
+    def _scan(self, query: NDArray[np.uint64], min_similarity: float) -> list[Id] | None:
+        whole, half = _radius(min_similarity, BITS), _radius(min_similarity, _SIFTED * 64)
+        if whole > BITS / 2 - _UNRELATED * math.sqrt(BITS) / 2:
             return None
         limit = math.inf if self._count <= _SMALL else _MAX_SHARE * self._count
         passed: list[NDArray[np.intp]] = []
         for start in range(0, self._count, _BLOCK):
             block = self._codes[:, start : min(start + _BLOCK, self._count)]
-            distance = np.bitwise_count(block[0] ^ query[0])  # uint8: only 256, all bits, wraps round, and to a pass
-            for word in range(1, _WORDS):
-                distance += np.bitwise_count(block[word] ^ query[word])
-            passed.append(np.flatnonzero(distance <= radius) + start)
+            near = _distance(block[:_SIFTED], query[:_SIFTED])
+            rows = np.flatnonzero(near <= half)
+            rest = _distance(block[_SIFTED:, rows], query[_SIFTED:])
+            passed.append(rows[near[rows] + rest <= whole] + start)
             limit -= len(passed[-1])
             if limit < 0:
                 return None
@@ -225,7 +228,7 @@ class NameIndexes(Generic[Id]):
 
 
 def _rotate(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coordinates in random directions, shape (W, n) with W >= max(D, 256); the scale is of no account."""
+    """Coordinates in random directions, shape (W, n) with W >= max(D, 512); the scale is of no account."""
     signs = _signs(vectors.shape[1])
     rotated = np.zeros((signs.shape[1], len(vectors)), np.float32)
     rotated[: vectors.shape[1]] = vectors.T
@@ -246,14 +249,22 @@ def _signs(dimension: int) -> NDArray[np.float32]:
 
 
 @functools.lru_cache(maxsize=64)
-def _radius(min_similarity: float) -> int:
-    """Bits in which a vector at this cosine may differ: mean plus five standard deviations."""
+def _radius(min_similarity: float, bits: int) -> int:
+    """Bits of so many in which a vector at this cosine may differ: mean plus five standard deviations."""
     share = math.acos(max(-1.0, min(min_similarity, _NEAREST))) / math.pi
-    return math.ceil(BITS * share + _DEVIATIONS * math.sqrt(BITS * share * (1 - share)))
+    return math.ceil(bits * share + _DEVIATIONS * math.sqrt(bits * share * (1 - share)))
+
+
+def _distance(codes: NDArray[np.uint64], query: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    """In how many bits codes of shape (words, n) differ from one of shape (words,)."""
+    distance: NDArray[np.uint16] = np.bitwise_count(codes[0] ^ query[0]).astype(np.uint16)
+    for word in range(1, len(query)):
+        distance += np.bitwise_count(codes[word] ^ query[word])
+    return distance
 
 
 def _words(codes: NDArray[np.uint8] | Sequence[bytes], count: int) -> NDArray[np.uint64]:
-    """Codes as 64-bit words, shape (4, n)."""
+    """Codes as 64-bit words, shape (8, n)."""
     if not isinstance(codes, np.ndarray):
         if any(len(code) != CODE_BYTES for code in codes):
             raise StoreCorrupt(f"a stored name code has not {CODE_BYTES} bytes; check the store with: memllm doctor")

@@ -230,6 +230,13 @@ class Bolt:
             ) from error
         except (Neo4jError, DriverError) as error:
             raise _translate(error, self.location, self.database, seconds) from error
+        except Exception as error:
+            if not _is_the_drivers(error):
+                raise
+            raise StoreUnavailable(
+                f"{self.location} answered what is not Bolt ({type(error).__name__}); is it a Neo4j server's Bolt "
+                "port? A write may be there wholly or not at all: send it again with the same op_id"
+            ) from error
 
     def _knows_vectors(self) -> bool:
         """Whether vectors may cross as such: Bolt 6, which the server speaks from 2025.10 on and driver 6 knows."""
@@ -345,15 +352,24 @@ def _may_pass(error: BaseException) -> bool:
 
 def _is_enough(state: RetryCallState, seconds: float) -> bool:
     """Whether it is too late to try again: for a server that is there after so many seconds, else sooner."""
-    from neo4j.exceptions import DriverError
+    from neo4j.exceptions import DriverError, ForbiddenOnReadOnlyDatabase
 
-    away = state.outcome is not None and isinstance(state.outcome.exception(), DriverError)
+    error = state.outcome.exception() if state.outcome else None
+    away = isinstance(error, (DriverError, ForbiddenOnReadOnlyDatabase))  # or another one is becoming the leader
     return (state.seconds_since_start or 0.0) > (min(seconds, _AWAY_S) if away else seconds)
 
 
 def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     logger.warning("trying again after %s (attempt %d)", _code(error), state.attempt_number)
+
+
+def _is_the_drivers(error: BaseException) -> bool:
+    """Whether an error that is none of the driver's was raised in its code: it read what it cannot understand."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("neo4j.")
 
 
 def _is_too_large(code: str) -> bool:

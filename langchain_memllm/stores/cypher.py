@@ -27,9 +27,27 @@ CYPHER: Final = "CYPHER 5 "
 
 # -- fragments --------------------------------------------------------------------------------------------------
 
-# A fact as a list, in the order ``neo4j.fact_of`` reads it; ``subject`` and ``object`` are the names' spellings.
-_FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.recorded_at, x.kind, x.principal,
-    x.confidence, x.valid_from, x.valid_to, x.closed_at, x.closed_by, x.closed_why]"""
+
+def _with(text: LiteralString, **parts: str) -> str:
+    """A statement with its ``<PARTS>`` filled in; only literals of this module meet here."""
+    for name, part in parts.items():
+        text = text.replace(f"<{name}>", part)
+    return text
+
+
+def _columns(row: LiteralString, *columns: str, start: int = 0) -> str:
+    """Properties from a list: ``id: f[0], sid: f[1]``."""
+    return ", ".join(f"{column}: {row}[{place}]" for place, column in enumerate(columns, start))
+
+
+# A vector from a parameter: text with numbers, from a client or to a server that knows no Bolt vectors.
+_FLOATS: Final = "CASE WHEN <V> IS :: STRING THEN [t IN split(<V>, ' ') | toFloat(t)] ELSE <V> END"
+
+# A fact as a list, in the order ``neo4j.fact_of`` reads it; ``subject`` and ``object`` are the names' spellings. An
+# open one is shorter: unpacking is most of what a client does.
+_OPEN_FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.recorded_at, x.kind, x.principal,
+    x.confidence, x.valid_from, x.valid_to]"""
+_FACT: Final = _OPEN_FACT[:-1] + ", x.closed_at, x.closed_by, x.closed_why]"
 # From fact ``x`` and the name ``k`` it was found by, the name at its other end and both spellings.
 _ENDS: Final = """
   MATCH (y:MemEntity {id: CASE x.sid WHEN k.id THEN x.oid ELSE x.sid END})
@@ -104,10 +122,9 @@ _VIEW: Final = """MATCH (s:MemEntity {id: x.sid}) USING INDEX SEEK s:MemEntity(i
 # -- reading ----------------------------------------------------------------------------------------------------
 
 _LOOKUP: Final = (
-    (
-        """UNWIND $qs AS q"""
-        + _MEMBERS
-        + """
+    """UNWIND $qs AS q"""
+    + _MEMBERS
+    + """
 CALL (q) { OPTIONAL MATCH (r:MemRelation {id: q.rid}) RETURN r IS NOT NULL AS knows_relation }
 WITH q, knows_relation, [k IN exact | ['exact', k]] + [k IN others | ['alias', k]] AS members
 CALL (q, members) {
@@ -120,14 +137,11 @@ CALL (q, members, direct) {
   UNWIND members AS member WITH side, rid, member[1] AS k<ROWS><ENDS>
   RETURN collect(['inverse', k.name, <FACT>]) AS inverse }
 RETURN q.i AS i, q.p AS p, size(members) > 0 AS knows_name, knows_relation, direct, inverse"""
-    )
-    .replace("<ENDS>", _ENDS)
-    .replace("<FACT>", _FACT)
-)
+).replace("<ENDS>", _ENDS)
 # Facts by names and relation; q: {i, p, side, names [ids], rid, inverse}. The inverse is read if nothing was direct.
-LOOKUP: Final = CYPHER + _LOOKUP.replace("<ROWS>", _OPEN)
+LOOKUP: Final = CYPHER + _with(_LOOKUP, ROWS=_OPEN, FACT=_OPEN_FACT)
 # The same at a record time and an event time.
-LOOKUP_AT: Final = CYPHER + _LOOKUP.replace("<ROWS>", _TIMED)
+LOOKUP_AT: Final = CYPHER + _with(_LOOKUP, ROWS=_TIMED, FACT=_FACT)
 
 # Search codes, cold ($after = 0) or those added since, with the namespace's state: compare it to know what is fresh.
 CODES: Final = (
@@ -135,8 +149,8 @@ CODES: Final = (
     + """MATCH (n:MemNamespace {id: $ns})
 CALL (n) {
   MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = n.id AND e.coded > $after
-  WITH e.n AS id, e.code AS code, e.coded / 5000 AS block RETURN collect(id) AS ids, collect(code) AS codes, block }
-RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, ids, codes"""
+  WITH e.coded / 5000 AS block, collect(e.n) AS ids, collect(e.code) AS codes RETURN collect([ids, codes]) AS blocks }
+RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, blocks"""
 )
 # Whether a namespace exists, and its state.
 STATE: Final = (
@@ -150,7 +164,7 @@ RELATION_VECTORS: Final = (
     + """MATCH (n:MemNamespace {id: $ns})
 CALL (n) {
   MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = n.id AND r.n IS NOT NULL
-  RETURN collect([r.n, r.id, r.key, r.embedding]) AS relations }
+  RETURN collect([r.n, r.id, r.key, r.embedding, r.pending]) AS relations }
 RETURN n.born AS born, n.epoch AS epoch, n.relation_vectors AS relations_to, relations"""
 )
 # Stored vectors of names by id.
@@ -160,9 +174,9 @@ NAME_VECTORS: Final = (
 MATCH (e:MemEntity {id: id}) WHERE e.embedding IS NOT NULL RETURN e.id AS id, e.embedding AS embedding"""
 )
 # Open facts by similarity; q: {i, p, ns, side, keep, names [ids], candidates [numbers], scan (namespace id to compare
-# all its names, or null), vector, least, relations [[id, cosine]], min}. The server's own cosine (single precision)
-# sifts, the sum in double precision decides. Pairs of a name and a relation are taken in groups of equal mean, best
-# first, and LIMIT stops at the group that fills it.
+# all its names, or null), vector (text), least, relations [[id, cosine]], min}. The server's own cosine (single
+# precision) sifts, the sum in double precision decides. Pairs of a name and a relation are taken in groups of equal
+# mean, best first, and LIMIT stops at the group that fills it.
 SEARCH: Final = (
     (
         CYPHER
@@ -170,8 +184,10 @@ SEARCH: Final = (
 MATCH (n:MemNamespace {id: q.ns})"""
         + _MEMBERS
         + """
-WITH q, n, CASE WHEN q.keep THEN exact + others ELSE [] END AS known
-CALL (q, known) {
+WITH q, n, CASE WHEN q.keep THEN exact + others ELSE [] END AS known,
+  [t IN split(q.vector, ' ') | toFloat(t)] AS vector
+CALL (q, known, vector) {
+  CALL (q, known, vector) {
   UNWIND known AS e RETURN e.id AS id, e.n AS number, 1.0 AS cosine
   UNION ALL
   CALL (q, known) {
@@ -181,13 +197,13 @@ CALL (q, known) {
     UNION ALL
     WITH CASE WHEN size(known) = 0 THEN q.scan END AS ns
     MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = ns AND e.coded IS NOT NULL RETURN e }
-  WITH q, e WHERE size(e.embedding) = size(q.vector)
-  WITH q, e WHERE 2 * vector.similarity.cosine(e.embedding, q.vector) - 1 >= q.least - 0.00001
-  WITH q, e, e.embedding AS a, q.vector AS b
+  WITH q, e, vector WHERE size(e.embedding) = size(vector)
+  WITH q, e, vector WHERE 2 * vector.similarity.cosine(e.embedding, vector) - 1 >= q.least - 0.00001
+  WITH q, e, e.embedding AS a, vector AS b
   WITH q, e, reduce(dot = 0.0, i IN range(0, size(a) - 1) | dot + a[i] * b[i]) AS cosine
   WHERE cosine >= q.least - 0.000001
   RETURN e.id AS id, e.n AS number, cosine ORDER BY cosine DESC, number LIMIT 300 }
-WITH q, n, collect([id, cosine]) AS near
+  RETURN collect([id, cosine]) AS near }
 CALL (q, near) {
   UNWIND near AS e UNWIND q.relations AS r
   WITH e, r, (e[1] + r[1]) / 2 AS mean WHERE mean >= q.min - 0.00001
@@ -200,11 +216,12 @@ CALL (q, near) {
     RETURN [pair[1], pair[3], k.name, <FACT>] AS row }
   WITH row LIMIT $more RETURN collect(row) AS rows }
 RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to, n.relation_vectors AS relations_to,
-  rows"""
+  EXISTS { MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, pending) WHERE e.ns = q.ns AND e.pending IS NOT NULL }
+    AS pending, rows"""
     )
     .replace("<ROWS>", _OPEN)
     .replace("<ENDS>", _ENDS)
-    .replace("<FACT>", _FACT)
+    .replace("<FACT>", _OPEN_FACT)
 )
 
 # The newest open facts around the names of a group; a fact counts for the first name. The lower 56 bits of precedence
@@ -268,7 +285,7 @@ CALL (found) {
     + _ENDS
     + """
   RETURN collect([how, k.name, """
-    + _FACT
+    + _OPEN_FACT
     + """]) AS rows }
 RETURN q.p AS p, rows"""
 )
@@ -307,8 +324,8 @@ LIST: Final = _listing(
 )
 # Facts by id.
 LIST_IDS: Final = _listing(
-    "UNWIND $ids AS id MATCH (x:MemFact {id: id}) WHERE x.ns = $ns",
-    "UNWIND $ids AS id MATCH (x:MemPast {id: id}) WHERE x.ns = $ns",
+    "UNWIND $ids AS id MATCH (x:MemFact {id: id}) USING INDEX SEEK x:MemFact(id) WHERE x.ns = $ns",
+    "UNWIND $ids AS id MATCH (x:MemPast {id: id}) USING INDEX SEEK x:MemPast(id) WHERE x.ns = $ns",
 )
 # Facts of some subjects.
 LIST_SUBJECTS: Final = _listing(
@@ -411,8 +428,9 @@ RETURN n.name AS name, count(CASE WHEN ends <> 1 THEN 1 END) AS endless,
 # -- writing ----------------------------------------------------------------------------------------------------
 
 # Take the namespace's lock before anything is read, then load what a plan needs: the operation if it was delivered
-# before; names with their alias classes; relations; open facts of the touched slots (the whole slot, or with ``o`` the
-# one fact with that object); facts that rest on the replaced source alone; if a relation is new, the declared ones.
+# before; names with their alias classes; relations; the open facts with these triples (three ids of 22 characters in a
+# row) or in these slots [subject, relation], under any alias; facts that rest on the replaced source alone; if a
+# relation is new, the declared ones.
 LOAD: Final = (
     CYPHER
     + """MERGE (n:MemNamespace {id: $ns})
@@ -420,11 +438,11 @@ ON CREATE SET n.name = $name, n.born = $born, n.seq = 0, n.epoch = 0, n.last_at 
   n.codes = 0, n.relation_vectors = 0
 SET n.lock = $op
 WITH n OPTIONAL MATCH (p:MemOp {id: $op})
-WITH n, p, CASE WHEN p IS NULL THEN $names ELSE [] END AS names, CASE WHEN p IS NULL THEN $slots ELSE [] END AS slots
-CALL (names) {
-  UNWIND names AS id MATCH (e:MemEntity {id: id}) RETURN collect([e.key, e.id, e.rank, e.name, e.alias]) AS entities }
-CALL (n, names) {
-  UNWIND names AS id MATCH (e:MemEntity {id: id}) WITH DISTINCT n, e.alias AS alias WHERE alias IS NOT NULL
+WITH n, p, CASE WHEN p IS NULL THEN $names ELSE [] END AS names,
+  CASE WHEN p IS NULL THEN $triples ELSE [] END AS triples, CASE WHEN p IS NULL THEN $slots ELSE [] END AS slots
+CALL (names) { UNWIND names AS id MATCH (e:MemEntity {id: id}) RETURN collect(e) AS known }
+CALL (n, known) {
+  UNWIND known AS e WITH DISTINCT n, e.alias AS alias WHERE alias IS NOT NULL
   MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = n.id AND m.alias = alias
   RETURN collect([m.key, m.id, m.alias]) AS aliases }
 CALL () {
@@ -432,26 +450,29 @@ CALL () {
 CALL (relations) {
   WITH relations WHERE size(relations) < size($relations)
   OPTIONAL MATCH (m:MemMeta {name: 'relations'}) RETURN collect(m.value) AS declared }
-CALL (slots) {
-  UNWIND slots AS q MATCH (k:MemEntity {id: q.s})
-  CALL (k) {
-    RETURN k AS s
+CALL (triples, slots, aliases) {
+  CALL (triples, slots, aliases) {
+    UNWIND triples AS triple MATCH (x:MemFact {triple: triple}) RETURN x
     UNION
-    MATCH (s:MemEntity) USING INDEX SEEK s:MemEntity(ns, alias) WHERE s.ns = k.ns AND s.alias = k.alias RETURN s }
-  CALL (q, s) {
-    WITH q, CASE WHEN q.o IS NULL THEN s.id END AS sid
+    UNWIND slots AS q
     MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
-    WHERE x.sid = sid AND x.rid = q.r AND x.precedence IS NOT NULL RETURN x
+    WHERE x.sid = q[0] AND x.rid = q[1] AND x.precedence IS NOT NULL RETURN x
     UNION
-    MATCH (k:MemEntity {id: q.o})
-    CALL (k) {
-      RETURN k AS o
-      UNION
-      MATCH (o:MemEntity) USING INDEX SEEK o:MemEntity(ns, alias) WHERE o.ns = k.ns AND o.alias = k.alias RETURN o }
-    MATCH (x:MemFact {triple: s.id + q.r + o.id}) RETURN x }
-  MATCH (o:MemEntity {id: x.oid})
-  RETURN collect(DISTINCT [x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from])
-    AS facts }
+    WITH triples, aliases WHERE size(aliases) > 0
+    UNWIND triples AS triple
+    WITH aliases, substring(triple, 0, 22) AS sid, substring(triple, 22, 22) AS rid, substring(triple, 44) AS oid
+    UNWIND [sid] + [m IN aliases WHERE any(a IN aliases WHERE a[1] = sid AND a[2] = m[2]) | m[1]] AS s
+    UNWIND [oid] + [m IN aliases WHERE any(a IN aliases WHERE a[1] = oid AND a[2] = m[2]) | m[1]] AS o
+    WITH DISTINCT s + rid + o AS alike
+    MATCH (x:MemFact {triple: alike}) RETURN x
+    UNION
+    WITH slots, aliases WHERE size(aliases) > 0
+    UNWIND slots AS q
+    UNWIND [m IN aliases WHERE any(a IN aliases WHERE a[1] = q[0] AND a[2] = m[2]) | m[1]] AS sid
+    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
+    WHERE x.sid = sid AND x.rid = q[1] AND x.precedence IS NOT NULL RETURN x }
+  MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
+  RETURN collect([x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS facts }
 CALL () {
   MATCH (d:MemSource {id: $replaces}) USING INDEX SEEK d:MemSource(id)
   CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x }
@@ -460,28 +481,54 @@ CALL () {
   WITH x, s, r, o ORDER BY x.seq, x.ordinal
   RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS replaced }
 RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at, n.names AS name_count,
-  n.relations AS relation_count,
-  p.payload_hash AS payload_hash, p.receipt AS receipt, entities, aliases, relations, declared[0] AS declared,
-  facts, replaced"""
+  n.relations AS relation_count, n.codes AS codes, n.relation_vectors AS relation_vectors,
+  p.payload_hash AS payload_hash, p.receipt AS receipt, [e IN known | [e.key, e.id, e.rank, e.name]] AS entities,
+  aliases, relations, declared[0] AS declared, facts, replaced"""
 )
 
-# One evidence relationship for each item; e: {fact, source, props}.
-_EVIDENCE: Final = """
-  MATCH (x:<LABEL> {id: e.fact}) MATCH (d:MemSource {id: e.source})
-  CREATE (x)-[m:MEM_FROM]->(d) SET m = e.props RETURN count(*) AS <COUNT> }"""
+# Rows travel as lists, in the order of these columns: half the values to pack, and packing is most of a client's work.
+NAME_COLUMNS: Final = ("id", "n", "key", "name", "rank", "pending", "code", "coded")
+RELATION_COLUMNS: Final = ("id", "n", "key", "label", "type", "pending")
+FACT_COLUMNS: Final = (
+    *("id", "sid", "rid", "oid", "relation", "seq", "ordinal", "precedence", "kind", "principal", "confidence"),
+    *("valid_from", "valid_to", "recorded_at"),
+)
+CLOSING_COLUMNS: Final = ("closed_at", "closed_seq", "closed_by", "closed_why", "closed_source", "ended")
+EVIDENCE_COLUMNS: Final = ("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn")
+
+# Names s and o of a new fact f, whose last two items are the type of its readable relationship and its evidence; then
+# the evidence, one relationship for each item [source, ...].
+_NEW_FACT: Final = _with(
+    """MATCH (s:MemEntity {id: f[1]}) MATCH (o:MemEntity {id: f[3]})
+  CREATE (x:<LABEL> {ns: $ns, triple: f[1] + f[2] + f[3], text: s.name + ' ' + f[4] + ' ' + o.name, <FACT>})
+  <SHOW>WITH x, f CALL (x, f) {
+    UNWIND f[-1] AS e MATCH (d:MemSource {id: e[0]})
+    CREATE (x)-[:MEM_FROM {<EVIDENCE>}]->(d) RETURN count(*) AS given }""",
+    EVIDENCE=_columns("e", *EVIDENCE_COLUMNS, start=1),
+)
+_OPENED: Final = _with(
+    _NEW_FACT,
+    LABEL="MemFact",
+    FACT=_columns("f", *FACT_COLUMNS),
+    SHOW="CREATE (s)-[:$(f[-2]) {fact: f[0], relation: f[4], since: f[13]}]->(o)\n  ",
+)
+_PASSED: Final = _with(_NEW_FACT, LABEL="MemPast", FACT=_columns("f", *FACT_COLUMNS, *CLOSING_COLUMNS), SHOW="")
 # Apply a plan and store its operation. Evidence and better sources for standing facts first, then what is closed (its
-# readable relationship goes), then what is new: so no two open facts ever share a triple. Counts tell whether every
-# part found what it needed.
-APPLY: Final = (
-    CYPHER
-    + """MATCH (n:MemNamespace {id: $ns})
-SET n.seq = $seq, n.last_at = $now, n.names = $name_count, n.relations = $relation_count
+# readable relationship goes), then what is new: so no two open facts ever share a triple. A name's row ends with its
+# words and its vector, a relation's with its vector. Counts tell whether every part found what it needed.
+APPLY: Final = CYPHER + _with(
+    """MATCH (n:MemNamespace {id: $ns})
+SET n += $head
 WITH n
 CALL () { UNWIND $operations AS e CREATE (x:MemOp) SET x = e }
-CALL () { UNWIND $names AS e CREATE (x:MemEntity) SET x = e }
-CALL () { UNWIND $words AS e CREATE (x:MemWord) SET x = e }
+CALL () {
+  UNWIND $names AS e CREATE (x:MemEntity {ns: $ns, <NAME>})
+  FOREACH (word IN e[-2] | CREATE (:MemWord {ns: $ns, n: e[1], word: word}))
+  WITH x, e WHERE e[-1] IS NOT NULL CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
 CALL () { UNWIND $spellings AS e MATCH (x:MemEntity {id: e.id}) SET x.name = e.name, x.rank = e.rank }
-CALL () { UNWIND $new_relations AS e CREATE (x:MemRelation) SET x = e }
+CALL () {
+  UNWIND $new_relations AS e CREATE (x:MemRelation {ns: $ns, <RELATION>})
+  WITH x, e WHERE e[-1] IS NOT NULL CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
 CALL () { UNWIND $sources AS e MERGE (d:MemSource {id: e.id}) ON CREATE SET d = e }
 CALL () {
   UNWIND $promotes AS e MATCH (x:MemFact {id: e.id})
@@ -489,39 +536,33 @@ CALL () {
     x.precedence = x.precedence % 72057594037927936 + e.rank * 72057594037927936
   RETURN count(*) AS promoted }
 CALL () {
-  UNWIND $evidence AS e"""
-    + _EVIDENCE.replace("<LABEL>", "MemFact").replace("<COUNT>", "confirmed")
-    + """
+  UNWIND $evidence AS f MATCH (x:MemFact {id: f[0]}) MATCH (d:MemSource {id: f[1][0]})
+  WITH x, d, f[1] AS e CREATE (x)-[:MEM_FROM {<EVIDENCE>}]->(d) RETURN count(*) AS confirmed }
 CALL () {
   UNWIND $closes AS e MATCH (x:MemFact {id: e.id})
   REMOVE x:MemFact SET x:MemPast SET x += e.props
   WITH x CALL (x) {
-    """
-    + _VIEW
-    + """ DELETE v }
+    <VIEW> DELETE v }
   RETURN count(*) AS closed }
 CALL () {
-  UNWIND $facts AS f
-  MATCH (s:MemEntity {id: f.props.sid}) MATCH (o:MemEntity {id: f.props.oid})
-  CREATE (x:MemFact) SET x = f.props
-  CREATE (s)-[:$(f.type) {fact: f.props.id, relation: f.props.relation, since: f.props.recorded_at}]->(o)
-  WITH x, f CALL (x, f) {
-    UNWIND f.evidence AS e MATCH (d:MemSource {id: e.source}) CREATE (x)-[m:MEM_FROM]->(d) SET m = e.props
-    RETURN count(*) AS given }
+  UNWIND $facts AS f <OPENED>
   RETURN count(*) AS opened, coalesce(sum(given), 0) AS supported }
 CALL () {
-  UNWIND $pasts AS f
-  CREATE (x:MemPast) SET x = f.props
-  WITH x, f CALL (x, f) {
-    UNWIND f.evidence AS e MATCH (d:MemSource {id: e.source}) CREATE (x)-[m:MEM_FROM]->(d) SET m = e.props
-    RETURN count(*) AS given }
+  UNWIND $pasts AS f <PASSED>
   RETURN count(*) AS passed, coalesce(sum(given), 0) AS supported_past }
 CALL () { UNWIND $quarantine AS e CREATE (x:MemQuarantine) SET x = e }
 CALL () {
   WITH $expire AS expire WHERE expire IS NOT NULL
   MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq)
-  WHERE p.ns = $ns AND p.seq < $seq AND p.recorded_at < expire DELETE p }
-RETURN promoted + confirmed + closed + opened + supported + passed + supported_past AS done"""
+  WHERE p.ns = $ns AND p.seq < $head.seq AND p.recorded_at < expire DELETE p }
+RETURN promoted + confirmed + closed + opened + supported + passed + supported_past AS done""",
+    OPENED=_OPENED,
+    PASSED=_PASSED,
+    VECTOR=_with(_FLOATS, V="e[-1]"),
+    NAME=_columns("e", *NAME_COLUMNS),
+    RELATION=_columns("e", *RELATION_COLUMNS),
+    EVIDENCE=_columns("e", *EVIDENCE_COLUMNS, start=1),
+    VIEW=_VIEW,
 )
 # Set vectors of waiting names and relations; names: {id, i, embedding or null, code}. Each name gets the next number of
 # the search codes, so that other clients find it as new.
@@ -534,14 +575,14 @@ CALL (n, before) {
   REMOVE x.pending
   WITH x, e, before WHERE e.embedding IS NOT NULL
   SET x.code = e.code, x.coded = before + e.i
-  WITH x, e CALL db.create.setNodeVectorProperty(x, 'embedding', e.embedding) }
+  WITH x, e CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
 CALL (n) {
   UNWIND $relations AS e MATCH (x:MemRelation {id: e.id}) WHERE x.pending
   REMOVE x.pending
   WITH x, e WHERE e.embedding IS NOT NULL
-  CALL db.create.setNodeVectorProperty(x, 'embedding', e.embedding) }
+  CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
 SET n.codes = before + size($names), n.relation_vectors = n.relation_vectors + size($relations)"""
-)
+).replace("<VECTOR>", _with(_FLOATS, V="e.embedding"))
 # Put names into one alias class.
 SET_ALIAS: Final = CYPHER + "UNWIND $names AS id MATCH (e:MemEntity {id: id}) SET e.alias = $alias"
 # Numbers of names, and how many there are of each alias class.

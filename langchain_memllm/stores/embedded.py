@@ -25,6 +25,7 @@ from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.stores import embedded_move, embedded_write
 from langchain_memllm.stores.interface import (
     MAX_WORD_NAMES,
+    Embed,
     Erased,
     FactFilter,
     Found,
@@ -159,10 +160,15 @@ class EmbeddedStore:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def transact(self, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+    def transact(self, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None = None) -> Written:
         """See ``TripleStore.transact``."""
+        label = encode_namespace(namespace)
         with self._db.write() as connection:
-            return embedded_write.transact(connection, namespace, encode_namespace(namespace), batch, plan)
+            written = embedded_write.transact(connection, namespace, label, batch, plan)
+            if embed is None or not written.pending:
+                return written
+            embedded_write.fill(connection, label, written.pending, embed(written.pending))
+            return replace(written, pending=())
 
     def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
         """See ``TripleStore.fill``."""
@@ -240,7 +246,9 @@ class EmbeddedStore:
         """See ``TripleStore.search``."""
         with self._db.snapshot() as connection:
             per_namespace = [self._search(connection, namespace, queries, limit) for namespace in namespaces]
-        return [_merged([rows[i] for rows in per_namespace], limit) for i in range(len(queries))]
+            pending = any(embedded_write.pending(connection, encode_namespace(each), 1) for each in namespaces)
+        found = [_merged([rows[i] for rows in per_namespace], limit) for i in range(len(queries))]
+        return [replace(each, pending=pending) for each in found]
 
     def _search(
         self, connection: sqlite3.Connection, namespace: Namespace, queries: Sequence[SearchQuery], limit: int

@@ -29,6 +29,7 @@ from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt
 __all__ = [
     "MAX_WORD_NAMES",
     "OPERATION_DAYS",
+    "Embed",
     "Erased",
     "FactFilter",
     "Found",
@@ -128,14 +129,16 @@ class Row:
 class Found:
     """Answers to one query: at most ``limit`` rows in order, and whether there were more.
 
-    ``knows_name`` and ``knows_relation`` tell, for each namespace of the call, whether it holds that very name (or
-    an alias) and that relation.
+    ``pending`` (of a search): some names or relations have no vector yet, and were not compared. ``knows_name`` and
+    ``knows_relation`` tell, for each namespace of the call, whether it holds that very name (or an alias) and that
+    relation.
     """
 
     rows: tuple[Row, ...] = ()
     truncated: bool = False
     knows_name: tuple[bool, ...] = ()
     knows_relation: tuple[bool, ...] = ()
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,9 @@ class Pending:
     kind: Literal["name", "relation"]
     key: str
     spelling: str
+
+
+Embed = Callable[[Sequence[Pending]], Sequence[Vector | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +231,14 @@ class TripleStore(Protocol):
     def shared(self) -> bool:
         """Whether other applications are expected to use the same store (a server)."""
 
-    def transact(self, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+    def transact(self, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None = None) -> Written:
         """Apply one operation in one transaction.
 
         Locks the namespace, looks for ``batch.op_id`` (same payload hash: return its receipt unchanged), loads
         the open facts of the touched slots by alias class, calls ``plan`` and applies what it returns together
-        with the operation, its receipt and its quarantine.
+        with the operation, its receipt and its quarantine. With ``embed``, which is called under the lock and so must
+        take microseconds and not fail, names that are new get their vectors in the same transaction; without it they
+        are ``pending``.
 
         Raises:
             OperationConflict: The op_id was used with another payload hash.

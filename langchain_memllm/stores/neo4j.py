@@ -8,7 +8,7 @@ Similar names are found by sign-bit codes held in memory, as in the embedded sto
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_write
-from langchain_memllm.stores.bolt import DEADLINE, Bolt, token
+from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
     MAX_WORD_NAMES,
+    Embed,
     Erased,
     FactFilter,
     Found,
@@ -93,9 +94,9 @@ class Neo4jStore:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def transact(self, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+    def transact(self, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None = None) -> Written:
         """See ``TripleStore.transact``."""
-        return neo4j_write.transact(self._bolt, namespace, batch, plan)
+        return neo4j_write.transact(self._bolt, namespace, batch, plan, embed)
 
     def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
         """See ``TripleStore.fill``."""
@@ -167,7 +168,8 @@ class Neo4jStore:
             similar = [_similar_row(namespaces[record["p"]], row) for row in record["rows"]]
             least = round(query.min_similarity, 5)
             rows[record["i"]][record["p"]] = [row for row in similar if row.similarity >= least]
-        return [_merged(each, limit) for each in rows]
+        pending = any(record["pending"] for record in records) or any(cache.relations.pending for cache in caches)
+        return [replace(_merged(each, limit), pending=pending) for each in rows]
 
     def _cache(self, namespace: Namespace) -> _Cache:
         """What is held of a namespace's names and relations; loaded at the first use."""
@@ -192,8 +194,8 @@ class Neo4jStore:
             self._indexes.drop(namespace)
             self._load_codes(namespace, NameIndex(), 0, None)
             return
-        for row in rows:
-            index.add(row["ids"], row["codes"])
+        for ids, codes in rows[0]["blocks"]:
+            index.add(ids, codes)
         self._indexes.put(namespace, index, rows[0]["codes_to"], current)
 
     def _load_relations(self, namespace: Namespace) -> _Relations:
@@ -362,11 +364,12 @@ class _Relations:
     """The relations of one namespace with their vectors: few, so always compared exactly."""
 
     def __init__(self, rows: Sequence[Sequence[Any]] = (), seq: int = 0, epoch: int = 0) -> None:
-        """From rows (number, id, key, vector or None), in the order of their numbers."""
+        """From rows (number, id, key, vector or None, whether it waits for one), in the order of their numbers."""
         self.seq, self.epoch = seq, epoch
         ordered = sorted(rows, key=lambda row: row[0])
         embedded = [row for row in ordered if row[3] is not None]
-        self._by_key = {key: (rid, vector) for _, rid, key, vector in ordered}
+        self.pending = any(row[4] for row in ordered)
+        self._by_key = {key: (rid, vector) for _, rid, key, vector, _ in ordered}
         self._ids = [row[1] for row in embedded]
         self._keys = [row[2] for row in embedded]
         self._matrix: NDArray[np.float64] = np.array([row[3] for row in embedded], np.float64)
@@ -446,7 +449,7 @@ def _sought(
                 "names": names,
                 "candidates": [],
                 "scan": None,
-                "vector": None if vector is None else np.asarray(vector, np.float32).tolist(),
+                "vector": None if vector is None else vector_text(np.asarray(vector, np.float32)),
                 "least": least,
                 "relations": cache.relations.similar(query),
                 "min": query.min_similarity,
@@ -503,7 +506,8 @@ def _merged(rows: Sequence[Sequence[Row]], limit: int) -> Found:
 def fact_of(namespace: Namespace, row: Sequence[Any], sources: Sequence[Sequence[Any]] = ()) -> Fact:
     """A fact from the list ``cypher`` makes of it, and its sources."""
     (fact_id, subject, relation, object_, seq, ordinal, at, kind, principal, confidence) = row[:10]
-    begin, end, closed, by, why = row[10:]
+    begin, end, *closing = row[10:]
+    closed, by, why = closing or (None, None, None)
     return Fact(
         fact_id,
         namespace,

@@ -28,6 +28,7 @@ from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.embedded import encode_namespace
 from langchain_memllm.stores.interface import (
     OPERATION_DAYS,
+    Embed,
     Pending,
     Planner,
     Vector,
@@ -112,7 +113,7 @@ def view_type(label: str, declared: str | None) -> str:
     return name if _TYPE.fullmatch(name) else FALLBACK_TYPE
 
 
-def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None) -> Written:
     """Apply one operation; see ``TripleStore.transact``."""
     ids = ids_of(namespace)
     attempts: list[Written] = []
@@ -125,6 +126,8 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner) -> W
         result = plan(application.current(batch))
         application.take(result)
         application.keep_operation(batch, result)
+        if embed is not None and application.pending:
+            application.embed(bolt, embed)
         application.run(transaction)
         attempts.append(Written(result.receipt, pending=tuple(application.pending)))
         return attempts[-1]
@@ -144,21 +147,21 @@ def _replay(loaded: neo4j.Record, namespace: Namespace, batch: Batch, attempts: 
 
 
 def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4j.Record:
-    slots = {
-        (
-            ids.name(claim.subject_key),
-            ids.relation(claim.relation_key),
-            None if claim.single_valued or batch.policy == "edit" else ids.name(claim.object_key),
-        )
-        for claim in batch.claims
-    }
+    triples: set[str] = set()
+    slots: set[tuple[str, str]] = set()
+    for claim in batch.claims:
+        if claim.single_valued or batch.policy == "edit":
+            slots.add((ids.name(claim.subject_key), ids.relation(claim.relation_key)))
+        else:
+            triples.add(ids.triple((claim.subject_key, claim.relation_key, claim.object_key)))
     return locked(
         transaction,
         ids,
         operation=ids.operation(batch.op_id),
         names={key for claim in batch.claims for key in (claim.subject_key, claim.object_key)},
         relations={claim.relation_key for claim in batch.claims},
-        slots=[{"s": s, "r": r, "o": o} for s, r, o in slots],
+        triples=list(triples),
+        slots=[list(slot) for slot in slots],
         replaces=ids.source(*batch.replaces) if batch.replaces else None,
     )
 
@@ -170,7 +173,8 @@ def locked(
     operation: str | None = None,
     names: Iterable[str] = (),
     relations: Iterable[str] = (),
-    slots: Sequence[dict[str, str | None]] = (),
+    triples: Sequence[str] = (),
+    slots: Sequence[Sequence[str]] = (),
     replaces: str | None = None,
 ) -> neo4j.Record:
     """Take the namespace's lock, creating it if needed, and load; ``names`` and ``relations`` are keys."""
@@ -182,6 +186,7 @@ def locked(
         op=operation or token(),
         names=[ids.name(key) for key in names],
         relations=[ids.relation(key) for key in relations],
+        triples=list(triples),
         slots=list(slots),
         replaces=replaces,
     ).single(strict=True)
@@ -197,14 +202,18 @@ class Application:
 
     def __init__(self, ids: Ids, loaded: neo4j.Record, seq: int, now: str) -> None:
         self.ids, self.loaded, self.seq, self.now = ids, loaded, seq, now
-        self.names = {key: (name_id, rank, name) for key, name_id, rank, name, _ in loaded["entities"]}
+        self.names = {key: (name_id, rank, name) for key, name_id, rank, name in loaded["entities"]}
         self.relations = {key: (rid, kind, label) for key, rid, kind, label in loaded["relations"]}
         self.declared: str | None = loaded["declared"]
         self.name_count: int = loaded["name_count"]
         self.relation_count: int = loaded["relation_count"]
+        self.codes: int = loaded["codes"]
+        self.relation_vectors: int = loaded["relation_vectors"]
         self.pending: list[Pending] = []
         self.rows: dict[str, list[dict[str, Any]]] = {part: [] for part in _PARTS}
         self.new: dict[str, dict[str, Any]] = {}  # by fact id: {type, props, evidence}
+        self.new_names: dict[str, dict[str, Any]] = {}  # by key
+        self.new_relations: dict[str, dict[str, Any]] = {}
         self.spellings: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, dict[str, Any]] = {}
         self.expire: str | None = None
@@ -271,12 +280,9 @@ class Application:
         sid, oid = self.names[claim.subject_key][0], self.names[claim.object_key][0]
         props = {
             "id": fact_id,
-            "ns": self.ids.ns,
-            "triple": sid + rid + oid,
             "sid": sid,
             "rid": rid,
             "oid": oid,
-            "text": f"{claim.triple.subject} {label} {claim.triple.object}",
             "relation": label,
             "seq": seq,
             "ordinal": claim.index,
@@ -338,21 +344,34 @@ class Application:
         self.name_count += 1
         name_id, literal = self.ids.name(key), is_literal_key(key)
         self.names[key] = (name_id, rank, spelling)
-        row = {"id": name_id, "ns": self.ids.ns, "n": self.name_count, "key": key, "name": spelling, "rank": rank}
-        self.rows["names"].append(row if literal else {**row, "pending": self.name_count})
+        row = {"id": name_id, "n": self.name_count, "key": key, "name": spelling, "rank": rank}
         if not literal:
+            row |= {"pending": self.name_count, "words": [self.ids.word(word) for word in words_of(key)]}
             self.pending.append(Pending("name", key, spelling))
-            self.rows["words"] += [
-                {"ns": self.ids.ns, "n": self.name_count, "word": self.ids.word(word)} for word in words_of(key)
-            ]
+        self.new_names[key] = row
 
     def _add_relation(self, key: str, label: str) -> None:
         self.relation_count += 1
         rid, kind = self.ids.relation(key), view_type(label, self.declared)
         self.relations[key] = (rid, kind, label)
-        row = {"id": rid, "ns": self.ids.ns, "n": self.relation_count, "key": key, "label": label, "type": kind}
-        self.rows["new_relations"].append({**row, "pending": True})
+        row = {"id": rid, "n": self.relation_count, "key": key, "label": label, "type": kind, "pending": True}
+        self.new_relations[key] = row
         self.pending.append(Pending("relation", key, label))
+
+    def embed(self, bolt: Bolt, embed: Embed) -> None:
+        """Give the names and relations that are new their vectors at once."""
+        vectors = embed(self.pending)
+        named = [v for item, v in zip(self.pending, vectors, strict=True) if item.kind == "name" and v is not None]
+        codes = iter(encode(np.stack(named).astype(np.float32, copy=False)) if named else ())
+        for item, vector in zip(self.pending, vectors, strict=True):
+            row = (self.new_names if item.kind == "name" else self.new_relations)[item.key]
+            row |= {"pending": None, "embedding": _parameter(bolt, vector)}
+            if item.kind == "relation":
+                self.relation_vectors += 1
+            elif vector is not None:
+                self.codes += 1
+                row |= {"code": next(codes).tobytes(), "coded": self.codes}
+        self.pending = []
 
     def add_source(self, source: Source) -> str:
         """Id of a source, which is created if it is new."""
@@ -405,19 +424,32 @@ class Application:
         """
         changes = len(self.new) + sum(len(self.rows[part]) for part in ("promotes", "evidence", "closes"))
         expected = changes + sum(len(row["evidence"]) for row in self.new.values())
-        parameters = {
-            "ns": self.ids.ns,
+        head = {
             "seq": self.seq,
-            "now": self.now,
-            "name_count": self.name_count,
-            "relation_count": self.relation_count,
+            "last_at": self.now,
+            "names": self.name_count,
+            "relations": self.relation_count,
+            "codes": self.codes,
+            "relation_vectors": self.relation_vectors,
+        }
+        parameters = {
+            **self.rows,
+            "ns": self.ids.ns,
+            "head": head,
+            "names": [_listed(row, _NAME) for row in self.new_names.values()],
+            "new_relations": [_listed(row, _RELATION) for row in self.new_relations.values()],
             "spellings": list(self.spellings.values()),
             "sources": list(self.sources.values()),
-            "facts": [row for row in self.new.values() if row["props"].get("closed_why") is None],
-            "pasts": [row for row in self.new.values() if row["props"].get("closed_why") is not None],
+            "evidence": [[row["fact"], _evidence(row)] for row in self.rows["evidence"]],
+            "facts": [_fact(row, ()) for row in self.new.values() if row["props"].get("closed_why") is None],
+            "pasts": [
+                _fact(row, cypher.CLOSING_COLUMNS)
+                for row in self.new.values()
+                if row["props"].get("closed_why") is not None
+            ],
             "expire": self.expire,
         }
-        done = transaction.run(cypher.APPLY, {**parameters, **self.rows}).single(strict=True)["done"]
+        done = transaction.run(cypher.APPLY, parameters).single(strict=True)["done"]
         if done != expected:
             raise StoreError(
                 f"{expected - done} of {expected} changes found nothing to rest on; nothing was written. "
@@ -427,14 +459,28 @@ class Application:
 
 _PARTS: Final = (
     "operations",
-    "names",
-    "words",
-    "new_relations",
     "promotes",
     "evidence",
     "closes",
     "quarantine",
 )
+
+
+_NAME: Final = (*cypher.NAME_COLUMNS, "words", "embedding")
+_RELATION: Final = (*cypher.RELATION_COLUMNS, "embedding")
+
+
+def _listed(row: dict[str, Any], columns: Sequence[str]) -> list[Any]:
+    return [row.get(column) for column in columns]
+
+
+def _fact(row: dict[str, Any], closing: Sequence[str]) -> list[Any]:
+    values = _listed(row["props"], (*cypher.FACT_COLUMNS, *closing))
+    return [*values, row["type"], [_evidence(each) for each in row["evidence"]]]
+
+
+def _evidence(row: dict[str, Any]) -> list[Any]:
+    return [row["source"], *_listed(row["props"], cypher.EVIDENCE_COLUMNS)]
 
 
 def _standing(row: Sequence[Any], relation_key: str) -> Standing:
@@ -463,17 +509,17 @@ def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | Non
                 {
                     "id": name_id,
                     "i": i,
-                    "embedding": _numbers(vector),
+                    "embedding": _parameter(bolt, vector),
                     "code": None if vector is None else next(codes).tobytes(),
                 }
                 for i, (name_id, vector) in enumerate(names, 1)
             ],
-            "relations": [{"id": rid, "embedding": _numbers(vector)} for rid, vector in relations],
+            "relations": [{"id": rid, "embedding": _parameter(bolt, vector)} for rid, vector in relations],
         },
     )
 
 
-def _numbers(vector: Vector | None) -> list[float] | None:
+def _parameter(bolt: Bolt, vector: Vector | None) -> Any:
     """The vector as the driver sends it; one that has no direction would make the server refuse every later search.
 
     Raises:
@@ -484,8 +530,7 @@ def _numbers(vector: Vector | None) -> list[float] | None:
     numbers = np.asarray(vector, np.float32)
     if numbers.ndim != 1 or not np.isfinite(numbers).all() or not numbers.any():
         raise EmbeddingError(f"a vector of shape {numbers.shape} is zero or not finite; mend the embedder")
-    plain: list[float] = numbers.tolist()
-    return plain
+    return bolt.vector(numbers)
 
 
 def link(bolt: Bolt, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], limit: int) -> None:

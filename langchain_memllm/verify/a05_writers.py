@@ -9,7 +9,7 @@ from pathlib import Path
 from langchain_memllm.belief import Batch, Current, Plan
 from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.stores.embedded import EmbeddedStore
-from langchain_memllm.stores.interface import Planner, Written
+from langchain_memllm.stores.interface import Embed, Planner, Written
 from langchain_memllm.triples import Namespace, Query, Source
 from langchain_memllm.verify.ledger import Counts, Held, Ledger, Names, facts_of, integrity, read_ledgers
 from langchain_memllm.verify.processes import TinyEmbedder, spawn, wait
@@ -25,13 +25,13 @@ ME = Source("user", "verify", "me")
 class BlindStore(EmbeddedStore):
     """A store that does not look at what is there: the mutant that this check must catch."""
 
-    def transact(self, namespace: Namespace, batch: Batch, plan: Planner) -> Written:
+    def transact(self, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None = None) -> Written:
         """Plan as if the namespace were empty."""
 
         def blind(current: Current) -> Plan:
             return plan(Current(current.namespace, current.seq, current.now))
 
-        return super().transact(namespace, batch, blind)
+        return super().transact(namespace, batch, blind, embed)
 
 
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:

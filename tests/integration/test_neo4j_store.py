@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 import warnings
@@ -24,7 +25,7 @@ from langchain_memllm.errors import (
     StoreError,
     StoreUnavailable,
 )
-from langchain_memllm.memory import Memory, Thresholds
+from langchain_memllm.memory import STRICT, Memory, Thresholds
 from langchain_memllm.relations import Relation
 from langchain_memllm.stores import cypher, neo4j_erase, open_store
 from langchain_memllm.stores.interface import Pending
@@ -441,3 +442,30 @@ def test_another_client_sees_new_names_and_forgets_erased_ones(
     memory.write([("Harbour View Hotel", "opening phrase", "welcome")], namespace=NS)
     assert other.read("Harbour View Hotels", "opening phrase", namespace=NS, thresholds=LOOSE).answers == ("welcome",)
     with_own_cache.close()
+
+
+def test_another_client_sees_a_new_name_although_nothing_it_held_was_similar(
+    memory: Memory, neo4j_server: LocalServer, auth: tuple[str, str]
+) -> None:
+    with contextlib.closing(Neo4jStore(neo4j_server.uri, auth=auth)) as store:
+        other = Memory(store)
+        memory.write([("River Street Bakery", "opening phrase", "hello")], namespace=NS)
+        assert not other.read("Observatory Mountain Lake", "opening phrase", namespace=NS, thresholds=STRICT)
+        memory.write([("Mountain Lake Observatory", "opening phrase", "cheers")], namespace=NS)
+        found = other.read("Observatory Mountain Lake", "opening phrase", namespace=NS, thresholds=STRICT)
+    assert found.answers == ("cheers",)
+
+
+def test_codes_of_the_first_schema_are_made_anew(
+    memory: Memory, ask: Ask, neo4j_server: LocalServer, auth: tuple[str, str]
+) -> None:
+    memory.write([("Mountain Lake Observatory", "opening phrase", "cheers")], namespace=NS)
+    ask("MATCH (e:MemEntity) SET e.code = left('0123456789abcdef0123456789abcdef', 32)")
+    ask("MATCH (m:MemMeta {name: 'schema'}) SET m.value = '1'")
+    with contextlib.closing(Neo4jStore(neo4j_server.uri, auth=auth)) as store:
+        later = Memory(store)
+        assert later.stats(namespace=NS).pending == 2
+        found = later.read("Observatory Mountain Lake", "opening phrase", namespace=NS, thresholds=STRICT)
+        assert found.answers == ("cheers",)
+        assert later.stats(namespace=NS).pending == 0
+    assert ask("MATCH (m:MemMeta {name: 'schema'}) RETURN m.value") == ["2"]
