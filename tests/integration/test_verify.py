@@ -47,7 +47,7 @@ def test_what_was_asked_for_and_did_not_run_is_a_failure(asked: str, words: str)
 
 
 def test_the_checker_shares_no_code_with_the_stores() -> None:
-    """What looks and compares imports nothing of the package; a store's inside is known to the mutant of A05 and to A08."""
+    """What looks and compares imports nothing of the package; only A05 (a mutant) and A08 know a store inside."""
     folder = Path(langchain_memllm.verify.__file__).parent
     own = "langchain_memllm.verify"
     for path in sorted(folder.glob("*.py")):
