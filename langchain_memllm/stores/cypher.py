@@ -915,8 +915,9 @@ DELETE_NAMESPACE: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) DELETE n"
 COMPONENTS: Final = "CALL dbms.components() YIELD name, versions RETURN name, versions"
 # Wait until new indexes are filled.
 AWAIT_INDEXES: Final = CYPHER + "CALL db.awaitIndexes(60)"
-# Indexes that are not usable, and those there are.
-INDEXES: Final = "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'mem_' RETURN name, state"
+# Our indexes and their states; one that somebody else gave our name is on another label.
+INDEXES: Final = """SHOW INDEXES YIELD name, state, labelsOrTypes
+WHERE name STARTS WITH 'mem_' AND all(label IN labelsOrTypes WHERE label STARTS WITH 'Mem') RETURN name, state"""
 # The number of the schema; never lowered.
 SET_SCHEMA: Final = (
     CYPHER
@@ -961,9 +962,10 @@ def schema_version() -> int:
     return migrations()[-1].number
 
 
-def index_names() -> tuple[str, ...]:
-    """Names of the indexes and constraints that the schema makes."""
-    found = (re.search(r"(?:CONSTRAINT|INDEX) (mem_\w+)", text) for step in migrations() for text in step.statements)
+def index_names(steps: tuple[Migration, ...] | None = None) -> tuple[str, ...]:
+    """Names of the indexes and constraints that the schema, or some of its steps, makes."""
+    steps = migrations() if steps is None else steps
+    found = (re.search(r"(?:CONSTRAINT|INDEX) (mem_\w+)", text) for step in steps for text in step.statements)
     return tuple(match.group(1) for match in found if match is not None)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from langchain_memllm.errors import SchemaTooNew
+from langchain_memllm.errors import SchemaTooNew, StoreError
 from langchain_memllm.stores import cypher
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def apply(connection: Connection) -> tuple[cypher.Migration, ...]:
 
     Raises:
         SchemaTooNew: A newer version of this package wrote the graph; nothing was changed.
+        StoreError: Something else uses the names of our indexes.
     """
     steps, number = cypher.migrations(), _number(connection)
     if number > len(steps):
@@ -94,9 +95,25 @@ def apply(connection: Connection) -> tuple[cypher.Migration, ...]:
         for statement in step.statements:
             connection.alter(statement)
         connection.alter(cypher.AWAIT_INDEXES)
+        _refuse_taken_names(connection, step)
         connection.write_one(cypher.SET_SCHEMA, {"number": step.number})
         logger.info("graph schema %d is in place", step.number)
     return steps[number:]
+
+
+def _refuse_taken_names(connection: Connection, step: cypher.Migration) -> None:
+    """IF NOT EXISTS is silent about an index that somebody else gave our name.
+
+    Raises:
+        StoreError: There is one; the database is not marked as having the schema.
+    """
+    there = {row["name"] for row in connection.read(cypher.INDEXES)}
+    taken = [name for name in cypher.index_names((step,)) if name not in there]
+    if taken:
+        raise StoreError(
+            f"{connection.location} has indexes or constraints of something else with the names {', '.join(taken)}; "
+            "drop them or name them otherwise, or use a database of its own, then open the memory again"
+        )
 
 
 def _number(connection: Connection) -> int:
