@@ -12,9 +12,11 @@ import typer
 
 from langchain_memllm.cli.terminal import (
     STORE,
+    WRONG,
     Json,
     Model,
     Store,
+    err,
     fail,
     is_missing,
     model_name,
@@ -23,15 +25,26 @@ from langchain_memllm.cli.terminal import (
     print_json,
     text_and_source,
 )
+from langchain_memllm.stores.neo4j import Neo4jStore
 
 app = typer.Typer()
 
 
 @app.command()
-def doctor(store: Store = "memllm.db", as_json: Json = False) -> None:
+def doctor(
+    store: Store = "memllm.db",
+    as_json: Json = False,
+    rebuild_view: Annotated[
+        bool, typer.Option("--rebuild-view", help="Neo4j: first draw every fact's relationship as it is stored.")
+    ] = False,
+) -> None:
     """Check the store, the versions, and what is installed."""
     missing = is_missing(store)
     with open_memory(":memory:" if missing else store) as memory:
+        if rebuild_view:
+            if not isinstance(memory.core.store, Neo4jStore):
+                fail(f"{store} has no view to rebuild; only a Neo4j store has one", WRONG)
+            err.print(f"{memory.core.store.rebuild_view()} relationships changed", markup=False)
         problems = memory.verify()
         facts = {
             "store": f"{store} (not there yet)" if missing else memory.core.store.location,

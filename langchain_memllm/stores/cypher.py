@@ -389,7 +389,7 @@ NAMESPACES: Final = (
     + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > '' AND n.born IS NOT NULL
   AND (EXISTS { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL }
     OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL })
-RETURN n.name AS name"""
+RETURN n.id AS id, n.name AS name"""
 )
 # Counts of a namespace.
 STATS: Final = (
@@ -664,6 +664,42 @@ KNOWN: Final = (
 CALL () { UNWIND $triples AS triple MATCH (x:MemFact {triple: triple}) RETURN collect(triple) AS triples }
 CALL () { UNWIND $operations AS id MATCH (p:MemOp {id: id}) RETURN collect(id) AS operations }
 RETURN ids, triples, operations"""
+)
+
+# -- the readable view ------------------------------------------------------------------------------------------
+
+# One page of open facts: each gets its readable relationship if it has none, and loses those it has too many.
+SHOW_FACTS: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
+WITH n CALL (n) {
+  MATCH (x:MemFact) USING INDEX SEEK x:MemFact(ns, seq, ordinal)
+  WHERE x.ns = n.id AND x.seq >= $seq AND x.ordinal IS NOT NULL
+    AND (x.seq > $seq OR x.seq = $seq AND x.ordinal > $ordinal)
+  RETURN x ORDER BY x.ns, x.seq, x.ordinal LIMIT $page }
+MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
+WITH x, s, o, r, [(s)-[v {fact: x.id}]->(o) | v] AS shown
+FOREACH (v IN shown[1..] | DELETE v)
+FOREACH (_ IN CASE WHEN size(shown) = 0 THEN [1] ELSE [] END |
+  CREATE (s)-[:$(r.type) {fact: x.id, relation: x.relation, since: x.recorded_at}]->(o))
+WITH x.seq AS seq, x.ordinal AS ordinal, abs(size(shown) - 1) AS changes ORDER BY seq, ordinal
+WITH collect([seq, ordinal]) AS places, sum(changes) AS changed
+RETURN size(places) AS rows, changed, places[-1][0] AS seq, places[-1][1] AS ordinal"""
+)
+# One page of names: readable relationships from them that no open fact stands behind are deleted.
+UNSHOW: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
+WITH n CALL (n) {
+  MATCH (s:MemEntity) USING INDEX SEEK s:MemEntity(ns, n) WHERE s.ns = n.id AND s.n > $after
+  RETURN s ORDER BY s.ns, s.n LIMIT $page }
+CALL (s) {
+  MATCH (s)-[v]->(o) WHERE v.fact IS NOT NULL
+    AND NOT EXISTS { MATCH (x:MemFact {id: v.fact}) WHERE x.sid = s.id AND x.oid = o.id }
+  DELETE v RETURN count(*) AS gone }
+WITH s.n AS place, gone ORDER BY place
+WITH collect(place) AS places, sum(gone) AS changed
+RETURN size(places) AS rows, changed, places[-1] AS after"""
 )
 
 # -- forgetting -------------------------------------------------------------------------------------------------

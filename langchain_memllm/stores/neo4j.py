@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_write
+from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_view, neo4j_write
 from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
@@ -348,12 +348,15 @@ class Neo4jStore:
             for name in cypher.index_names()
             if states.get(name) != "ONLINE"
         ]
-        for row in self._bolt.read(cypher.BROKEN):
-            if row["endless"]:
-                problems.append(f"{row['endless']} facts of namespace {row['name']} have lost a name")
-            if row["misshown"]:
-                problems.append(f"{row['misshown']} facts of namespace {row['name']} are not shown as they are stored")
-        return problems
+        return problems + neo4j_view.problems(self._bolt)
+
+    def rebuild_view(self) -> int:
+        """Make what people see what is stored: the readable relationships of all namespaces. Returns how many changed.
+
+        Facts are read from their nodes, so nothing that is done to the relationships (in Neo4j Browser, say) changes
+        what the memory answers.
+        """
+        return neo4j_view.rebuild(self._bolt)
 
     def close(self) -> None:
         """See ``TripleStore.close``."""

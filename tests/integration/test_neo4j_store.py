@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 import warnings
 from collections.abc import Callable
@@ -234,14 +233,21 @@ def test_hostile_texts_are_data(memory: Memory, ask: Ask) -> None:
     assert stored <= set(ask("MATCH (r:MemRelation) RETURN r.label"))
 
 
-def test_the_readmes_queries_run(memory: Memory, neo4j_driver: Driver) -> None:
-    memory.write([("Ada", "lives in", "Oslo")], namespace=NS, source=ADA)
+def test_the_view_is_made_again_from_the_facts(memory: Memory, neo4j_store: Neo4jStore, ask: Ask) -> None:
+    memory.write([("Ada", "lives in", "Oslo"), ("Ada", "spirit animal", "heron")], namespace=NS, source=ADA)
     memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=ADA)
-    readme = cypher.schema_folder().joinpath("README.md").read_text(encoding="utf-8")
-    queries = re.search(r"```cypher\n(.*?)```", readme, re.DOTALL)
-    assert queries is not None
-    counts = [len(neo4j_driver.execute_query(text).records) for text in queries.group(1).split(";") if text.strip()]
-    assert counts == [1, 1, 2, 1]
+    drawn = "MATCH (s)-[v]->(o) WHERE v.fact IS NOT NULL RETURN [s.name, type(v), o.name] AS row ORDER BY row"
+    before = ask(drawn)
+    assert before == [["Ada", "LIVES_IN", "Rome"], ["Ada", "RELATED_TO", "heron"]]
+    ask("MATCH ()-[v:LIVES_IN]->() DELETE v")
+    ask("MATCH (s:MemEntity {name: 'Oslo'}) MATCH (o:MemEntity {name: 'Rome'}) CREATE (s)-[:NEAR {fact: 'no'}]->(o)")
+    ask("MATCH (s:MemEntity {name: 'Oslo'}) MATCH (o:MemEntity {name: 'Rome'}) CREATE (s)-[:TRAIN_TO]->(o)")
+    ask("MATCH (s)-[v:RELATED_TO]->(o) CREATE (s)-[w:RELATED_TO]->(o) SET w = properties(v)")
+    assert "doctor --rebuild-view" in memory.verify()[0]
+    assert neo4j_store.rebuild_view() == 3
+    assert ask(drawn) == before
+    assert ask("MATCH ()-[v:TRAIN_TO]->() RETURN count(v)") == [1]
+    assert (memory.verify(), neo4j_store.rebuild_view()) == ([], 0)
 
 
 def test_a_vector_without_direction_is_refused(neo4j_store: Neo4jStore) -> None:
