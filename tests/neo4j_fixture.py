@@ -42,8 +42,8 @@ def neo4j_driver(neo4j_server: LocalServer) -> Iterator[Driver]:
 
 @pytest.fixture
 def neo4j_store(neo4j_server: LocalServer, neo4j_driver: Driver) -> Iterator[Neo4jStore]:
-    """An empty store; the schema stays from test to test."""
+    """An empty store; the schema stays from test to test. A cold server on a busy machine may take its time."""
     neo4j_driver.execute_query("MATCH (n) WHERE coalesce(n.name <> 'schema', true) DETACH DELETE n")
-    store = Neo4jStore(neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password))
+    store = Neo4jStore(neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password), deadline=120.0)
     yield store
     store.close()

@@ -40,6 +40,9 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         )
         for n, proxy in enumerate(proxies)
     ]
+    first = Client(server.uri, auth, (LABEL, folder.name), folder / "first.ledger", "first", seed)
+    first.write()  # so that the server's plans are there
+    first.close()
     each = -(-scale // WRITERS)
     threads = [
         threading.Thread(target=_write, args=(client, proxy, each, random.Random(seed + n)))  # noqa: S311 - faults
@@ -51,7 +54,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         thread.join()
     for proxy in proxies:
         proxy.close()
-    intents, acks = read_ledgers([client.ledger for client in clients])
+    intents, acks = read_ledgers([first.ledger, *(client.ledger for client in clients)])
     held = [fact for fact in facts_in(server.uri, auth, LABEL) if folder.name in fact.namespace]
     compare(held, intents, acks, counts)
     compare_slots(held, ONE_VALUE, counts)

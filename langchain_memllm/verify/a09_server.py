@@ -43,7 +43,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         )
         for n in range(WRITERS)
     ]
-    first = Client(server.uri, auth, (LABEL, folder.name), folder / "first.ledger", "first", seed, deadline=60.0)
+    first = Client(server.uri, auth, (LABEL, folder.name), folder / "first.ledger", "first", seed)
     first.write()
     restarts = max(1, scale // 3)
     with _writing(clients) as since_up:

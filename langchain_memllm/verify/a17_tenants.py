@@ -12,6 +12,7 @@ from langchain_memllm.memory import Memory, Thresholds
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Namespace
+from langchain_memllm.verify.clients import PATIENT
 from langchain_memllm.verify.graph import facts_in
 from langchain_memllm.verify.ledger import Counts, facts_of
 
@@ -28,14 +29,15 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     """``scale`` operations of five tenants; every object carries its tenant's mark. Sabotage mixes up the tenants."""
     random_ = random.Random(seed)  # noqa: S311 - a workload, not secrets
     path, counts = folder / "tenants.db", Counts()
-    auth = None if server is None else (server.user, server.password)
-    with Memory(path if server is None else open_store(server.uri, auth=auth)) as memory:
+    auth = ("", "") if server is None else (server.user, server.password)
+    store = path if server is None else open_store(server.uri, auth=auth, deadline=PATIENT)
+    with Memory(store) as memory:
         for number in range(scale):
             tenant = random_.randrange(len(TENANTS))
             asked = random_.randrange(len(TENANTS)) if sabotage and number % 7 == 0 else tenant
             counts.wrong += _operate(memory, random_, TENANTS[asked], f"of {tenant}", number)
         counts.problems += _missing_scope(memory)
-    for held in facts_of(path) if server is None or auth is None else facts_in(server.uri, auth, "u"):
+    for held in facts_of(path) if server is None else facts_in(server.uri, auth, "u"):
         owner = f"of {TENANTS.index(tuple(json.loads(held.namespace)))}"
         counts.wrong += owner not in held.triple[2]
     counts.figures = {"operations": scale, "tenants": len(TENANTS)}

@@ -10,6 +10,7 @@ from langchain_memllm.memory import Memory, Thresholds
 from langchain_memllm.stores import cypher, open_store
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Namespace, Source
+from langchain_memllm.verify.clients import PATIENT
 from langchain_memllm.verify.graph import LISTENED, facts_in, labels_and_types
 from langchain_memllm.verify.ledger import Counts
 from langchain_memllm.verify.processes import TinyEmbedder
@@ -55,7 +56,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     namespace = (LABEL, folder.name)
     with Proxy(int(server.uri.rsplit(":", 1)[1]), listen=True) as proxy:
         uri = f"bolt://127.0.0.1:{proxy.port}"
-        memory = Memory(open_store(uri, auth=auth), embedder=TinyEmbedder())
+        memory = Memory(open_store(uri, auth=auth, deadline=PATIENT), embedder=TinyEmbedder())
         _use(memory, namespace, "plain")
         before = labels_and_types(uri, auth)
         for number in range(scale):
