@@ -678,14 +678,16 @@ WITH n CALL (n) {
     AND (x.seq > $seq OR x.seq = $seq AND x.ordinal > $ordinal)
   RETURN x ORDER BY x.ns, x.seq, x.ordinal LIMIT $page }
 MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
-WITH x, s, o, r, [(s)-[v {fact: x.id}]->(o) | v] AS shown
+CALL (x) {
+  <VIEW>
+  RETURN collect(v) AS shown }
 FOREACH (v IN shown[1..] | DELETE v)
 FOREACH (_ IN CASE WHEN size(shown) = 0 THEN [1] ELSE [] END |
   CREATE (s)-[:$(r.type) {fact: x.id, relation: x.relation, since: x.recorded_at}]->(o))
 WITH x.seq AS seq, x.ordinal AS ordinal, abs(size(shown) - 1) AS changes ORDER BY seq, ordinal
 WITH collect([seq, ordinal]) AS places, sum(changes) AS changed
 RETURN size(places) AS rows, changed, places[-1][0] AS seq, places[-1][1] AS ordinal"""
-)
+).replace("<VIEW>", _VIEW)
 # One page of names: readable relationships from them that no open fact stands behind are deleted.
 UNSHOW: Final = (
     CYPHER
