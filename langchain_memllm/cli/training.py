@@ -102,6 +102,7 @@ BatchTokens = Annotated[int | None, typer.Option(help="Tokens computed at once: 
 Window = Annotated[int, typer.Option(help="Longest example, in tokens.")]
 Seed = Annotated[int, typer.Option(help="Order, dropout, first weights.")]
 Spaced = Annotated[bool, typer.Option("--spaced", help="Spaces around the names in calls.")]
+Withdrawn = Annotated[bool, typer.Option(help="A reader learns the text after a withdrawn call, too.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; found by default.")]
 Checkpointing = Annotated[bool, typer.Option("--gradient-checkpointing", help="Slower, in less memory.")]
 Every = Annotated[float, typer.Option("--checkpoint-seconds", help="Time between checkpoints.")]
@@ -129,6 +130,7 @@ def _command(role: str, what: str) -> None:
         window: Window = 1024,
         seed: Seed = 0,
         spaced: Spaced = False,
+        withdrawn: Withdrawn = True,
         device: Device = None,
         gradient_checkpointing: Checkpointing = False,
         checkpoint_seconds: Every = 300,
@@ -154,6 +156,7 @@ def _command(role: str, what: str) -> None:
             window=window,
             seed=seed,
             spaced=spaced,
+            withdrawn=withdrawn,
             gradient_checkpointing=gradient_checkpointing,
             checkpoint_seconds=checkpoint_seconds,
             **named,

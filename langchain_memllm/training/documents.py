@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,18 +143,24 @@ def split(documents: Sequence[Document], first: int, seed: int = 0) -> tuple[lis
 def swapped(document: Document, others: Iterable[Document], seed: int) -> Document:
     """The same document about other entities of the same types: what it says contradicts what a model may know.
 
-    Each entity gets the longest name of one from ``others``; a shorter mention of a person becomes the last word of the
-    new name, as surnames are used. Labels stay true, because they speak of entities.
+    Each entity gets the longest name of one from ``others`` that plays the same part, if there is one (what countries
+    are in becomes a country); a shorter mention of a person becomes the last word of the new name, as surnames are
+    used. Labels stay true, because they speak of entities.
     """
-    names: dict[str, set[str]] = defaultdict(set)
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for other in others:
+        roles = _roles(other)
         for entity, name in _names(other).items():
-            names[other.types[entity]].add(name)
+            names[other.types[entity], roles[entity]].add(name)
+            names[other.types[entity], ""].add(name)
     own = _names(document)
     draw = random.Random(f"{seed} {document.title}")  # noqa: S311
     new: dict[int, str] = {}
+    roles = _roles(document)
     for entity, name in sorted(own.items()):
-        free = sorted(names[document.types[entity]] - set(own.values()) - set(new.values()))
+        taken = {*own.values(), *new.values()}
+        kind = document.types[entity]
+        free = sorted(names[kind, roles[entity]] - taken) or sorted(names[kind, ""] - taken)
         new[entity] = draw.choice(free) if free else name
     return _renamed(document, own, new)
 
@@ -166,6 +172,15 @@ def _names(document: Document) -> dict[int, str]:
         if len(mention.text) > len(longest.get(mention.entity, "")):
             longest[mention.entity] = mention.text
     return longest
+
+
+def _roles(document: Document) -> list[str]:
+    """What each entity is most often in the labels: the head or the tail of which relation."""
+    counts: list[Counter[str]] = [Counter() for _ in document.types]
+    for label in document.labels:
+        counts[label.head][f"head of {label.relation}"] += 1
+        counts[label.tail][f"tail of {label.relation}"] += 1
+    return [max(count, key=lambda role: (count[role], role), default="") for count in counts]
 
 
 def _renamed(document: Document, own: Mapping[int, str], new: Mapping[int, str]) -> Document:

@@ -180,7 +180,13 @@ def _call_ids(triples: Sequence[Triple], vocabulary: Vocabulary, spaced: bool) -
 
 
 def read_tokens(
-    document: ReadDocument, vocabulary: Vocabulary, *, window: int, spaced: bool = False, calls: bool = True
+    document: ReadDocument,
+    vocabulary: Vocabulary,
+    *,
+    window: int,
+    spaced: bool = False,
+    calls: bool = True,
+    withdrawn: bool = False,
 ) -> list[Example]:
     """One example for each segment: the text before it, its call, the text up to where the next call opens.
 
@@ -192,13 +198,17 @@ def read_tokens(
         window: Longest example, in tokens; the beginning of the text before is cut.
         spaced: Rendering style of the queries and results.
         calls: False gives the control: the same text, learnt in the same pieces, without any call.
+        withdrawn: Add each text after a call as it goes on when that call was withdrawn: without it. The first token
+            is not learnt there, because in its place a call is to be opened.
 
     Raises:
         ConfigurationError: A call and its text do not fit the window.
     """
-    return [
-        _read_example(document, number, vocabulary, window, spaced, calls) for number in range(len(document.pieces))
-    ]
+    numbers = range(len(document.pieces))
+    examples = [_read_example(document, number, vocabulary, window, spaced, calls) for number in numbers]
+    if withdrawn and calls:
+        examples += [_withdrawn_example(document, number, vocabulary, window) for number in numbers[1:]]
+    return examples
 
 
 def _read_example(
@@ -209,12 +219,23 @@ def _read_example(
         for at, segment in enumerate(_segments(_answered(document, number, spaced))[number:]):
             tokens.add(vocabulary.encode(segment.text), at in _LEARNT_OF_A_CALL)
     tokens.add(vocabulary.encode(document.pieces[number], special=number == 0), True)
+    tokens.add(_what_follows(document, number, vocabulary, calls), True)
+    return _after(document, number, tokens, vocabulary, window)
+
+
+def _withdrawn_example(document: ReadDocument, number: int, vocabulary: Vocabulary, window: int) -> Example:
+    first, *rest = vocabulary.encode(document.pieces[number])
+    tokens = _Tokens()
+    tokens.add([first], False)
+    tokens.add([*rest, *_what_follows(document, number, vocabulary, True)], True)
+    return _after(document, number, tokens, vocabulary, window)
+
+
+def _what_follows(document: ReadDocument, number: int, vocabulary: Vocabulary, calls: bool) -> list[int]:
+    """What comes after a piece: the opening of the next call, or the end of the text."""
     if number < len(document.calls):
-        tokens.add(vocabulary.encode(START) if calls else [], True)
-    elif document.ends:
-        tokens.add(_end(vocabulary), True)
-    before = vocabulary.encode_segments(map(Segment, document.pieces[:number]))
-    return _after(before, tokens, vocabulary, window, document.source)
+        return vocabulary.encode(START) if calls else []
+    return _end(vocabulary) if document.ends else []
 
 
 _LEARNT_OF_A_CALL: Final = (1, 2)  # of its five segments: the queries, and what ends them
@@ -240,16 +261,16 @@ def _end(vocabulary: Vocabulary) -> list[int]:
     return [] if end is None else [end]
 
 
-def _after(before: list[int], tokens: _Tokens, vocabulary: Vocabulary, window: int, source: str) -> Example:
-    """The example after its context, whose beginning is cut to the window; what is learnt is never cut."""
+def _after(document: ReadDocument, number: int, tokens: _Tokens, vocabulary: Vocabulary, window: int) -> Example:
+    """The example after the text before it, whose beginning is cut to the window; what is learnt is never cut."""
     bos = list(vocabulary.bos)
     room = window - len(tokens.ids) - len(bos)
     if room < 0:
         raise ConfigurationError(
-            f"{source}: {len(tokens.ids)} tokens of text and call do not fit the window of {window}; shorten that text "
-            "or train with a larger --window"
+            f"{document.source}: {len(tokens.ids)} tokens of text and call do not fit the window of {window}; shorten "
+            "that text or train with a larger --window"
         )
-    context = before[len(bos) :]
+    context = vocabulary.encode_segments(map(Segment, document.pieces[:number]))[len(bos) :]
     whole = _Tokens()
     whole.add([*bos, *context[max(0, len(context) - room) :]], False)
     return Example((*whole.ids, *tokens.ids), (*whole.learnt, *tokens.learnt))

@@ -25,7 +25,7 @@ import torch
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.local import weights
-from langchain_memllm.local.manifest import fingerprint, sha256
+from langchain_memllm.local.manifest import MANIFEST, fingerprint, sha256
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.training.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from langchain_memllm.training.examples import Example, ReadDocument, WriteDocument, load, read_tokens, write_tokens
@@ -82,7 +82,7 @@ def finetune(
         report: Told after each step.
 
     Raises:
-        ConfigurationError: Data that cannot be used, or a checkpoint of other options or data.
+        ConfigurationError: Data that cannot be used, a checkpoint of other options or data, or a finished training.
         MissingExtra: peft is not installed.
         ModelError: The base cannot be loaded, the loss is not finite, or ``out`` cannot be written.
     """
@@ -91,8 +91,15 @@ def finetune(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"{out} cannot be made ({error}); give another --out") from error
+    if (out / MANIFEST).exists():
+        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
     torch.manual_seed(options.seed)  # the adapter's first weights
     model, tokenizer = weights.load(base, group.device, _dtype(group.device, options))
+    longest = getattr(model.config, "max_position_embeddings", None) or options.window
+    if options.window > longest:
+        raise ConfigurationError(
+            f"a window of {options.window} tokens is too long for {base.name}; give --window {longest}"
+        )
     forest = _forest(load(data), Vocabulary(tokenizer, model.config.vocab_size), options, group.device)
     model = _prepared(model, options)
     about = {
@@ -105,6 +112,8 @@ def finetune(
     run.resume()
     with _interruptible() as interrupted:
         finished = run.train(report, interrupted)
+    if finished:
+        run.save()
     result = run.result(finished)
     if finished and group.first:
         publish(out, model, tokenizer, options, about, run.summary(result))
@@ -139,8 +148,14 @@ def _forest(
 def _examples(document: WriteDocument | ReadDocument, vocabulary: Vocabulary, options: Options) -> list[Example]:
     if isinstance(document, WriteDocument):
         return write_tokens(document, vocabulary, window=options.window, spaced=options.spaced)
-    with_calls = options.role == "read"
-    return read_tokens(document, vocabulary, window=options.window, spaced=options.spaced, calls=with_calls)
+    return read_tokens(
+        document,
+        vocabulary,
+        window=options.window,
+        spaced=options.spaced,
+        calls=options.role == "read",
+        withdrawn=options.withdrawn,
+    )
 
 
 def _budget(options: Options, device: str) -> int:

@@ -38,6 +38,7 @@ class Options:
         clip: Largest norm of the gradient.
         seed: Decides order, dropout and the adapter's first weights.
         spaced: Rendering style of calls; kept with the adapter.
+        withdrawn: A reader also learns the text after each call without it, as it goes on when a call is withdrawn.
         checkpoint_seconds: Time between checkpoints; 0 for one after each step.
         gradient_checkpointing: Compute twice and keep less: for large models.
     """
@@ -59,6 +60,7 @@ class Options:
     clip: float = 1.0
     seed: int = 0
     spaced: bool = False
+    withdrawn: bool = True
     checkpoint_seconds: float = 300
     gradient_checkpointing: bool = False
 

@@ -98,8 +98,7 @@ def _save(folder: Path, model: Any, tokenizer: Any, options: Options, base: str)
     """Weights in half the room: adapters in float16, whole models in bfloat16."""
     dtype = torch.float16 if options.rank else torch.bfloat16
     if not options.rank:
-        state = {name: value.to(dtype) for name, value in model.state_dict().items()}
-        model.save_pretrained(folder, state_dict=state)
+        model.to(dtype).save_pretrained(folder)  # nothing is trained after this
         tokenizer.save_pretrained(folder)
         return
     from peft import get_peft_model_state_dict

@@ -128,6 +128,16 @@ def test_swapped_entities_are_swapped_everywhere(curie):
         assert swap.sentences[mention.sentence][mention.start : mention.end] == mention.text
 
 
+def test_swapped_entities_play_the_same_part(curie):
+    text = "Eva Moe of Bern died in Lund."
+    mentions = (Mention(0, 0, 7, 0, "Eva Moe"), Mention(0, 11, 15, 1, "Bern"), Mention(0, 24, 28, 2, "Lund"))
+    labels = (Label(0, "place of birth", 1), Label(0, "place of death", 2))
+    other = Document("o", (text,), mentions, ("PER", "LOC", "LOC"), labels)
+    for seed in range(5):
+        swap = swapped(curie, [other], seed)
+        assert [mention.text for mention in swap.mentions if mention.entity in (1, 3)] == ["Bern", "Lund", "Lund"]
+
+
 # --- the writer's lists -----------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,22 @@ def test_a_control_learns_the_same_text_and_no_call(vocabulary):
     ]
 
 
+def test_after_a_withdrawn_call_the_text_goes_on_without_it(vocabulary):
+    examples = read_tokens(READ, vocabulary, window=512, withdrawn=True)
+    assert examples[:3] == read_tokens(READ, vocabulary, window=512)
+    second, third = examples[3:]
+    for example, before, piece, after in (
+        (second, "Ada was born in", " Oslo and wed", "({"),
+        (third, "Ada was born in Oslo and wed", " Bo.", "¶"),
+    ):
+        first = vocabulary.decode(
+            vocabulary.encode(piece)[:1]
+        )  # a call opens in its place: nothing else is learnt there
+        assert marked(example, vocabulary) == f"{before}{first}⟦{piece.removeprefix(first)}{after}⟧"
+    control = read_tokens(READ, vocabulary, window=512, calls=False, withdrawn=True)
+    assert len(control) == 3
+
+
 def test_a_text_that_goes_on_has_no_end(vocabulary):
     (example,) = read_tokens(ReadDocument("d", ("Ada",), ends=False), vocabulary, window=512)
     assert marked(example, vocabulary) == "⟦Ada⟧"

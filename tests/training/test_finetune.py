@@ -133,6 +133,8 @@ def test_ctrl_c_ends_after_the_step_and_the_command_goes_on(base, data, tmp_path
     assert [file.name for file in tmp_path.iterdir()] == [CHECKPOINT]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert train(base, data, tmp_path, checkpoint_seconds=1000).finished
+    with pytest.raises(ConfigurationError, match="holds a finished training"):
+        train(base, data, tmp_path, checkpoint_seconds=1000)
 
 
 def test_minutes_end_it(base, data, tmp_path):
@@ -196,7 +198,13 @@ def test_a_full_disk_at_the_end_leaves_the_checkpoint(base, data, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (tmp_path / "adapter_model.safetensors").exists()
-    assert train(base, data, tmp_path).finished
+    (tmp_path / ".saving").write_text("in the way")
+    with pytest.raises(ModelError, match=r"result cannot be saved .* the checkpoint holds everything"):
+        train(base, data, tmp_path)
+    (tmp_path / ".saving").unlink()
+    seen: list[Progress] = []
+    assert train(base, data, tmp_path, seen.append).finished
+    assert seen == []
 
 
 @pytest.mark.parametrize(
@@ -209,6 +217,7 @@ def test_a_full_disk_at_the_end_leaves_the_checkpoint(base, data, tmp_path):
         ({"dropout": 1.0}, "shares"),
         ({"targets": ()}, "rank=0"),
         ({"window": 20}, "do not fit the window"),
+        ({"window": 600}, "--window 512"),
         ({"targets": ("no_such_layer",)}, "--targets"),
     ],
 )
