@@ -274,7 +274,6 @@ def _open(uri: str, auth: tuple[str, str], deadline: float) -> neo4j.Driver:
             auth=auth,
             connection_timeout=min(_CONNECT_S, deadline / 2),
             connection_acquisition_timeout=min(2 * _CONNECT_S, deadline / 2),  # with greeting and login
-            connection_write_timeout=deadline,
             liveness_check_timeout=_IDLE_S,
             notifications_min_severity="OFF",  # unknown labels of an empty graph are no news
             telemetry_disabled=True,
