@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from neo4j import Driver
 from neo4j.exceptions import ClientError
 
 from docs import make_model
+from langchain_memllm.memory import Memory
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.neo4j import Neo4jStore
-from langchain_memllm.stores.server import LocalServer, _resolve, find_java
+from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer, _resolve, find_java
 
 pytestmark = pytest.mark.neo4j
 
@@ -71,19 +73,18 @@ def admin(server: LocalServer, *arguments: str) -> None:
 
 
 def test_a_dump_is_loaded_into_another_server(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with LocalServer.start(home, os.environ.get("MEMLLM_TEST_NEO4J", "5.26.30")) as server:
-        store = Neo4jStore(server.uri, auth=(server.user, server.password))
-        make_model.fill(store)
+    version = os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION)
+    with (
+        LocalServer.start(tmp_path / "home", version) as server,
+        closing(Neo4jStore(server.uri, auth=(server.user, server.password))) as store,
+    ):
+        Memory(store).write([("Ada", "lives in", "Oslo"), ("Ada", "likes", "tea")], namespace=("memllm", "ada"))
         before = list(store.facts([("memllm", "ada")]))
-        store.close()
     admin(server, "database", "dump", "neo4j", f"--to-path={tmp_path}")
     with LocalServer.start(tmp_path / "other", server.version) as other:
         pass
     admin(other, "database", "load", "neo4j", f"--from-path={tmp_path}", "--overwrite-destination=true")
     other.restart()
-    with other:
-        store = Neo4jStore(other.uri, auth=(other.user, other.password))
+    with other, closing(Neo4jStore(other.uri, auth=(other.user, other.password))) as store:
         assert list(store.facts([("memllm", "ada")])) == before
-        assert len(before) == 3
-        store.close()
+    assert [fact.triple.object for fact in before] == ["Oslo", "tea"]
