@@ -1,16 +1,24 @@
-"""The Neo4j store beside the bare driver running the same statements: reads, durable writes.
+"""The Neo4j store beside the bare driver running the same statements: reads, durable writes, tenants, writers at once.
 
     python -m benchmarks.bench_neo4j [10000 100000] [--version 5.26.30]
 
-Starts a local server of that release. "raw" is ``driver.execute_query`` with the statement and parameters of the
-store's own read, its records fetched and nothing made of them. The shipped embedder's cost is part of every figure of
-``Memory``. Client and server share the machine's cores.
+Starts a local server of that release. "raw" is the bare driver with the statement and parameters of the store's own
+read, its records fetched and nothing made of them: ``execute_query``, and ``session.run`` as the store does it. The
+shipped embedder's cost is part of every figure of ``Memory``. Client and server share the machine's cores. With
+``neo4j-rust-ext`` installed the driver packs in Rust; the table says which it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import threading
 import time
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 import neo4j
@@ -18,6 +26,7 @@ from neo4j import GraphDatabase
 
 from benchmarks.measure import machine, percentile, report, timed
 from benchmarks.workload import Workload
+from langchain_memllm.errors import MemLLMError
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.interface import LookupQuery
@@ -26,15 +35,17 @@ from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
 from langchain_memllm.triples import Query, name_key
 
 NS = ("bench",)
+TENANT = ("tenant",)
 _SAMPLE = 400
+_MOST_BY_20 = 20_000
+_WRITERS = 8
 
 
 def write_rates(memory: Memory, work: Workload) -> dict[str, Any]:
     """Facts a second in batches of 20, then of 500 for the rest; the first fifth of each warms up."""
     rates: dict[str, Any] = {}
     start = 0
-    for size, share in ((20, 0.1), (500, 1.0)):
-        stop = int(len(work.triples) * share)
+    for size, stop in ((20, min(len(work.triples) // 5, _MOST_BY_20)), (500, len(work.triples))):
         batches = [work.triples[i : min(i + size, stop)] for i in range(start, stop, size)]
         taken = timed(lambda batch: memory.write(batch, namespace=NS), batches)
         rest = taken[len(taken) // 5 :]
@@ -49,19 +60,19 @@ def reads(memory: Memory, store: Neo4jStore, driver: neo4j.Driver, work: Workloa
     queries = work.exact_queries(_SAMPLE + 200)
     parameters = [_parameters(memory, query) for query in queries]
     paraphrases = [(_shuffled(s), r, None) for s, r, _ in work.triples[: _SAMPLE * 3 : 3]]
-    texts = [f"What do you know about {s} and where it went, please? Also {o}." for s, _, o in work.triples[:200]]
+    texts = [f"What do you know about {s} and where it went, please? Also {o}." for s, _, o in work.triples[:: len(work.triples) // 200]]
     memory.read(*paraphrases[0], namespace=NS)
-    start = time.perf_counter()
-    Memory(Neo4jStore(driver)).read(*paraphrases[1], namespace=NS)
-    cold = (time.perf_counter() - start) * 1e3
-    exact, raw = [], []
-    for query, asked in zip(queries, parameters, strict=True):  # in turn, so that both meet the same noise
+    cold, held = _cold(driver, paraphrases[1])
+    exact, raw, auto = [], [], []
+    for query, asked in zip(queries, parameters, strict=True):  # in turn, so that all meet the same noise
         exact += timed(lambda each: memory.read(*each, namespace=NS), [query])
         raw += timed(lambda each: driver.execute_query(cypher.LOOKUP, each, database_="neo4j", routing_="r"), [asked])
+        auto += timed(lambda each: _run(driver, each), [asked])
     blocks = [[Query(*query) for query in queries[i : i + 32]] for i in range(0, 480, 8)]
     taken = {
         "exact": exact,
         "raw exact": raw,
+        "raw exact, auto-commit": auto,
         "32 exact": timed(lambda block: memory.read_many(block, namespace=NS), blocks),
         "similar": timed(lambda query: memory.read(*query, namespace=NS), paraphrases),
         "recall": timed(lambda text: memory.recall(text, namespace=NS), texts),
@@ -71,7 +82,9 @@ def reads(memory: Memory, store: Neo4jStore, driver: neo4j.Driver, work: Workloa
         ms = all_ms[len(all_ms) // 5 :]
         row[f"{name}: p50 ms"], row[f"{name}: p99 ms"] = percentile(ms, 0.5), percentile(ms, 0.99)
     row["exact / raw"] = row["exact: p50 ms"] / row["raw exact: p50 ms"]
+    row["exact / raw, auto-commit"] = row["exact: p50 ms"] / row["raw exact, auto-commit: p50 ms"]
     row["first similar read of a client, ms"] = round(cold)
+    row["held by a client, MB"] = round(held, 1)
     row["similar answered"] = sum(bool(memory.read(*query, namespace=NS)) for query in paraphrases[:100]) / 100
     return row
 
@@ -88,6 +101,122 @@ def _shuffled(name: str) -> str:
     return " ".join([words[2], words[0], words[1]])
 
 
+def _run(driver: neo4j.Driver, parameters: dict[str, Any]) -> list[neo4j.Record]:
+    with driver.session(database="neo4j", default_access_mode="READ") as session:
+        return list(session.run(cypher.LOOKUP, parameters))
+
+
+def _cold(driver: neo4j.Driver, query: tuple[str | None, str, str | None]) -> tuple[float, float]:
+    """Milliseconds of a new client's first similar read, and the megabytes it holds afterwards (in a second client)."""
+    start = time.perf_counter()
+    Memory(Neo4jStore(driver)).read(*query, namespace=NS)
+    cold = (time.perf_counter() - start) * 1e3
+    client = Memory(Neo4jStore(driver))
+    client.vectors.embed([query[0] or "", query[1]])
+    tracemalloc.start()
+    client.read(*query, namespace=NS)
+    held = tracemalloc.get_traced_memory()[0] / 2**20
+    tracemalloc.stop()
+    return cold, held
+
+
+def tenant(memory: Memory, work: Workload) -> dict[str, Any]:
+    """A tenant of 50 names, all of them also names of the large one: its similar reads alone, and beside a writer."""
+    names = work.names[:50]
+    memory.write([(name, work.relations[0], names[i - 1]) for i, name in enumerate(names)], namespace=TENANT)
+    queries = [(_shuffled(name), work.relations[0], None) for name in names] * 8
+    taken: dict[str, Any] = {}
+    found = timed(lambda query: memory.read(*query, namespace=TENANT), queries)[100:]
+    taken["tenant of 50: similar p50 ms, alone"] = percentile(found, 0.5)
+    with _writing(memory, work) as written:
+        busy = timed(lambda query: memory.read(*query, namespace=TENANT), queries)[100:]
+    taken["tenant of 50: similar p50 ms, beside a writer"] = percentile(busy, 0.5)
+    taken["… / alone"] = percentile(busy, 0.5) / percentile(found, 0.5)
+    taken["… facts written meanwhile"] = sum(written)
+    right = [names[i - 1] in memory.read(*queries[i], namespace=TENANT).answers for i in range(50)]
+    taken["tenant of 50: recall"] = sum(right) / 50
+    return taken
+
+
+@contextmanager
+def _writing(memory: Memory, work: Workload) -> Iterator[list[int]]:
+    """Someone writes batches of 20 to the large namespace, ten times a second."""
+    ended, written = threading.Event(), list[int]()
+
+    def write() -> None:
+        more = iter(Workload(4_000, seed=99).batches(20))
+        while not ended.wait(0.1):
+            batch = next(more, None)
+            if batch is None:
+                return
+            written.append(len(memory.write(batch, namespace=NS)))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield written
+    ended.set()
+    thread.join()
+
+
+def writers(memory: Memory) -> dict[str, Any]:
+    """Eight writers of one namespace who state the same facts in another order."""
+    work = Workload(2_000, seed=5)
+    namespace = ("writers",)
+
+    def write(writer: int) -> int:
+        failed = 0
+        for start in range(0, len(work.triples), 100):
+            block = work.triples[start : start + 100]
+            try:
+                memory.write(block[writer * 12 :] + block[: writer * 12], namespace=namespace)
+            except MemLLMError:
+                failed += 1
+        return failed
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        failed = sum(pool.map(write, range(_WRITERS)))
+    taken = time.perf_counter() - start
+    facts = memory.stats(namespace=namespace).facts
+    return {
+        "8 writers: facts/s": round(_WRITERS * len(work.triples) / taken),
+        "8 writers: failed": failed,
+        "8 writers: facts beyond those stated": facts - len(set(work.triples)),
+    }
+
+
+def event_loop(memory: Memory, work: Workload) -> dict[str, Any]:
+    """The longest that an event loop waited for its turn while 200 reads ran in it at once."""
+    queries = work.exact_queries(200)
+
+    async def run() -> float:
+        gaps: list[float] = []
+        done = asyncio.Event()
+
+        async def tick() -> None:
+            while not done.is_set():
+                start = time.perf_counter()
+                await asyncio.sleep(0.001)
+                gaps.append((time.perf_counter() - start - 0.001) * 1e3)
+
+        ticking = asyncio.create_task(tick())
+        for _ in range(3):
+            await asyncio.gather(*(memory.aread(*query, namespace=NS) for query in queries))  # type: ignore[attr-defined]
+        done.set()
+        await ticking
+        return max(gaps)
+
+    return {"event loop under 200 reads: longest wait, ms": asyncio.run(run())}
+
+
+def driver_name() -> str:
+    """The driver and how it packs."""
+    try:
+        return f"{neo4j.__version__} with neo4j-rust-ext {metadata.version('neo4j-rust-ext')}"
+    except metadata.PackageNotFoundError:
+        return f"{neo4j.__version__} in pure Python"
+
+
 def main() -> None:
     """Run and report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,12 +231,13 @@ def main() -> None:
             with GraphDatabase.driver(server.uri, auth=auth, notifications_min_severity="OFF") as driver:
                 store = Neo4jStore(driver)
                 memory = Memory(store)
-                written = write_rates(memory, work)
-                rows.append(
-                    {"triples": size, "names": len(work.names), **written, **reads(memory, store, driver, work)}
-                )
-    host |= {"neo4j": arguments.version, "driver": neo4j.__version__}
-    report(f"neo4j-{arguments.version}", f"Neo4j {arguments.version}, driver {neo4j.__version__}", rows, host)
+                row = {"triples": size, "names": len(work.names), **write_rates(memory, work)}
+                row |= reads(memory, store, driver, work)
+                row |= {**tenant(memory, work), **event_loop(memory, work), **writers(memory)}
+                rows.append(row)
+    host |= {"neo4j": arguments.version, "driver": driver_name()}
+    kind = "rust" if "rust" in driver_name() else "pure"
+    report(f"neo4j-{arguments.version}-{kind}", f"Neo4j {arguments.version}, driver {driver_name()}", rows, host)
 
 
 if __name__ == "__main__":

@@ -50,9 +50,10 @@ _OPEN_FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.r
 _FACT: Final = _OPEN_FACT[:-1] + ", x.closed_at, x.closed_by, x.closed_why]"
 # From fact ``x`` and the name ``k`` it was found by, the name at its other end and both spellings.
 _ENDS: Final = """
-  MATCH (y:MemEntity {id: CASE x.sid WHEN k.id THEN x.oid ELSE x.sid END})
-  WITH *, CASE x.sid WHEN k.id THEN k.name ELSE y.name END AS subject,
-    CASE x.sid WHEN k.id THEN y.name ELSE k.name END AS object"""
+  WITH *, x.sid = k.id AS forward
+  MATCH (y:MemEntity {id: CASE WHEN forward THEN x.oid ELSE x.sid END})
+  WITH *, CASE WHEN forward THEN k.name ELSE y.name END AS subject,
+    CASE WHEN forward THEN y.name ELSE k.name END AS object"""
 # The names with the ids ``q.names`` (in that order) and the other names of their alias classes.
 _MEMBERS: Final = """
 CALL (q) {
@@ -237,6 +238,10 @@ _AROUND: Final = """
     WHERE x.oid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit }
   WITH x, collect(k)[0] AS k ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit"""
+# The first mention of each fact in a list of [how, name, fact]. Lists never become grouping keys: they would be hashed
+# anew for every row.
+_FIRST: Final = """UNWIND range(0, size(found) - 1) AS i WITH i, found[i] AS each
+  WITH each[2] AS x, min(i) AS i, collect(each)[0] AS each ORDER BY i LIMIT $limit"""
 # Facts around names, and one hop further; q: {p, ns, names [ids], words [hashes]}.
 NEIGHBOURHOOD: Final = (
     CYPHER
@@ -245,14 +250,16 @@ MATCH (n:MemNamespace {id: q.ns})"""
     + _MEMBERS
     + """
 WITH q, exact[..$most] AS exact, others[..$most - size(exact[..$most])] AS others
-CALL (q, exact, others) {
+CALL (q) {
   UNWIND q.words AS word
   CALL (word) {
     MATCH (w:MemWord) USING INDEX SEEK w:MemWord(word, n) WHERE w.word = word AND w.n IS NOT NULL
     WITH w.n AS number LIMIT $common + 1 RETURN collect(number) AS holders }
-  WITH q, exact + others AS taken, holders WHERE size(holders) <= $common
-  UNWIND holders AS number WITH DISTINCT q, taken, number
-  WHERE NOT number IN [k IN taken | k.n] WITH q, number ORDER BY number LIMIT $most
+  WITH holders WHERE size(holders) <= $common
+  UNWIND holders AS number RETURN collect(DISTINCT number) AS numbers }
+WITH q, exact, others, numbers, [k IN exact + others | k.n] AS taken
+CALL (q, taken, numbers) {
+  UNWIND numbers AS number WITH q, number WHERE NOT number IN taken WITH q, number ORDER BY number LIMIT $most
   MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = number
   WITH e ORDER BY number RETURN collect(e) AS holding }
 CALL (exact, others, holding) {
@@ -264,9 +271,8 @@ CALL (exact, others, holding) {
   RETURN x, k }
   RETURN collect([group[0], k, x]) AS found }
 CALL (found) {
-  UNWIND range(0, size(found) - 1) AS i
-  WITH found, found[i][2] AS x, min(i) AS i ORDER BY i LIMIT $limit
-  RETURN collect(found[i]) AS near }
+  <FIRST>
+  RETURN collect(each) AS near }
 CALL (found, near) {
   WITH found WHERE size(near) < $limit
   UNWIND found AS each WITH each[1] AS k, each[2] AS x
@@ -278,17 +284,17 @@ CALL (names) {"""
     + _AROUND
     + """
   RETURN collect(['neighbour', k, x]) AS further }
-WITH q, near, further, [each IN near | each[2]] AS told
-WITH q, near + [each IN further WHERE NOT each[2] IN told][..$limit - size(near)] AS found
+WITH q, near + further AS found
 CALL (found) {
-  UNWIND found AS each WITH each[0] AS how, each[1] AS k, each[2] AS x"""
+  <FIRST>
+  WITH each[0] AS how, each[1] AS k, each[2] AS x"""
     + _ENDS
     + """
   RETURN collect([how, k.name, """
     + _OPEN_FACT
     + """]) AS rows }
 RETURN q.p AS p, rows"""
-)
+).replace("<FIRST>", _FIRST)
 
 # -- listing ----------------------------------------------------------------------------------------------------
 
