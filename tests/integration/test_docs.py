@@ -107,8 +107,14 @@ def test_document_runs_and_prints_what_it_shows(name: str, reader: Path) -> None
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_runs_from_the_top_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.neo4j] * ("neo4j" in name)) for name in NOTEBOOKS]
+)
+def test_notebook_runs_from_the_top_and_prints_what_it_shows(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "neo4j" in name:
+        request.getfixturevalue("neo4j_server")  # says why, where no server can be started
     saved = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     fresh = nbformat.from_dict(saved)
     NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
