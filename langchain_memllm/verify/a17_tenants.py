@@ -15,6 +15,7 @@ from langchain_memllm.triples import Namespace
 from langchain_memllm.verify.clients import PATIENT
 from langchain_memllm.verify.graph import facts_in
 from langchain_memllm.verify.ledger import Counts, facts_of
+from langchain_memllm.verify.processes import TinyEmbedder
 
 __all__ = ["run"]
 
@@ -31,7 +32,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     path, counts = folder / "tenants.db", Counts()
     auth = ("", "") if server is None else (server.user, server.password)
     store = path if server is None else open_store(server.uri, auth=auth, deadline=PATIENT)
-    with Memory(store) as memory:
+    with Memory(store, embedder=None if server is None else TinyEmbedder()) as memory:
         for number in range(scale):
             tenant = random_.randrange(len(TENANTS))
             asked = random_.randrange(len(TENANTS)) if sabotage and number % 7 == 0 else tenant

@@ -7,7 +7,7 @@ import pytest
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify import CHECKS, Check, run_checks
 
-pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.neo4j, pytest.mark.slow, pytest.mark.usefixtures("neo4j_store")]  # an empty database
 
 ON_A_SERVER = [check for check in CHECKS if check.needs_server]
 PROMISED = {"A09.T5": 20, "A09.T6": 3, "A09.T7": 200}
