@@ -92,7 +92,7 @@ def opened(server: LocalServer, driver: Driver) -> Iterator[Open]:
     stores: list[Neo4jStore] = []
 
     def open_memory(**options: Any) -> Memory:
-        stores.append(Neo4jStore(server.uri, auth=(server.user, server.password)))
+        stores.append(Neo4jStore(server.uri, auth=(server.user, server.password), deadline=60.0))
         return Memory(stores[-1], **options)
 
     yield open_memory

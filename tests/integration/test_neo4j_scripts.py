@@ -35,7 +35,7 @@ def test_both_stores_hold_the_same_also_after_a_copy(
     script.run(14, monkeypatch)
 
     file.close()
-    again = Neo4jStore(neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password))
+    again = Neo4jStore(neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password), deadline=60.0)
     file, graph = opened(tmp_path / "file.db"), opened(again)
     script.memories = [file, graph]
     script.run(4, monkeypatch)
