@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+VENV5 := $(VENV)-driver5
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
 
@@ -40,9 +41,18 @@ layers: $(VENV)/.installed
 fast-tests: $(VENV)/.installed
 	@$(RUN) $(BIN)/python -m pytest -q tests/unit tests/house
 
-test-neo4j: $(VENV)/.installed ## The contract and Neo4j tests on both server releases
+$(VENV5)/.installed: $(VENV)/.installed
+	@test -x $(VENV5)/bin/python || $(PYTHON) -m venv $(VENV5)
+	@grep -v '^neo4j==' constraints.txt > $(VENV5)/constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(VENV5)/bin/python --constraint $(VENV5)/constraints.txt \
+		--editable . hypothesis pytest pytest-asyncio 'neo4j>=5.28,<6'
+	@touch $@
+
+test-neo4j: $(VENV)/.installed $(VENV5)/.installed ## Neo4j: both server releases, with driver 6 and driver 5.28
 	@for version in 5.26.30 2026.08.1; do \
-		MEMLLM_TEST_NEO4J=$$version $(RUN) $(BIN)/python -m pytest -q -m neo4j tests || exit 1; done
+		MEMLLM_TEST_NEO4J=$$version $(RUN) $(BIN)/python -m pytest -q -m neo4j tests || exit 1; \
+		MEMLLM_TEST_NEO4J=$$version $(RUN) $(VENV5)/bin/python -m pytest -q -m neo4j \
+			tests/contract tests/integration/test_neo4j_store.py || exit 1; done
 
 bench: $(VENV)/.installed ## The benchmark tables of benchmarks/README.md (an hour; run with nothing else on the machine)
 	@$(RUN) $(BIN)/python -m benchmarks
@@ -51,4 +61,4 @@ format: $(VENV)/.installed ## Format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(VENV5) .mypy_cache .ruff_cache .pytest_cache .hypothesis
