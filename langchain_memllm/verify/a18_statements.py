@@ -81,15 +81,15 @@ def _hostile(random_: random.Random, number: int) -> str:
     """One of the seeds, then two of them mixed; with a number, so that no two are the same name."""
     first, second = SEEDS[number % len(SEEDS)], random_.choice(SEEDS)
     cut = random_.randrange(len(first))
-    return f"{first if number < len(SEEDS) else first[:cut] + second + first[cut:]} {number}"
+    return f"{(first if number < len(SEEDS) else first[:cut] + second + first[cut:])[:220]} {number}"
 
 
 def _use(memory: Memory, namespace: Namespace, text: str) -> int:
     """Every verb with the text in every place; returns how many answers were not what was put in."""
     source, wrong = Source("user", text, text, text=text), 0
-    there = (*namespace, text)
+    there = (*namespace, " ".join(text.split())[:200])  # labels have no control characters
     triple = (text, f"likes {text}", f"the {text}")
-    memory.write([triple, (text, "lives in", text)], namespace=there, source=source, op_id=text)
+    memory.write([triple, (text, "lives in", f"{text} town")], namespace=there, source=source, op_id=text)
     wrong += memory.read(text, triple[1], namespace=there).answers != (" ".join(triple[2].split()),)
     memory.read(triple[2], triple[1], namespace=there, thresholds=LOOSE)
     memory.recall(text, namespace=there)
