@@ -26,6 +26,7 @@ __all__ = ["Example", "ReadDocument", "WriteDocument", "load", "read_tokens", "s
 
 MAX_PROMPT: Final = 512
 """Tokens of context and sentence, as ``WriteOptions.max_prompt_tokens``."""
+_LEARNT_OF_A_CALL: Final = (1, 2)  # of the five segments of a reading's call: the queries, and what ends them
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +143,6 @@ class _Tokens:
         self.ids += ids
         self.learnt += [learnt] * len(ids)
 
-    def example(self) -> Example:
-        return Example(tuple(self.ids), tuple(self.learnt))
-
 
 def write_tokens(
     document: WriteDocument, vocabulary: Vocabulary, *, window: int, max_prompt: int = MAX_PROMPT, spaced: bool = False
@@ -236,9 +234,6 @@ def _what_follows(document: ReadDocument, number: int, vocabulary: Vocabulary, c
     if number < len(document.calls):
         return vocabulary.encode(START) if calls else []
     return _end(vocabulary) if document.ends else []
-
-
-_LEARNT_OF_A_CALL: Final = (1, 2)  # of its five segments: the queries, and what ends them
 
 
 def _answered(document: ReadDocument, number: int, spaced: bool) -> Reading:

@@ -208,7 +208,8 @@ class _Group:
         except ModuleNotFoundError as error:
             raise MissingExtra("Training with several processes", "train") from error
         state = PartialState(cpu=device == "cpu")
-        return cls(str(state.device), state.process_index, state.num_processes)
+        place = "cpu" if state.device.type == "cpu" else str(state.device)  # "cpu:0" among several
+        return cls(place, state.process_index, state.num_processes)
 
     @property
     def first(self) -> bool:

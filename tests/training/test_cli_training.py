@@ -119,7 +119,7 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_to_go_on_from(built, tmp_p
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(built, tmp_path):
-    more = ("--steps", "3", "--batch-tokens", "64", "--window", "256")
+    more = ("--steps", "1", "--batch-size", "8", "--batch-tokens", "64", "--window", "256")
     subprocess.run(command(built, tmp_path / "one", *more), check=True, capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -139,7 +139,9 @@ def test_two_processes_learn_what_one_does(built, tmp_path):
     assert [process.returncode for process in running] == [0, 0], outputs
     results = [(read_manifest(tmp_path / name) or {})["result"] for name in ("one", "two")]
     assert results[0]["learnt_tokens"] == results[1]["learnt_tokens"]
-    assert results[0]["last_loss"] == pytest.approx(results[1]["last_loss"], abs=2e-3)
+    assert results[0]["first_loss"] == pytest.approx(results[1]["first_loss"], abs=1e-3)
     one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
-    for name in (name for name in one if "lora_B" in name):  # the others begin without a gradient: rounding rules there
-        assert one[name].float().sub(two[name].float()).abs().mean() < 0.05 * one[name].float().abs().mean(), name
+    moved = torch.cat([one[name].flatten() for name in one if "lora_B" in name]).float()  # each by its gradient's sign
+    same = torch.cat([two[name].flatten() for name in one if "lora_B" in name]).float()
+    assert moved.abs().median() > 1e-3
+    assert (moved.sub(same).abs() < 1e-4).float().mean() > 0.97
