@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+import torch
 from safetensors.torch import load_file
 from tiny_model import tiny
 from training.documents_fixture import CURIE
