@@ -42,9 +42,12 @@ def copy(
     """Copy a memory to another store, and check that both are the same; run again after a kill, it goes on."""
     if everyone and user is not None:
         fail("--all copies every namespace; leave --user (or MEMLLM_USER) out, or --all", WRONG)
-    with open_memory(source) as here, open_memory(target, create=True) as there:
-        with progress("facts", quiet=as_json) as advance:
-            copied = here.copy(there, user_id=user, everyone=everyone, progress=advance)
+    with (
+        open_memory(source) as here,
+        open_memory(target, create=True) as there,
+        progress("facts", quiet=as_json) as advance,
+    ):
+        copied = here.copy(there, user_id=user, everyone=everyone, progress=advance)
     if as_json:
         print_json([each.as_dict() for each in copied])
     else:
