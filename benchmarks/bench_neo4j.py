@@ -60,7 +60,10 @@ def reads(memory: Memory, store: Neo4jStore, driver: neo4j.Driver, work: Workloa
     queries = work.exact_queries(_SAMPLE + 200)
     parameters = [_parameters(memory, query) for query in queries]
     paraphrases = [(_shuffled(s), r, None) for s, r, _ in work.triples[: _SAMPLE * 3 : 3]]
-    texts = [f"What do you know about {s} and where it went, please? Also {o}." for s, _, o in work.triples[:: len(work.triples) // 200]]
+    texts = [
+        f"What do you know about {s} and where it went, please? Also {o}."
+        for s, _, o in work.triples[:: len(work.triples) // 200]
+    ]
     memory.read(*paraphrases[0], namespace=NS)
     cold, held = _cold(driver, paraphrases[1])
     exact, raw, auto = [], [], []
