@@ -92,4 +92,4 @@ def _read(server: LocalServer, namespace: tuple[str, ...], told: Path, done: Pat
             filled |= {subject} if places else set()
             reads += 2
         file.write(f"{reads}\n")
-    memory.close()
+    store.close()

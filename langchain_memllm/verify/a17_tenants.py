@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -32,7 +33,10 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     path, counts = folder / "tenants.db", Counts()
     auth = ("", "") if server is None else (server.user, server.password)
     store = path if server is None else open_store(server.uri, auth=auth, deadline=PATIENT)
-    with Memory(store, embedder=None if server is None else TinyEmbedder()) as memory:
+    embedder = None if server is None else TinyEmbedder()
+    with contextlib.ExitStack() as opened, Memory(store, embedder=embedder) as memory:
+        if server is not None:
+            opened.callback(memory.store.close)  # a memory leaves a store that it was given open
         for number in range(scale):
             tenant = random_.randrange(len(TENANTS))
             asked = random_.randrange(len(TENANTS)) if sabotage and number % 7 == 0 else tenant

@@ -67,7 +67,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         foreign = proxy.statements - statements() - LISTENED
         held = facts_in(uri, auth, LABEL)
         after = labels_and_types(uri, auth)
-        memory.close()
+        memory.store.close()
         seen = len(proxy.statements & statements())
     counts.wrong += len(foreign) + len(after - before)
     counts.problems += [f"a statement that is not in cypher.py: {text[:60]!r}" for text in sorted(foreign)]
@@ -110,5 +110,5 @@ def _interpolate(uri: str, auth: tuple[str, str], text: str) -> None:
     from neo4j import GraphDatabase
 
     statement = " ".join(("RETURN", repr(text), "AS", "text"))
-    with GraphDatabase.driver(uri, auth=auth) as driver:
-        driver.session(database="neo4j").run(statement).consume()  # type: ignore[arg-type,unused-ignore]
+    with GraphDatabase.driver(uri, auth=auth) as driver, driver.session(database="neo4j") as session:
+        session.run(statement).consume()  # type: ignore[arg-type,unused-ignore]

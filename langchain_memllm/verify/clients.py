@@ -87,7 +87,7 @@ class Client:
     def close(self) -> None:
         """Close the memory; the next operation opens it again."""
         if self._memory is not None:
-            self._memory.close()
+            self._memory.store.close()
             self._memory = None
 
     def next(self) -> tuple[random.Random, str]:
