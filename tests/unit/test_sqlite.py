@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from langchain_memllm.errors import StoreError, StoreUnavailable
-from langchain_memllm.memory import Memory
+from langchain_memllm.memory import STRICT, Memory
 from langchain_memllm.stores import sqlite
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.sqlite import Database
@@ -94,3 +94,17 @@ def test_an_interrupted_write_leaves_nothing_and_the_next_one_works(tmp_path: Pa
     with database.write() as connection:
         assert connection.execute("SELECT count(*) FROM record").fetchone()[0] == 0
     database.close()
+
+
+def test_a_file_with_codes_of_the_first_schema_is_converted(tmp_path: Path) -> None:
+    path = tmp_path / "memllm.db"
+    with Memory(path) as memory:
+        memory.write([("Mountain Lake Observatory", "opening phrase", "cheers")], namespace=NS)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE name_code SET code = zeroblob(32)")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with Memory(path) as memory:
+        found = memory.read("Observatory Mountain Lake", "opening phrase", namespace=NS, thresholds=STRICT)
+        assert found.answers == ("cheers",)
+        assert (memory.stats(namespace=NS).pending, memory.verify()) == (0, [])
