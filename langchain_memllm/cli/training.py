@@ -87,6 +87,7 @@ def data(
 Base = Annotated[str, typer.Option(help="Folder of a causal LM in safetensors, or 'smollm2'.")]
 Data = Annotated[list[Path], typer.Option("--data", help="Training files, or folders that `memllm data` made.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoint and result.")]
+Start = Annotated[Path | None, typer.Option("--from", help="An adapter to begin with, of the same rank and layers.")]
 Rank = Annotated[int, typer.Option(help="Rank of the adapter; 0 trains every weight.")]
 Alpha = Annotated[float, typer.Option(help="Scale of the adapter.")]
 Dropout = Annotated[float, typer.Option(help="Share of the adapter's inputs dropped.")]
@@ -115,6 +116,7 @@ def _command(role: str, what: str) -> None:
         base: Base,
         data: Data,
         target: Out,
+        start: Start = None,
         rank: Rank = 16,
         alpha: Alpha = 8,
         dropout: Dropout = 0.1,
@@ -141,6 +143,7 @@ def _command(role: str, what: str) -> None:
             data,
             target,
             device,
+            start,
             role=role,
             rank=rank,
             alpha=alpha,
@@ -171,7 +174,7 @@ _command("read", "Train the reader: text with reads of the memory.")
 _command("control", "Train the control: the reader's text without any call.")
 
 
-def _train(base: str, data: list[Path], target: Path, device: str | None, **choices: Any) -> None:
+def _train(base: str, data: list[Path], target: Path, device: str | None, start: Path | None, **choices: Any) -> None:
     with _failures():
         from langchain_memllm.local import weights
         from langchain_memllm.training.finetune import finetune
@@ -181,7 +184,7 @@ def _train(base: str, data: list[Path], target: Path, device: str | None, **choi
         folder = weights.smollm2_folder() if base == "smollm2" else Path(base).expanduser()
         files = [_file(path, options.role) for path in data]
         with _bar(options.role) as report:
-            result = finetune(folder, files, target, options, device=device, report=report)
+            result = finetune(folder, files, target, options, start=start, device=device, report=report)
     loss = f"loss {result.first_loss:.3f} at first, {result.last_loss:.3f} at last"
     if not result.finished:
         fail(f"stopped after step {result.steps} ({loss}); the same command goes on", STOPPED)

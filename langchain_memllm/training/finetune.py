@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.local import weights
-from langchain_memllm.local.manifest import MANIFEST, fingerprint, sha256
+from langchain_memllm.local.manifest import MANIFEST, check_manifest, fingerprint, sha256
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.training.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from langchain_memllm.training.examples import Example, ReadDocument, WriteDocument, load, read_tokens, write_tokens
@@ -68,6 +70,7 @@ def finetune(
     out: Path,
     options: Options,
     *,
+    start: Path | None = None,
     device: str | None = None,
     report: Callable[[Progress], None] = lambda _progress: None,
 ) -> Result:
@@ -78,11 +81,13 @@ def finetune(
         data: JSON lines of training documents (``memllm data``); those of the other kind are left out.
         out: Folder for the checkpoint and the result.
         options: What to train and how.
+        start: An adapter to begin with instead of one that changes nothing: of the same role, rank and layers.
         device: ``cpu``, ``cuda``, ``mps``; found if not given.
         report: Told after each step.
 
     Raises:
-        ConfigurationError: Data that cannot be used, a checkpoint of other options or data, or a finished training.
+        ConfigurationError: Data that cannot be used, a checkpoint of other options or data, a finished training, or an
+            adapter to begin with that does not fit the options.
         MissingExtra: peft is not installed.
         ModelError: The base cannot be loaded, the loss is not finite, or ``out`` cannot be written.
     """
@@ -102,9 +107,14 @@ def finetune(
         )
     forest = _forest(load(data), Vocabulary(tokenizer, model.config.vocab_size), options, group.device)
     model = _prepared(model, options)
+    made_for = fingerprint(base, tokenizer)
+    if start is not None:
+        check_manifest(start, options.role, made_for, base.name)
+        _begin_with(model, start, options)
     about = {
         "role": options.role,
-        "base": {"name": base.name, "fingerprint": fingerprint(base, tokenizer)},
+        "base": {"name": base.name, "fingerprint": made_for},
+        "start": sha256(start / weights.ADAPTER_FILE) if start is not None else None,
         "data": [{"file": file.name, "sha256": sha256(file)} for file in data],
         "spaced": options.spaced,
     }
@@ -188,6 +198,25 @@ def _prepared(model: Any, options: Options) -> Any:
         raise ConfigurationError(f"no adapter fits this model: {error}; name its layers with --targets") from error
 
 
+def _begin_with(model: Any, folder: Path, options: Options) -> None:
+    """Put the weights of an earlier adapter into the new one."""
+    if not options.rank:
+        raise ConfigurationError("rank=0 trains every weight and cannot begin with an adapter; leave one of them out")
+    try:
+        held = load_file(folder / weights.ADAPTER_FILE)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"the adapter {folder} cannot be read ({error}); get it again") from error
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if {name: tensor.shape for name, tensor in held.items()} != {name: t.shape for name, t in wanted.items()}:
+        raise ConfigurationError(
+            f"the adapter {folder} has another rank or other layers than rank {options.rank} on "
+            f"{', '.join(options.targets)}; give the --rank and --targets it was trained with"
+        )
+    set_peft_model_state_dict(model, held)
+
+
 # --- the loop ---------------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +281,9 @@ class _Run:
         state, about = found
         differences = self.options.differs(about["options"])
         differences += [
-            f"{name} is another" for name in ("base", "data", "processes") if about[name] != self.about[name]
+            f"{name} is another"
+            for name in ("base", "data", "processes", "start")
+            if about.get(name) != self.about[name]
         ]
         if differences:
             raise ConfigurationError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,11 @@ import torch
 
 from langchain_memllm.training.examples import Example
 
-__all__ = ["Batch", "Tree", "batch_of", "batches", "steps_of", "trees"]
+__all__ = ["Batch", "Tree", "batch_of", "batches", "joined", "steps_of", "trees"]
 
 Ints = npt.NDArray[np.int32]
+ROW: Final = 384
+"""Tokens up to which trees share a row: longer rows pad less and cost more attention."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +106,40 @@ def steps_of(forest: Sequence[Tree], batch_size: int, seed: int, epoch: int) -> 
     return [*steps, held] if held else steps
 
 
+def joined(some: Sequence[Tree]) -> Tree:
+    """Trees side by side as one with several first tokens: none sees another."""
+    starts = np.cumsum([0, *(len(tree.ids) for tree in some)])
+    pairs = list(zip(some, starts, strict=False))
+    return Tree(
+        np.concatenate([tree.ids for tree in some]),
+        np.concatenate([np.where(tree.parents < 0, -1, tree.parents + start) for tree, start in pairs]).astype(
+            np.int32
+        ),
+        np.concatenate([np.add(tree.targets, [start, 0]) for tree, start in pairs]).astype(np.int32),
+        sum(tree.examples for tree in some),
+    )
+
+
+def _rows(step: Sequence[Tree], longest: int) -> list[Tree]:
+    """The trees of a step, small ones joined to rows of at most ``longest`` tokens, so that little is padded."""
+    rows: list[list[Tree]] = []
+    lengths: list[int] = []
+    for tree in sorted(step, key=lambda tree: -len(tree.ids)):
+        size = len(tree.ids)
+        fits = next((at for at, length in enumerate(lengths) if length + size <= longest), None)
+        if fits is None:
+            rows.append([tree])
+            lengths.append(size)
+        else:
+            rows[fits].append(tree)
+            lengths[fits] += size
+    return [joined(row) for row in rows]
+
+
 def batches(step: Sequence[Tree], budget: int) -> Iterator[list[Tree]]:
-    """The trees of a step, those of similar size together, in batches of at most ``budget`` tokens with padding."""
+    """The trees of a step in rows of similar length, in batches of at most ``budget`` tokens with padding."""
     held: list[Tree] = []
-    for tree in sorted(step, key=lambda tree: len(tree.ids)):
+    for tree in sorted(_rows(step, min(ROW, budget)), key=lambda tree: len(tree.ids)):
         if held and (len(held) + 1) * len(tree.ids) > budget:
             yield held
             held = []

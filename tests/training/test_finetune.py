@@ -59,9 +59,9 @@ def data(tmp_path_factory) -> Path:
 
 
 def train(base: Path, data: Path, out: Path, report=lambda _p: None, **options):
-    return finetune(
-        base, [data], out, Options(**{"role": "write", "steps": 3, **SMALL, **options}), device="cpu", report=report
-    )
+    start = options.pop("start", None)
+    chosen = Options(**{"role": "write", "steps": 3, **SMALL, **options})
+    return finetune(base, [data], out, chosen, start=start, device="cpu", report=report)
 
 
 @pytest.mark.parametrize("role", ["write", "read", "control"])
@@ -309,3 +309,27 @@ def test_the_fingerprint_is_of_the_weights_not_of_the_file(base, tmp_path):
     save_file(state, again / "model.safetensors", {"format": "pt", "order": "another"})
     assert sha256(again / "model.safetensors") != sha256(base / "model.safetensors")
     assert fingerprint(again, model.tokenizer) == fingerprint(base, model.tokenizer)
+
+
+def test_a_training_begins_with_an_earlier_adapter(base, data, tmp_path):
+    earlier, later, plain = (tmp_path / name for name in ("earlier", "later", "plain"))
+    train(base, data, earlier, steps=30, epochs=10)
+    untrained = train(base, data, plain, steps=1).first_loss
+    assert train(base, data, later, steps=1, start=earlier).first_loss < 0.8 * untrained  # of the same first step
+    assert read_manifest(later)["start"] == sha256(earlier / "adapter_model.safetensors")
+    assert read_manifest(plain)["start"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"rank": 8}, "another rank or other layers than rank 8"),
+        ({"rank": 0}, "cannot begin with an adapter"),
+        ({"role": "read"}, "was trained to write, not to read"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_no_beginning(base, data, tmp_path, options, said):
+    train(base, data, tmp_path / "earlier", steps=1)
+    with pytest.raises((ConfigurationError, ModelError), match=said):
+        train(base, data, tmp_path / "later", start=tmp_path / "earlier", **options)
+    assert not (tmp_path / "later" / MANIFEST).exists()

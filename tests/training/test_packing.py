@@ -13,7 +13,7 @@ from training.test_examples import BORN, READ, WriteDocument
 
 from langchain_memllm.training.examples import Example, read_tokens, write_tokens
 from langchain_memllm.training.finetune import loss_of
-from langchain_memllm.training.packing import batch_of, batches, steps_of, trees
+from langchain_memllm.training.packing import batch_of, batches, joined, steps_of, trees
 
 
 def example(ids: list[int], learnt: str) -> Example:
@@ -60,8 +60,19 @@ def test_predictions_are_those_of_each_example_alone():
     assert len(rows) == 2
     alone = sum(len(example.ids) for document in documents for example in document)
     assert sum(len(tree.ids) for tree in rows) < alone
-    total = float(loss_of(model.model, batch_of(rows)).detach())
-    assert total == pytest.approx(sum(brute(model.model, e) for d in documents for e in d), rel=1e-5)
+    expected = sum(brute(model.model, e) for d in documents for e in d)
+    for batch in (batch_of(rows), batch_of([joined(rows)])):
+        assert float(loss_of(model.model, batch).detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_trees_side_by_side_by_hand():
+    (first,) = trees([example([5, 6], ".x")], 100)
+    (second,) = trees([example([7, 8, 9], ".xx"), example([7, 4], ".x")], 100)
+    both = joined([first, second])
+    assert both.ids.tolist() == [5, 6, 7, 8, 9, 4]
+    assert both.parents.tolist() == [-1, 0, -1, 2, 3, 2]
+    assert both.targets.tolist() == [[0, 6], [2, 8], [3, 9], [2, 4]]
+    assert both.examples == 3
 
 
 def brute(model, example: Example) -> float:
@@ -92,6 +103,9 @@ def test_steps_and_batches_keep_to_their_sizes():
     assert sorted(len(t.ids) for step in steps for t in step) == list(range(2, 40))
     for step in steps:
         parts = list(batches(step, 64))
-        assert sum(map(len, parts)) == len(step)
+        assert sorted(id for part in parts for tree in part for id in tree.ids) == sorted(
+            id for tree in step for id in tree.ids
+        )
+        assert sum(tree.examples for part in parts for tree in part) == sum(tree.examples for tree in step)
         for part in parts:
             assert len(part) == 1 or len(part) * max(len(tree.ids) for tree in part) <= 64
