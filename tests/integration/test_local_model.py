@@ -583,7 +583,7 @@ def test_adapters_are_switched_by_role(tmp_path, model):
     reader = MemLLMModel.from_pretrained(folder, read_adapter=tmp_path / "read", device="cpu")
 
     def write(model: MemLLMModel) -> str:
-        with model._role("write") as decoder:
+        with model.role("write") as decoder:
             return decoder.step(encode(model, "Ada lives"), (), 12, "never", Sampling()).text
 
     writes = [write(m) for m in (base, both, reader)]
