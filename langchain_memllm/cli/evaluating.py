@@ -125,6 +125,87 @@ def edit(
         _run("edit", model, cases, choices, about, json_out)
 
 
+@evaluation.command()
+def ppl(
+    base: Base = "smollm2",
+    write: Write = None,
+    read: Read = None,
+    control: Annotated[Path | None, typer.Option(help="Adapter of the control.")] = None,
+    data: Data = None,
+    redocred: Redocred = None,
+    writes: Annotated[Path | None, typer.Option(help="What a writer wrote of these documents (JSON lines).")] = None,
+    condition: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated. Default: all.")] = None,
+    limit: Limit = None,
+    thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
+    copy_names: Annotated[bool, typer.Option("--copy-names", help="Written names must be spans of the text.")] = False,
+    batch_size: BatchSize = 32,
+    seed: Seed = 0,
+    device: Device = None,
+    json_out: JsonOut = None,
+) -> None:
+    """Does the memory make text easier to predict? Perplexity of unseen documents under several memories."""
+    with _failures():
+        from langchain_memllm.training import perplexity
+
+        cases = _documents(data, redocred, writes, limit)
+        conditions = tuple(condition or perplexity.CONDITIONS)
+        choices = perplexity.Choices(conditions, thresholds, copy_names, batch_size, seed)
+        writing = any(name.endswith("own") for name in conditions) and any("writes" not in case for case in cases)
+        model, about = _model(base, device, write=write if writing else "none", read=read)
+        others: dict[str, Any] = {}
+        if control is not None:
+            others["control"], told = _model(base, device, write="none", read=str(control))
+            about["control"] = told.get("read")
+        if {"base", "text", "search"} & set(conditions):
+            others["base"], _ = _model(base, device, write="none", read="none")
+        _run("ppl", model, cases, choices, about, json_out, **others)
+
+
+@evaluation.command()
+def calls(
+    base: Base = "smollm2",
+    read: Read = None,
+    data: Data = None,
+    redocred: Redocred = None,
+    limit: Limit = None,
+    thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
+    batch_size: BatchSize = 32,
+    seed: Seed = 0,
+    device: Device = None,
+    json_out: JsonOut = None,
+) -> None:
+    """Does the reader ask the right thing in the right place? On unseen documents, with a memory of their labels."""
+    with _failures():
+        from langchain_memllm.training import calls
+
+        choices = calls.Choices(thresholds, batch_size, seed)
+        model, about = _model(base, device, write="none", read=read)
+        _run("calls", model, _documents(data, redocred, None, limit), choices, about, json_out)
+
+
+def _documents(
+    data: Path | None, redocred: Path | None, writes: Path | None, limit: int | None
+) -> list[dict[str, Any]]:
+    """The held-out documents as cases, with what was written of them."""
+    from langchain_memllm.training.examples import WriteDocument, load
+    from langchain_memllm.training.perplexity import cases_of
+
+    documents = _held_out(data, redocred)[:limit]
+    if writes is None:
+        return cases_of(documents)
+    known = {
+        document.source: [triple for some in document.triples for triple in some or ()]
+        for document in load([writes])
+        if isinstance(document, WriteDocument)
+    }
+    missing = [document.title for document in documents if document.title not in known]
+    if missing:
+        raise ConfigurationError(
+            f"{writes} does not say what was written of {len(missing)} documents: {missing[0]!r}, …"
+        )
+    return cases_of(documents, known)
+
+
 def _held_out(data: Path | None, redocred: Path | None) -> list[Document]:
     """The documents that ``memllm data`` kept aside; without its folder, all of the file."""
     from langchain_memllm.training.documents import load_json, read_redocred

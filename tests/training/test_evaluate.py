@@ -105,6 +105,37 @@ def test_edit(folder, edits):
     assert all(result["written"] for result in made.results.values() if result["error"] != "never written")
 
 
+def test_ppl(folder):
+    documents = ("--redocred", folder / "docs.json.gz")
+    made = evaluated(folder, "ppl", "--write", "none", "--read", "none", *documents)
+    figures = {figure.name: figure for figure in made.figures}
+    assert figures["overall off"].value == pytest.approx(figures["overall base"].value)  # there are no adapters
+    assert figures["targets off / base"].value == pytest.approx(1.0)
+    assert figures["targets off"].count == 6
+    assert "overall control" not in figures
+    for condition in ("empty", "own", "gold", "shuffled", "position/gold", "query/own", "text", "search"):
+        assert figures[f"entities {condition}"].value > 1
+    written = folder / "writes.jsonl"
+    lines = [{"kind": "write", "source": "Curie", "sentences": ["Ada."], "triples": [[["Ada Curie", "spouse", "Bo"]]]}]
+    written.write_text(
+        "".join(json.dumps({**line, "source": title}) + "\n" for line in lines for title in ("Curie", "Again"))
+    )
+    given = evaluated(
+        folder, "ppl", "--read", "none", *documents, "--writes", written, "--condition", "own", "--condition", "off"
+    )
+    assert given.results["Curie"]["written"] == [["Ada Curie", "spouse", "Bo"]]
+    assert list(given.results["Curie"]["overall"]) == ["off", "own"]
+
+
+def test_calls(folder):
+    made = evaluated(folder, "calls", "--read", "none", "--redocred", folder / "docs.json.gz")
+    figures = {figure.name: figure for figure in made.figures}
+    assert figures["places recall"].count == 6
+    assert figures["query right, placed"].count == 6
+    opened = sum(len(result["free"]) for result in made.results.values())
+    assert opened >= figures["places precision"].count
+
+
 def test_a_report_that_changed_is_told_item_by_item(folder):
     made = evaluated(folder, "extract", "--write", "none", "--articles", 1, "--limit", 2, "--free", 0)
     for result in made.results.values():
@@ -132,11 +163,20 @@ def test_differences_by_hand():
         (["extract", "--write", "nowhere"], 4, "is no folder"),
         (["extract"], 4, "ships no adapter smollm2-135m-write; give --write FOLDER"),
         (["extract", "--write", "none", "--redocred", "nowhere"], 2, "cannot be read as JSON"),
+        (["ppl", "--read", "none"], 2, "no documents were given"),
+        (["ppl", "--redocred", "DOCS", "--condition", "nothing"], 2, "there is no condition 'nothing'"),
+        (["ppl", "--redocred", "DOCS", "--read", "none", "--writes", "nowhere"], 2, "cannot be read"),
+        (["calls", "--redocred", "DOCS", "--read", "none", "--data", "nowhere"], 2, "cannot be read as JSON"),
+        (["edit"], 2, "no edits were given"),
+        (["edit", "--zsre", "DOCS"], 2, "is not in the form of zsre edits"),
+        (["edit", "--zsre", "ZSRE", "--thresholds", "some"], 2, "thresholds 'some' are unknown"),
+        (["edit", "--zsre", "ZSRE", "--form", "Q:"], 2, "has no place for the prompt"),
         (["recheck", "nowhere"], 4, "ships no adapter"),
         (["recheck", "nowhere", "--write", "none", "--read", "none"], 2, "is no report of an evaluation"),
     ],
 )
-def test_mistakes_are_one_line(folder, arguments, status, says):
-    done = memllm("eval", *arguments, "--base", folder / "base")
+def test_mistakes_are_one_line(folder, edits, arguments, status, says):
+    files = {"DOCS": folder / "docs.json.gz", "ZSRE": edits[1]}
+    done = memllm("eval", *(files.get(part, part) for part in arguments), "--base", folder / "base")
     assert done.exit_code == status, done.output
     assert says in " ".join(done.output.split())
