@@ -116,16 +116,20 @@ class MemLLMModel:
 
     def _add_adapter(self, role: str, folder: Path) -> None:
         try:
-            from peft import PeftModel
+            from peft import PeftConfig, PeftModel
         except ModuleNotFoundError as error:
             raise MissingExtra("A model with adapters", "local") from error
         try:
+            config = PeftConfig.from_pretrained(str(folder))
+            if getattr(config, "bias", "none") != "none" and not weights.has_biases(folder / weights.ADAPTER_FILE):
+                config.bias = "none"  # peft takes a second adapter only if none may change biases
             with weights.peft_notices_off():
                 if self._adapters:
+                    self.model.add_adapter(role, config)
                     self.model.load_adapter(str(folder), adapter_name=role, use_safetensors=True)
                 else:
                     self.model = PeftModel.from_pretrained(
-                        self.model, str(folder), adapter_name=role, use_safetensors=True
+                        self.model, str(folder), adapter_name=role, config=config, use_safetensors=True
                     ).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(

@@ -574,7 +574,7 @@ def test_adapters_are_switched_by_role(tmp_path, model):
     model.tokenizer.save_pretrained(folder)
     for role, seed in (("write", 1), ("read", 2)):
         torch.manual_seed(seed)
-        config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+        config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, bias="lora_only")
         peft.get_peft_model(tiny().model, config).save_pretrained(tmp_path / role)
     base = MemLLMModel.from_pretrained(folder, device="cpu")
     both = MemLLMModel.from_pretrained(
