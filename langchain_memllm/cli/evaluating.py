@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -32,6 +32,7 @@ Write = Annotated[
     str | None, typer.Option(help="Adapter that writes; 'none' for the base alone. Default: the shipped.")
 ]
 Read = Annotated[str | None, typer.Option(help="Adapter that reads; 'none' for the base alone. Default: the shipped.")]
+Control = Annotated[Path | None, typer.Option(help="Adapter of the control.")]
 JsonOut = Annotated[Path | None, typer.Option(help="Keep the report, item by item, in this file.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first cases of each part.")]
 Seed = Annotated[int, typer.Option(help="Of samples, shuffles and intervals.")]
@@ -130,7 +131,7 @@ def ppl(
     base: Base = "smollm2",
     write: Write = None,
     read: Read = None,
-    control: Annotated[Path | None, typer.Option(help="Adapter of the control.")] = None,
+    control: Control = None,
     data: Data = None,
     redocred: Redocred = None,
     writes: Annotated[Path | None, typer.Option(help="What a writer wrote of these documents (JSON lines).")] = None,
@@ -152,13 +153,8 @@ def ppl(
         choices = perplexity.Choices(conditions, thresholds, copy_names, batch_size, seed)
         writing = any(name.endswith("own") for name in conditions) and any("writes" not in case for case in cases)
         model, about = _model(base, device, write=write if writing else "none", read=read)
-        others: dict[str, Any] = {}
-        if control is not None:
-            others["control"], told = _model(base, device, write="none", read=str(control))
-            about["control"] = told.get("read")
-        if {"base", "text", "search"} & set(conditions):
-            others["base"], _ = _model(base, device, write="none", read="none")
-        _run("ppl", model, cases, choices, about, json_out, **others)
+        others, told = _others(base, device, control, conditions)
+        _run("ppl", model, cases, choices, about | told, json_out, **others)
 
 
 @evaluation.command()
@@ -244,6 +240,20 @@ def _model(base: str, device: str | None, *, write: str | None, read: str | None
     return model, about
 
 
+def _others(
+    base: str, device: str | None, control: Path | None, conditions: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The models that perplexities are compared with, and what the report says of them."""
+    others: dict[str, Any] = {}
+    about: dict[str, Any] = {}
+    if control is not None:
+        others["control"], told = _model(base, device, write="none", read=str(control))
+        about["control"] = told["read"]
+    if {"base", "text", "search"} & set(conditions):
+        others["base"], _ = _model(base, device, write="none", read="none")
+    return others, about
+
+
 def _adapter(role: str, given: str | None) -> Path | None:
     """The adapter's folder: as given, the shipped one, or none."""
     if given == "none":
@@ -291,6 +301,7 @@ def recheck(
     base: Base = "smollm2",
     write: Write = None,
     read: Read = None,
+    control: Control = None,
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
@@ -298,9 +309,11 @@ def recheck(
     with _failures():
         from langchain_memllm.training import evaluate
 
+        kept = evaluate.Report.load(file)
         model, _ = _model(base, device, write=write, read=read)
+        others, _ = _others(base, device, control, kept.choices.get("conditions", ()))
         with progress("recheck") as report:
-            count, found = evaluate.recheck(file, model, share, seed=seed, report=report)
+            count, found = evaluate.recheck(kept, model, share, seed=seed, report=report, **others)
     for line in found:
         err.print(line, markup=False)
     out.print(f"{count} cases run again, {len(found)} differences")

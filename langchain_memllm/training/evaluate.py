@@ -162,7 +162,7 @@ def _machine() -> dict[str, Any]:
 
 
 def recheck(
-    file: Path,
+    kept: Report,
     model: MemLLMModel,
     share: float = 0.02,
     *,
@@ -176,7 +176,7 @@ def recheck(
     What the others wrote into a common memory is taken from the report, so that a sample can be run alone.
 
     Args:
-        file: The report.
+        kept: The report.
         model: The same model with the same adapters.
         share: Of the cases, in (0, 1]; at least one of each part is run.
         seed: Of the sample.
@@ -189,7 +189,6 @@ def recheck(
     """
     if not 0 < share <= 1:
         raise ConfigurationError(f"a share of {share} of the cases cannot be run; give more than 0 and at most 1")
-    kept = Report.load(file)
     module = _module(kept.evaluation)
     chosen = _sample(kept.cases, share, seed)
     given = {} if kept.evaluation == "extract" else {"given": kept.results, "every": kept.cases}

@@ -282,11 +282,8 @@ def _writes(
         return {}
     unknown = [document_of(case) for case in cases if "writes" not in case]
     now = written_by(model, unknown, choices) if unknown else {}
-    found = {}
-    for case in every:
-        earlier = case.get("writes", given.get(case["id"], {}).get("written", ()))
-        found[case["id"]] = now.get(case["id"]) or [Triple(*triple) for triple in earlier]
-    return found
+    known = {case["id"]: case.get("writes", given.get(case["id"], {}).get("written", ())) for case in every}
+    return {title: [Triple(*triple) for triple in some] for title, some in (known | now).items()}
 
 
 def _fill(memory: Memory, name: str, triples: Mapping[str, Sequence[Triple]]) -> None:

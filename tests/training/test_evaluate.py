@@ -171,8 +171,7 @@ def test_differences_by_hand():
         (["edit", "--zsre", "DOCS"], 2, "is not in the form of zsre edits"),
         (["edit", "--zsre", "ZSRE", "--thresholds", "some"], 2, "thresholds 'some' are unknown"),
         (["edit", "--zsre", "ZSRE", "--form", "Q:"], 2, "has no place for the prompt"),
-        (["recheck", "nowhere"], 4, "ships no adapter"),
-        (["recheck", "nowhere", "--write", "none", "--read", "none"], 2, "is no report of an evaluation"),
+        (["recheck", "nowhere"], 2, "is no report of an evaluation"),
     ],
 )
 def test_mistakes_are_one_line(folder, edits, arguments, status, says):
