@@ -16,9 +16,10 @@ from langchain_memllm.local import MemLLMModel
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.training import perplexity
 from langchain_memllm.training.data import Target
-from langchain_memllm.training.editing import thresholds_of
-from langchain_memllm.training.perplexity import Text, document_of
+from langchain_memllm.training.lookups import thresholds_of
+from langchain_memllm.training.perplexity import document_of
 from langchain_memllm.training.scores import Figure, f1, figure, mean, precision, recall
+from langchain_memllm.training.texts import Text
 from langchain_memllm.triples import Query, name_key
 
 __all__ = ["Choices", "figures", "run"]

@@ -19,11 +19,12 @@ from typing import Any, Final
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import START
 from langchain_memllm.local import MemLLMModel, WriteOptions
-from langchain_memllm.memory import CHAT, EXACT, PAPER_EDITING, PAPER_PERPLEXITY, STRICT, Memory, Thresholds
-from langchain_memllm.reading import Done, Results, Rules
+from langchain_memllm.memory import Memory
+from langchain_memllm.reading import Done, Rules
 from langchain_memllm.training.documents import load_json
+from langchain_memllm.training.lookups import lookup_in, thresholds_of
 from langchain_memllm.training.scores import Figure, Sums, figure, mean
-from langchain_memllm.triples import Query, Source, Triple
+from langchain_memllm.triples import Source, Triple
 
 __all__ = [
     "Choices",
@@ -40,17 +41,6 @@ __all__ = [
 Case = Mapping[str, Any]
 Report = Callable[[int, int], None]
 
-RELATED: Final = Thresholds(0.98, 0.0, 0.5, keep_known=False)
-"""The subject must be the same, the relation only related: a fact may be written and asked by different relations."""
-
-_PRESETS: Final = {
-    "exact": EXACT,
-    "strict": STRICT,
-    "chat": CHAT,
-    "related": RELATED,
-    "paper": PAPER_EDITING,
-    "paper-perplexity": PAPER_PERPLEXITY,
-}
 _NAMESPACE: Final = ("memllm", "evaluation")
 
 
@@ -82,23 +72,6 @@ class Choices:
         thresholds_of(self.thresholds)
         if "{}" not in self.form:
             raise ConfigurationError(f"the form {self.form!r} has no place for the prompt; write {{}} there")
-
-
-def thresholds_of(named: str) -> Thresholds:
-    """The thresholds of a preset's name, or of three numbers.
-
-    Raises:
-        ConfigurationError: Neither.
-    """
-    if named in _PRESETS:
-        return _PRESETS[named]
-    try:
-        entity, relation, both = map(float, named.split(","))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"thresholds {named!r} are unknown; give one of {', '.join(_PRESETS)}, or three numbers as 0.98,0.3,0.6"
-        ) from error
-    return Thresholds(entity, relation, both, keep_known=False)
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------
@@ -339,15 +312,6 @@ class _Part:
 
 def _source(case: Case) -> Source:
     return Source("document", case["id"])
-
-
-def lookup_in(
-    memory: Memory, namespace: tuple[str, ...], thresholds: Thresholds
-) -> Callable[[Sequence[Sequence[Query]]], list[Results]]:
-    """What ``read_many`` asks: a memory's answers to the queries of several calls."""
-    return lambda calls: [
-        Results.of(memory.read_many(queries, namespace=namespace, thresholds=thresholds)) for queries in calls
-    ]
 
 
 def _answer(done: Done, target: str) -> dict[str, Any]:

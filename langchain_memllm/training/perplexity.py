@@ -16,30 +16,28 @@ the store holds the labels of all documents; searched anew at each target).
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from langchain_memllm.embeddings import Vectors
 from langchain_memllm.errors import ConfigurationError, InvalidTriple
 from langchain_memllm.local import MemLLMModel, WriteOptions
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import contexts_of
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Results
-from langchain_memllm.training.data import Target, answerable, targets
+from langchain_memllm.training.baselines import Store, baselines
+from langchain_memllm.training.data import answerable
 from langchain_memllm.training.documents import Document, Label, Mention
-from langchain_memllm.training.editing import thresholds_of
+from langchain_memllm.training.lookups import thresholds_of
 from langchain_memllm.training.scores import Figure, exp_mean, figure, ratio_of_exp
-from langchain_memllm.training.scoring import Key, Outcome, Page, Run, drive, free_run, off, placed_run, plain
+from langchain_memllm.training.scoring import Key, Outcome, Page, Run, drive, free_run, off, placed_run
+from langchain_memllm.training.texts import Text
 from langchain_memllm.triples import Query, Source, Triple
 
-__all__ = ["CONDITIONS", "Choices", "Text", "cases_of", "document_of", "figures", "gold_triples", "run", "shuffled"]
+__all__ = ["CONDITIONS", "Choices", "cases_of", "document_of", "figures", "gold_triples", "run", "shuffled"]
 
 Case = Mapping[str, Any]
 Report = Callable[[int, int], None]
@@ -56,8 +54,6 @@ _RATIOS: Final = (
     ("search", "base"),
 )
 _TOGETHER: Final = 24  # documents whose keys and values are held at once
-_NEAREST: Final = 3
-_WORDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,42 +180,6 @@ def written_by(model: MemLLMModel, documents: Sequence[Document], choices: Choic
     return found
 
 
-# --- texts ------------------------------------------------------------------------------------------------------------
-
-
-class Text:
-    """The tokens of a document, cut where mentions begin (before the space) and end, and which are whose.
-
-    ``ids``; ``targets`` with their first token; ``target_spans`` and ``entity_spans``: from and to which token.
-    """
-
-    def __init__(self, document: Document, vocabulary: Vocabulary) -> None:
-        """Tokenise the pieces apart."""
-        text = document.text
-        places = []
-        for mention in document.mentions:
-            start = document.offset(mention.sentence) + mention.start
-            places.append((_begin(text, start), start + len(mention.text)))
-        cuts = sorted({0, len(text), *(cut for place in places for cut in place)})
-        at, ids = {0: 0}, list[int]()
-        for begin, end in itertools.pairwise(cuts):
-            ids += vocabulary.encode(text[begin:end])
-            at[end] = len(ids)
-        self.text, self.ids, self._at = text, tuple(ids), at
-        self.entity_spans = [(at[begin], at[end]) for begin, end in places]
-        self.targets: dict[int, Target] = {at[_begin(text, target.start)]: target for target in targets(document)}
-        self.target_spans = [(first, at[target.end]) for first, target in self.targets.items()]
-
-    def words_before(self, target: Target) -> str:
-        """The last words before a target."""
-        return " ".join(self.text[: target.start].split()[-_WORDS:])
-
-
-def _begin(text: str, start: int) -> int:
-    """Where the token of a name begins: at the space before it."""
-    return start - (start > 0 and text[start - 1] == " ")
-
-
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,14 +215,14 @@ def run(
         _fill(memory, "own", writes)
         _fill(memory, "gold", gold)
         _fill(memory, "shuffled", {"all": shuffled([t for some in gold.values() for t in some], choices.seed)})
-        store = _Store(gold) if base is not None and "search" in choices.conditions else None
+        store = Store(gold) if base is not None and "search" in choices.conditions else None
         for begin in range(0, len(documents), _TOGETHER):
             group = documents[begin : begin + _TOGETHER]
             texts = [Text(document, model.vocabulary) for document in group]
             outcomes = _under_memories(model, texts, memory, choices)
             for number, (document, text) in enumerate(zip(group, texts, strict=True)):
                 mine = {name: outcomes[at, name] for at, name in outcomes if at == number}
-                mine |= _baselines(text, gold[document.title], store, choices, base, control)
+                mine |= baselines(text, gold[document.title], store, choices.conditions, base, control)
                 results[document.title] = _result(text, mine, model.vocabulary) | {
                     "written": [list(triple) for triple in writes.get(document.title, ())]
                 }
@@ -304,14 +264,13 @@ def _under_memories(model: MemLLMModel, texts: Sequence[Text], memory: Memory, c
     pages = [Page(model, text.ids) for text in texts]
     runs: dict[Key, Run] = {}
     for number, (text, page) in enumerate(zip(texts, pages, strict=True)):
-        gold = {at: answerable(target, memory, _namespace("gold")) for at, target in text.targets.items()}
         for name in wanted:
             if name in MEMORIES:
                 runs[number, name] = free_run(page)
             elif name.startswith("position"):
                 runs[number, name] = placed_run(page, dict.fromkeys(text.targets))
             else:
-                runs[number, name] = placed_run(page, {at: queries for at, queries in gold.items() if queries})
+                runs[number, name] = placed_run(page, _gold_queries(text, memory))
 
     def lookup(condition: str, queries: Sequence[Query]) -> Results:
         return Results.of(memory.read_many(queries, namespace=_namespace(condition)))
@@ -322,72 +281,10 @@ def _under_memories(model: MemLLMModel, texts: Sequence[Text], memory: Memory, c
     return outcomes
 
 
-# --- to compare with --------------------------------------------------------------------------------------------------
-
-
-def _sentence(triple: Triple) -> str:
-    return f"{triple.subject} {triple.relation} {triple.object}."
-
-
-class _Store:
-    """Plain vector search over the facts as sentences, by the shipped embedder."""
-
-    def __init__(self, gold: Mapping[str, Sequence[Triple]]) -> None:
-        self._vectors = Vectors(None)
-        self._sentences = list(dict.fromkeys(_sentence(triple) for some in gold.values() for triple in some))
-        self._embedded = _unit(np.array(self._vectors.embed(self._sentences))) if self._sentences else None
-
-    def nearest(self, text: str) -> list[str]:
-        """The sentences most similar to a text, the best last: nearest to it."""
-        if self._embedded is None:
-            return []
-        similarities = self._embedded @ _unit(np.array(self._vectors.embed([text])))[0]
-        return [self._sentences[at] for at in np.argsort(similarities, kind="stable")[-_NEAREST:]]
-
-
-def _unit(vectors: Any) -> Any:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
-
-
-def _baselines(
-    text: Text,
-    gold: Sequence[Triple],
-    store: _Store | None,
-    choices: Choices,
-    base: MemLLMModel | None,
-    control: MemLLMModel | None,
-) -> dict[str, Outcome]:
-    found: dict[str, Outcome] = {}
-    if control is not None and "control" in choices.conditions:
-        found["control"] = _after(control, "", text.ids)
-    if base is not None:
-        if "base" in choices.conditions:
-            found["base"] = _after(base, "", text.ids)
-        if "text" in choices.conditions:
-            found["text"] = _after(base, " ".join(map(_sentence, gold)), text.ids)
-        if store is not None:
-            found["search"] = _searched(base, text, store)
-    return found
-
-
-def _after(model: MemLLMModel, facts: str, ids: Sequence[int]) -> Outcome:
-    """The text after some facts, without any call; a first token that has no probability without facts has none."""
-    bos = model.vocabulary.bos
-    before = [*bos, *(model.vocabulary.encode(facts + "\n") if facts else [])]
-    scores = plain(model, before, ids, 0 if bos else 1)
-    return Outcome([0.0] * scores.first + [-each for each in scores.forbidden])
-
-
-def _searched(model: MemLLMModel, text: Text, store: _Store) -> Outcome:
-    """As ``off`` up to the first target; from each target to the next with what is found for it before the text."""
-    outcome = _after(model, "", text.ids)
-    ends = [*sorted(text.targets)[1:], len(text.ids)]
-    for first, end in zip(sorted(text.targets), ends, strict=True):
-        facts = " ".join(store.nearest(text.words_before(text.targets[first])))
-        before = [*model.vocabulary.bos, *model.vocabulary.encode(facts + "\n")]
-        scores = plain(model, before, text.ids[:end], first)
-        outcome.nll[first:end] = [-each for each in scores.forbidden]
-    return outcome
+def _gold_queries(text: Text, memory: Memory) -> dict[int, tuple[Query, ...]]:
+    """What the training data would ask at each target, by what the labels answer."""
+    asked = {at: answerable(target, memory, _namespace("gold")) for at, target in text.targets.items()}
+    return {at: queries for at, queries in asked.items() if queries}
 
 
 # --- results and figures ----------------------------------------------------------------------------------------------

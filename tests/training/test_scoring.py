@@ -24,7 +24,8 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generated
 from langchain_memllm.training import perplexity
 from langchain_memllm.training.documents import Document, read_redocred
-from langchain_memllm.training.perplexity import Choices, Text, cases_of, document_of, gold_triples, shuffled
+from langchain_memllm.training.perplexity import Choices, cases_of, document_of, gold_triples, shuffled
+from langchain_memllm.training.texts import Text
 from langchain_memllm.triples import Query, Triple
 
 WRITTEN = [Triple("Ada Curie", "spouse", "Bo"), Triple("Curie", "place of birth", "Oslo")]
