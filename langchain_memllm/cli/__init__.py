@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import typer
 
-from langchain_memllm.cli import looking, memory, moving, server, training
+from langchain_memllm.cli import evaluating, looking, memory, moving, server, training
 
 __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=__doc__, pretty_exceptions_enable=False
 )
-for _commands in (memory, moving, looking, server, training):
+for _commands in (memory, moving, looking, server, training, evaluating):
     app.add_typer(_commands.app)

@@ -198,7 +198,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allowed:
-    """Token ids that may come next: those that go on, and those that begin or finish the end of the call."""
+    """Token ids that may come next, sorted: those that go on, and those that begin or finish the end of the call."""
 
     going_on: TokenIds
     closing: TokenIds
@@ -212,6 +212,7 @@ class Constraint:
         kind: ``write`` (the text between ``({MEM_WRITE-->`` and ``})``) or ``query`` (up to ``)-->``).
         names: Rule for subjects and objects.
         relations: Rule for relations.
+        may_be_empty: Whether a write call may hold no triple.
     """
 
     def __init__(
@@ -220,19 +221,21 @@ class Constraint:
         kind: Literal["write", "query"] = "write",
         names: NameRule | None = None,
         relations: NameRule | None = None,
+        may_be_empty: bool = True,
     ) -> None:
         """Build it; what is allowed in a state is found when it is first met."""
         self.vocabulary = vocabulary
         self.kind = kind
+        self.may_be_empty = may_be_empty and kind == "write"
         self.end = END if kind == "write" else READ_WAIT
         self._names = names or FreeName()
         self._relations = relations or FreeName()
         self._allowed: OrderedDict[tuple[State, bool], Allowed] = OrderedDict()
 
     def start(self) -> State:
-        """Before the first character; a write call may be empty."""
+        """Before the first character."""
         first = _Atom("name", 0, name=self._names.start())
-        return State(frozenset({first, _Atom("end", at=0)} if self.kind == "write" else {first}))
+        return State(frozenset({first, _Atom("end", at=0)} if self.may_be_empty else {first}))
 
     def closed(self, state: State) -> bool:
         """Whether the end of the call is complete."""
@@ -280,7 +283,7 @@ class Constraint:
         closing: list[int] = []
         for token_id, after in self._walk(rest, state, ending):
             (closing if self.closing(after) else going_on).append(token_id)
-        return Allowed(np.array(going_on, dtype=np.int64), np.array(closing, dtype=np.int64))
+        return Allowed(*(np.sort(np.array(ids, dtype=np.int64)) for ids in (going_on, closing)))
 
     def _walk(self, trie: Trie, state: State, ending: bool) -> Iterator[tuple[int, State]]:
         open_ = [(child, state, byte) for byte, child in trie.children.items()]

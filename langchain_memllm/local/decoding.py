@@ -20,11 +20,12 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import START
 from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
+from langchain_memllm.local.together import run_together
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.reading import Generated
 from langchain_memllm.triples import stable_hash
 
-__all__ = ["Decoder", "Sampling"]
+__all__ = ["Asked", "Decoder", "Sampling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +93,26 @@ class Decoder:
         ``calls``: whether ``({`` may be written; ``not_first``: not as the first thing. ``constraint``: the automaton
         that keeps what is written inside a call, whose end is among ``stops``.
         """
-        max_tokens = min(max_tokens, self._room(ids))
-        choose = sampling.chooser(ids)
+        step = _Step(self, ids, stops, max_tokens, calls, sampling, constraint)
         held, cache = self.caches.take(ids)
-        pending, written = list(ids[len(held) :]), list[int]()
-        watch = _Watch(self.vocabulary, stops, ids)
-        state = constraint.start() if constraint else None
-        found: Generated | None = None
-        while found is None:
-            logits = self._forward(pending, cache)
+        pending = list(ids[len(held) :])
+        while (token := step.choose(self._forward(pending, cache))) is not None:
             held += pending
-            self._forbid(logits, calls, watch, written)
-            if constraint and state is not None:
-                _keep_inside(logits, constraint, state)
-            token = choose(logits)
-            if token in self.ends or not bool(torch.isfinite(logits[token])):
-                found = watch.finish(written, "end")
-                break
-            written.append(token)
             pending = [token]
-            state = constraint.step(state, token) if constraint and state else None
-            found = watch.found(written)
-            if found is None and len(written) >= max_tokens:
-                found = watch.finish(written, "length")
-        self.caches.give(held, cache)
-        return found
+        self.caches.give(held + pending, cache)
+        return step.outcome
 
-    def _room(self, ids: Sequence[int]) -> int:
+    def steps(self, asked: Sequence[Asked], sampling: Sampling) -> list[Generated]:
+        """Many steps together, each as ``step`` makes it alone; no cache is kept."""
+        steps = [_Step(self, *each[:4], sampling, each[4]) for each in asked]
+
+        def choose(numbers: Sequence[int], logits: torch.Tensor) -> list[int | None]:
+            return [steps[number].choose(logits[at]) for at, number in enumerate(numbers)]
+
+        run_together(self.model, [each[0] for each in asked], choose)
+        return [step.outcome for step in steps]
+
+    def room(self, ids: Sequence[int]) -> int:
         """How many tokens fit after ``ids``."""
         if not 0 < len(ids) < self.window:
             raise ConfigurationError(
@@ -140,13 +134,60 @@ class Decoder:
         logits: torch.Tensor = output.logits[0, -1]
         return logits
 
-    def _forbid(self, logits: torch.Tensor, calls: str, watch: _Watch, written: list[int]) -> None:
+
+Asked = tuple[Sequence[int], Sequence[str], int, Literal["allowed", "not_first", "never"], Constraint | None]
+"""What ``step`` is given: ids, stop texts, most tokens, whether calls may open, and the automaton of a call."""
+
+
+class _Step:
+    """One step while it is made: what was written, and at last its outcome."""
+
+    outcome: Generated
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        ids: Sequence[int],
+        stops: Sequence[str],
+        max_tokens: int,
+        calls: Literal["allowed", "not_first", "never"],
+        sampling: Sampling,
+        constraint: Constraint | None,
+    ) -> None:
+        self._decoder, self._calls, self._constraint = decoder, calls, constraint
+        self._max_tokens = min(max_tokens, decoder.room(ids))
+        self._chooser = sampling.chooser(ids)
+        self._watch = _Watch(decoder.vocabulary, stops, ids)
+        self._state = constraint.start() if constraint else None
+        self._written: list[int] = []
+
+    def choose(self, logits: torch.Tensor) -> int | None:
+        """The next token by its logits ``(V,)``, which are changed; None when the step is over."""
+        self._forbid(logits)
+        if self._constraint and self._state is not None:
+            _keep_inside(logits, self._constraint, self._state)
+        token = self._chooser(logits)
+        if token in self._decoder.ends or not bool(torch.isfinite(logits[token])):
+            self.outcome = self._watch.finish(self._written, "end")
+            return None
+        self._written.append(token)
+        self._state = self._constraint.step(self._state, token) if self._constraint and self._state else None
+        found = self._watch.found(self._written)
+        if found is None and len(self._written) >= self._max_tokens:
+            found = self._watch.finish(self._written, "length")
+        if found is None:
+            return token
+        self.outcome = found
+        return None
+
+    def _forbid(self, logits: torch.Tensor) -> None:
         """Take out the tokens that would open a call where none may."""
-        if calls == "allowed" or (calls == "not_first" and written and watch.tail(written) != START[0]):
+        watch, written, vocabulary = self._watch, self._written, self._decoder.vocabulary
+        if self._calls == "allowed" or (self._calls == "not_first" and written and watch.tail(written) != START[0]):
             return
         if watch.tail(written).endswith(START[0]):
-            logits[list(self.vocabulary.brace)] = -math.inf
-        logits[list(self.vocabulary.opening)] = -math.inf
+            logits[list(vocabulary.brace)] = -math.inf
+        logits[list(vocabulary.opening)] = -math.inf
 
 
 def _keep_inside(logits: torch.Tensor, constraint: Constraint, state: State) -> None:

@@ -20,7 +20,7 @@ from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.local import weights
 from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
-from langchain_memllm.local.decoding import Decoder, Sampling
+from langchain_memllm.local.decoding import Asked, Decoder, Sampling
 from langchain_memllm.local.manifest import check_manifest, fingerprint
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import Example, WriteOptions, WriteOutput, write_batch
@@ -64,7 +64,7 @@ class MemLLMModel:
         self.vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
         self._caches = {"write": PrefixCaches(caches), "read": PrefixCaches(caches)}
         self._adapters: set[str] = set()
-        self._constraints: dict[tuple[str, tuple[str, ...] | None], Constraint] = {}
+        self._constraints: dict[tuple[str, tuple[str, ...] | None, bool], Constraint] = {}
         self._lock = threading.RLock()
 
     @classmethod
@@ -116,16 +116,20 @@ class MemLLMModel:
 
     def _add_adapter(self, role: str, folder: Path) -> None:
         try:
-            from peft import PeftModel
+            from peft import PeftConfig, PeftModel
         except ModuleNotFoundError as error:
             raise MissingExtra("A model with adapters", "local") from error
         try:
+            config = PeftConfig.from_pretrained(str(folder))
+            if getattr(config, "bias", "none") != "none" and not weights.has_biases(folder / weights.ADAPTER_FILE):
+                config.bias = "none"  # peft takes a second adapter only if none may change biases
             with weights.peft_notices_off():
                 if self._adapters:
+                    self.model.add_adapter(role, config)
                     self.model.load_adapter(str(folder), adapter_name=role, use_safetensors=True)
                 else:
                     self.model = PeftModel.from_pretrained(
-                        self.model, str(folder), adapter_name=role, use_safetensors=True
+                        self.model, str(folder), adapter_name=role, config=config, use_safetensors=True
                     ).eval()
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(
@@ -139,7 +143,7 @@ class MemLLMModel:
         return frozenset(self._adapters)
 
     @contextmanager
-    def _role(self, role: Role) -> Iterator[Decoder]:
+    def role(self, role: Role) -> Iterator[Decoder]:
         """The model in one role, for this thread alone."""
         with self._lock:
             decoder = Decoder(self.model, self.vocabulary, self._caches[role])
@@ -183,7 +187,7 @@ class MemLLMModel:
             raise ConfigurationError(
                 f"{len(sentences)} sentences came with {len(contexts)} contexts; give one for each"
             )
-        with self._role("write") as decoder:
+        with self.role("write") as decoder:
             return write_batch(
                 decoder, sentences, contexts, options, examples, lambda text: self._write_constraint(options, text)
             )
@@ -193,15 +197,17 @@ class MemLLMModel:
             return None
         if options.copy_names:
             relations = OneOf(options.relations) if options.relations is not None else FreeName()
-            return Constraint(self.vocabulary, "write", SpanOf(text), relations)
-        return self._constraint("write", options.relations)
+            return Constraint(self.vocabulary, "write", SpanOf(text), relations, options.may_be_empty)
+        return self._constraint("write", options.relations, options.may_be_empty)
 
-    def _constraint(self, kind: Literal["write", "query"], relations: tuple[str, ...] | None) -> Constraint:
+    def _constraint(
+        self, kind: Literal["write", "query"], relations: tuple[str, ...] | None, may_be_empty: bool = True
+    ) -> Constraint:
         """The automaton without names of a text, built once."""
-        key = (kind, relations)
+        key = (kind, relations, may_be_empty)
         if key not in self._constraints:
             rule = OneOf(relations) if relations is not None else None
-            self._constraints[key] = Constraint(self.vocabulary, kind, relations=rule)
+            self._constraints[key] = Constraint(self.vocabulary, kind, relations=rule, may_be_empty=may_be_empty)
         return self._constraints[key]
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -229,16 +235,101 @@ class MemLLMModel:
         reading = Reading.start(prompt, rules)
         action = next_action(reading)
         while not isinstance(action, Done):
+            event: Generated | Results
             if isinstance(action, Lookup):
-                answers = lookup(action.queries)
-                event: Generated | Results = (
-                    answers if isinstance(answers, Results) else Results(tuple(tuple(names) for names in answers))
-                )
+                event = _results(lookup(action.queries))
             else:
                 event = self.generate_step(action, sampling=sampling, constrained=constrained, relations=relations)
             reading, action = advance(reading, event)
         log.info("read: %d calls, %d text tokens, ended by %s", len(action.calls), reading.text_tokens, action.reason)
         return action
+
+    def read_many(
+        self,
+        prompts: Sequence[str],
+        lookup: Callable[[Sequence[Sequence[Query]]], Sequence[Answers]],
+        *,
+        rules: Rules | None = None,
+        sampling: Sampling | None = None,
+        constrained: bool = False,
+        relations: Sequence[str] | None = None,
+        batch_size: int = 32,
+        report: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> list[Done]:
+        """Go on after many prompts together; each comes out as from ``read``.
+
+        Args:
+            prompts: The texts.
+            lookup: For the queries of several calls, the names of each, as ``read`` takes them for one.
+            rules: Budgets, the same for all.
+            sampling: Greedy if not given.
+            constrained: Queries always parse.
+            relations: Relations a query may name; needs ``constrained``.
+            batch_size: Contexts run at once; more is faster and takes more memory.
+            report: Told how many of how many are over, now and then.
+
+        Raises:
+            ConfigurationError: ``lookup`` does not answer every call, or as ``read``.
+        """
+        readings = [Reading.start(prompt, rules) for prompt in prompts]
+        actions = [next_action(reading) for reading in readings]
+        while waiting := [at for at, action in enumerate(actions) if not isinstance(action, Done)]:
+            report(len(prompts) - len(waiting), len(prompts))
+            asked = {at: action for at in waiting if isinstance(action := actions[at], Lookup)}
+            events: dict[int, Generated | Results] = {}
+            if asked:
+                answers = lookup([action.queries for action in asked.values()])
+                if len(answers) != len(asked):
+                    raise ConfigurationError(f"lookup got {len(asked)} calls and answered {len(answers)}; answer each")
+                events |= {at: _results(each) for at, each in zip(asked, answers, strict=True)}
+            going = {at: action for at in waiting if isinstance(action := actions[at], Generate)}
+            written = self.generate_steps(
+                list(going.values()),
+                sampling=sampling,
+                constrained=constrained,
+                relations=relations,
+                batch_size=batch_size,
+            )
+            events |= dict(zip(going, written, strict=True))
+            for at, event in events.items():
+                readings[at], actions[at] = advance(readings[at], event)
+        report(len(prompts), len(prompts))
+        log.info("read: %d prompts, %d calls", len(prompts), sum(len(reading.calls) for reading in readings))
+        return [action for action in actions if isinstance(action, Done)]
+
+    def generate_steps(
+        self,
+        actions: Sequence[Generate],
+        *,
+        sampling: Sampling | None = None,
+        constrained: bool = False,
+        relations: Sequence[str] | None = None,
+        batch_size: int = 32,
+    ) -> list[Generated]:
+        """Carry out several ``Generate`` together, those of similar length at a time; each comes out as it does alone.
+
+        Queries and text go apart: queries are short.
+        """
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size={batch_size} must be at least 1")
+        contexts = [self.vocabulary.encode_segments(action.segments) for action in actions]
+        order = sorted(range(len(actions)), key=lambda at: (actions[at].query, len(contexts[at])))
+        outcomes: dict[int, Generated] = {}
+        with self.role("read") as decoder:
+            for begin in range(0, len(order), batch_size):
+                group = order[begin : begin + batch_size]
+                asked: list[Asked] = [
+                    (
+                        contexts[at],
+                        actions[at].stop,
+                        actions[at].max_tokens,
+                        actions[at].calls,
+                        self._query_constraint(actions[at], constrained, relations),
+                    )
+                    for at in group
+                ]
+                outcomes |= zip(group, decoder.steps(asked, sampling or Sampling()), strict=True)
+        return [outcomes[at] for at in range(len(actions))]
 
     def generate_step(
         self,
@@ -249,14 +340,19 @@ class MemLLMModel:
         relations: Sequence[str] | None = None,
     ) -> Generated:
         """Carry out one ``Generate``; the cache is found by the tokens of the context, or they are encoded again."""
-        if relations is not None and not constrained:
-            raise ConfigurationError("relations= restricts constrained queries; pass constrained=True")
-        constraint = None
-        if constrained and action.query:
-            constraint = self._constraint("query", tuple(relations) if relations is not None else None)
-        with self._role("read") as decoder:
+        constraint = self._query_constraint(action, constrained, relations)
+        with self.role("read") as decoder:
             ids = self.vocabulary.encode_segments(action.segments)
             return decoder.step(ids, action.stop, action.max_tokens, action.calls, sampling or Sampling(), constraint)
+
+    def _query_constraint(
+        self, action: Generate, constrained: bool, relations: Sequence[str] | None
+    ) -> Constraint | None:
+        if relations is not None and not constrained:
+            raise ConfigurationError("relations= restricts constrained queries; pass constrained=True")
+        if not (constrained and action.query):
+            return None
+        return self._constraint("query", tuple(relations) if relations is not None else None)
 
     def complete(
         self, prompt: str, max_tokens: int = 256, stop: Sequence[str] = (), sampling: Sampling | None = None
@@ -287,3 +383,7 @@ class MemLLMModel:
         with self._lock:
             for caches in self._caches.values():
                 caches.clear()
+
+
+def _results(answers: Answers) -> Results:
+    return answers if isinstance(answers, Results) else Results(tuple(tuple(names) for names in answers))

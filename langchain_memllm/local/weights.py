@@ -22,14 +22,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from langchain_memllm.errors import MissingExtra, ModelError
 from langchain_memllm.local.vocabulary import PROBES, check_tokenizer
 
-__all__ = ["ADAPTER_FILE", "best_device", "cache_folder", "check_safe", "load", "peft_notices_off", "smollm2_folder"]
+__all__ = [
+    "ADAPTER_FILE",
+    "best_device",
+    "cache_folder",
+    "check_safe",
+    "has_biases",
+    "load",
+    "peft_notices_off",
+    "smollm2_folder",
+]
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +174,16 @@ def check_safe(folder: Path, what: str, file: str = "*.safetensors") -> None:
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
         found = f"only {pickles[0]}, a pickle that could run code; convert it" if pickles else "no weights; save them"
         raise ModelError(f"{what} {folder} holds {found} as safetensors")
+
+
+def has_biases(file: Path) -> bool:
+    """Whether an adapter changes biases of its base.
+
+    Raises:
+        SafetensorError: The file is damaged.
+    """
+    with safe_open(file, "pt") as held:
+        return any(name.endswith("bias") for name in held.keys())  # noqa: SIM118 - it is no mapping
 
 
 def load(folder: Path, device: str, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -32,12 +32,14 @@ from langchain_memllm.grammar import (
 from langchain_memllm.local.cache import new_cache
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.decoding import Decoder
+from langchain_memllm.local.together import run_together
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.triples import Triple
 
 __all__ = ["Example", "LateStopping", "WriteOptions", "WriteOutput", "contexts_of", "prompt_ids", "write_batch"]
 
 CONTEXT_SENTENCES: Final = 24
+_LOOKED_AT: Final = 16  # most probable tokens among which one that goes on is nearly always found
 
 Example = tuple[str, Sequence[Triple]]
 """A sentence and its triples, shown before the text in the paper's format."""
@@ -51,6 +53,7 @@ class WriteOptions:
         constrained: Only calls that parse.
         relations: Relations that may be written, exactly as spelt; None for any. Needs ``constrained``.
         copy_names: Subjects and objects are spans of the sentence or its context. Needs ``constrained``.
+        may_be_empty: A sentence may state nothing; False forces a triple, as for an edit. Needs ``constrained``.
         patience: Ends that may follow the best one before decoding stops (the paper's K, 5); 0 stops at the first.
         max_tokens: Tokens of one call.
         max_prompt_tokens: Tokens of context and sentence; the context is cut from the left, the sentence never.
@@ -61,10 +64,11 @@ class WriteOptions:
     constrained: bool = True
     relations: tuple[str, ...] | None = None
     copy_names: bool = False
+    may_be_empty: bool = True
     patience: int = 5
     max_tokens: int = 192
     max_prompt_tokens: int = 512
-    batch_size: int = 8
+    batch_size: int = 32
     spaced: bool = False
 
     def __post_init__(self) -> None:
@@ -72,8 +76,10 @@ class WriteOptions:
         for name, least in (("patience", 0), ("max_tokens", 1), ("max_prompt_tokens", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ConfigurationError(f"{name}={getattr(self, name)} of the writer must be at least {least}")
-        if not self.constrained and (self.relations is not None or self.copy_names):
-            raise ConfigurationError("relations= and copy_names= restrict constrained decoding; leave constrained=True")
+        if not self.constrained and (self.relations is not None or self.copy_names or not self.may_be_empty):
+            raise ConfigurationError(
+                "relations=, copy_names= and may_be_empty= restrict constrained decoding; leave constrained=True"
+            )
         if self.relations is not None and not self.relations:
             raise ConfigurationError("relations=() allows no relation at all; pass None to allow any")
 
@@ -210,39 +216,18 @@ def prompt_ids(vocabulary: Vocabulary, sentence: str, context: Sequence[str], li
 
 
 def _decode(decoder: Decoder, prefix: list[int], rows: list[_Row], options: WriteOptions) -> None:
-    """Decode rows together: left padding between the common prefix and the prompts; finished rows leave the batch."""
-    device = decoder.model.device
-    width = max(len(row.prompt) for row in rows)
-    pads = [width - len(row.prompt) for row in rows]
-    inputs = torch.tensor([[0] * pad + row.prompt for row, pad in zip(rows, pads, strict=True)], device=device)
-    mask = torch.tensor(
-        [[1] * len(prefix) + [0] * pad + [1] * len(row.prompt) for row, pad in zip(rows, pads, strict=True)],
-        device=device,
-    )  # (B, P + T): 1 where there is a token
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, len(prefix) :]  # (B, T)
+    """Decode rows together."""
+
+    def choose(numbers: Sequence[int], logits: torch.Tensor) -> list[int | None]:
+        active = [rows[number] for number in numbers]
+        chosen = _choose_all(decoder, active, logits)
+        return [
+            None if row.done or len(row.written) >= options.max_tokens else token
+            for row, token in zip(active, chosen, strict=True)
+        ]
+
     cache = _prefix_cache(decoder, prefix, len(rows))
-    active = list(rows)
-    for _ in range(options.max_tokens):
-        output = decoder.model(
-            input_ids=inputs,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        tokens = _choose_all(decoder, active, output.logits[:, -1])
-        going = [at for at, row in enumerate(active) if not row.done]
-        if not going:
-            break
-        if len(going) < len(active):
-            kept = torch.tensor(going, device=device)
-            cache.batch_select_indices(kept)
-            mask, positions = mask[kept], positions[kept]
-            active = [active[at] for at in going]
-        inputs = torch.tensor([[tokens[at]] for at in going], device=device)  # (B, 1)
-        mask = torch.cat([mask, mask.new_ones(len(going), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+    run_together(decoder.model, [row.prompt for row in rows], choose, cache=cache, held=len(prefix))
 
 
 def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> Cache:
@@ -261,37 +246,71 @@ def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> Cache:
 
 def _choose_all(decoder: Decoder, rows: Sequence[_Row], logits: torch.Tensor) -> list[int]:
     """The next token of every row; ``logits`` is (B, V). Finished rows are marked and get any token."""
-    logprobs = torch.log_softmax(logits.float(), dim=-1).cpu()
-    return [_choose(decoder, row, logprobs[at]) for at, row in enumerate(rows)]
+    logits = logits.float()
+    norms = logits.logsumexp(dim=-1).tolist()
+    values, tokens = (part.tolist() for part in logits.topk(min(_LOOKED_AT, logits.shape[-1]), dim=-1))
+    return [
+        _choose(decoder, row, list(zip(tokens[at], values[at], strict=True)), logits[at], norms[at])
+        for at, row in enumerate(rows)
+    ]
 
 
-def _choose(decoder: Decoder, row: _Row, logprobs: torch.Tensor) -> int:
-    """The best token that goes on; where the best one of all would end the call, that end is offered first."""
+def _choose(decoder: Decoder, row: _Row, best: list[tuple[int, float]], logits: torch.Tensor, norm: float) -> int:
+    """The best token that goes on; where the best one of all would end the call, that end is offered first.
+
+    ``best``: the most probable tokens with their logits; nearly always one of them goes on: the rest needs no look.
+    """
     if row.constraint is not None and row.state is not None:
         allowed = row.constraint.allowed(row.state, row.name_length)
-        token, value = _best(logprobs, allowed.going_on)
-        end, end_value = _best(logprobs, allowed.closing)
+        going_on, closing = allowed.going_on, allowed.closing
     else:
-        closing = decoder.closing(END)
-        end, end_value = _best(logprobs, closing)
-        logprobs[torch.from_numpy(closing)] = -math.inf
-        token, value = int(logprobs.argmax()), float(logprobs.max())
-    if end is not None and (token is None or end_value >= value):
-        text = _inside(decoder, row, row.written if end in decoder.ends else [*row.written, end])
-        row.done = row.stopping.offer(text, row.logprob + end_value, len(row.written) + 1)
-    if row.done or token is None:
+        going_on, closing = None, decoder.closing(END)
+    end, found = None, None
+    for token, value in best:
+        if end is None and _among(token, closing):
+            end = (token, value)
+        elif _among(token, going_on) if going_on is not None else not _among(token, closing):
+            found = (token, value)
+            break
+    if found is None:
+        end, found = _search(logits, going_on, closing)
+    if end is not None:
+        text = _inside(decoder, row, row.written if end[0] in decoder.ends else [*row.written, end[0]])
+        row.done = row.stopping.offer(text, row.logprob + end[1] - norm, len(row.written) + 1)
+    if row.done or found is None:
         row.done = True
         return 0
+    token, value = found
     row.written.append(token)
-    row.logprob += value
+    row.logprob += value - norm
     _follow(decoder, row, token)
     return token
 
 
-def _best(logprobs: torch.Tensor, ids: TokenIds) -> tuple[int | None, float]:
+def _among(token: int, ids: TokenIds) -> bool:
+    """Whether a token is among sorted ids."""
+    at = int(ids.searchsorted(token))
+    return at < len(ids) and int(ids[at]) == token
+
+
+def _search(
+    logits: torch.Tensor, going_on: TokenIds | None, closing: TokenIds
+) -> tuple[tuple[int, float] | None, tuple[int, float] | None]:
+    """The best end, if it is better than everything that goes on, and the best that goes on, looking at all tokens."""
+    end = _best(logits, closing)
+    if going_on is None:
+        logits = logits.clone()
+        logits[torch.from_numpy(closing).to(logits.device)] = -math.inf
+        found: tuple[int, float] | None = (int(logits.argmax()), float(logits.max()))
+    else:
+        found = _best(logits, going_on)
+    return (None if end is not None and found is not None and end[1] < found[1] else end), found
+
+
+def _best(logits: torch.Tensor, ids: TokenIds) -> tuple[int, float] | None:
     if not len(ids):
-        return None, -math.inf
-    value, at = logprobs[torch.from_numpy(ids)].max(dim=0)
+        return None
+    value, at = logits[torch.from_numpy(ids).to(logits.device)].max(dim=0)
     return int(ids[int(at)]), float(value)
 
 

@@ -23,7 +23,7 @@ from langchain_memllm.training.documents import Document, Label, Mention
 from langchain_memllm.training.examples import ReadDocument, WriteDocument
 from langchain_memllm.triples import Namespace, Query, Source, Triple
 
-__all__ = ["AMBIGUOUS", "Keep", "Target", "fill", "read_document", "targets", "write_document"]
+__all__ = ["AMBIGUOUS", "Keep", "Target", "answerable", "fill", "read_document", "targets", "write_document"]
 
 MAX_TRIPLES: Final = 31
 MAX_QUERIES: Final = 3
@@ -201,7 +201,7 @@ def read_document(document: Document, memory: Memory, namespace: Namespace) -> R
     pieces: list[str] = []
     calls: list[tuple[tuple[Query, ...], tuple[str, ...]]] = []
     for target in targets(document):
-        queries = _answerable(target, memory, namespace)
+        queries = answerable(target, memory, namespace)
         if not queries or (calls and queries[0] == calls[-1][0][0]):
             continue
         at = target.start - (text[target.start - 1] == " ")  # a word's token begins with its space: it is the model's
@@ -213,7 +213,8 @@ def read_document(document: Document, memory: Memory, namespace: Namespace) -> R
     return ReadDocument(document.title, (*pieces, text[cut:]), tuple(calls))
 
 
-def _answerable(target: Target, memory: Memory, namespace: Namespace) -> tuple[Query, ...]:
+def answerable(target: Target, memory: Memory, namespace: Namespace) -> tuple[Query, ...]:
+    """The queries that are asked for a target: at most three, by what a memory answers (see ``read_document``)."""
     results = memory.read_many(target.queries, namespace=namespace, limit=TOO_BROAD)
     found = {query: result.answers for query, result in zip(target.queries, results, strict=True)}
     narrow = [query for query, names in found.items() if len(names) < TOO_BROAD]

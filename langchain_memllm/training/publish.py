@@ -110,6 +110,8 @@ def _save(folder: Path, model: Any, tokenizer: Any, options: Options, base: str)
     config = model.peft_config["default"].to_dict()
     kept = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     kept |= {"base_model_name_or_path": base, "inference_mode": True}
+    if not any(name.endswith("bias") for name in tensors):
+        kept["bias"] = "none"  # the base has none; said otherwise, peft loads no second adapter beside this one
     (folder / "adapter_config.json").write_text(json.dumps(kept, indent=2, default=str) + "\n", encoding="utf-8")
 
 

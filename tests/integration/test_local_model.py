@@ -270,6 +270,37 @@ def test_read_asks_and_pastes(model):
         model.read("Ada({", lookup, relations=["r"])
 
 
+PROMPTS = ["Ada lives in({", "Oslo is", "Bo likes tea. Москва", "Hm({MEM_READ(", "The capital of Norway ({"]
+
+
+def answers_of(queries):
+    """Names that depend on the queries, of which some find nothing and some too much."""
+    length = sum(len(query.known) for query in queries)
+    return [[f"name {n}" for n in range(length % 4 * 11)] for _ in queries]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.5, seed=3)])
+@pytest.mark.parametrize("batch_size", [2, 32])
+def test_many_readings_together_come_out_as_one_by_one(sampling, batch_size):
+    withdrawn = set()
+    for seed in range(4):
+        model = tiny(seed)
+        options = {"rules": Rules(text_tokens=9, call_tokens=60), "sampling": sampling, "constrained": True}
+        alone = [model.read(prompt, answers_of, **options) for prompt in PROMPTS]
+        together = model.read_many(
+            PROMPTS, lambda calls: [answers_of(queries) for queries in calls], batch_size=batch_size, **options
+        )
+        assert together == alone
+        withdrawn |= {call.withdrawn for done in alone for call in done.calls}
+    assert len(withdrawn) > 1
+
+
+def test_every_call_of_many_readings_must_be_answered(model, monkeypatch):
+    monkeypatch.setattr(model, "generate_steps", lambda *_args, **_options: [Generated("Ada>>r>>)", "stop", "-->")])
+    with pytest.raises(ConfigurationError, match="got 1 calls and answered 0"):
+        model.read_many(["Ada({"], lambda _calls: [])
+
+
 def parse_free(annotated: str) -> str:
     text, at = "", 0
     for call in parse(annotated).reads:
@@ -543,7 +574,7 @@ def test_adapters_are_switched_by_role(tmp_path, model):
     model.tokenizer.save_pretrained(folder)
     for role, seed in (("write", 1), ("read", 2)):
         torch.manual_seed(seed)
-        config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+        config = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False, bias="lora_only")
         peft.get_peft_model(tiny().model, config).save_pretrained(tmp_path / role)
     base = MemLLMModel.from_pretrained(folder, device="cpu")
     both = MemLLMModel.from_pretrained(
@@ -552,7 +583,7 @@ def test_adapters_are_switched_by_role(tmp_path, model):
     reader = MemLLMModel.from_pretrained(folder, read_adapter=tmp_path / "read", device="cpu")
 
     def write(model: MemLLMModel) -> str:
-        with model._role("write") as decoder:
+        with model.role("write") as decoder:
             return decoder.step(encode(model, "Ada lives"), (), 12, "never", Sampling()).text
 
     writes = [write(m) for m in (base, both, reader)]
@@ -627,3 +658,10 @@ def test_smollm2_writes_and_reads(smollm2):
     )
     assert done.calls[0].pasted == ("Warsaw",)
     assert "Warsaw})" in done.annotated
+
+
+def test_the_real_model_reads_many_prompts_as_one_by_one(smollm2):
+    prompts = ["Question: Where does Ada Berg live?\nAnswer: Ada Berg lives in({", "The capital of Norway is", "Hm. ({"]
+    options = {"rules": Rules(text_tokens=8, call_tokens=24), "constrained": True}
+    alone = [smollm2.read(prompt, answers_of, **options) for prompt in prompts]
+    assert smollm2.read_many(prompts, lambda calls: list(map(answers_of, calls)), **options) == alone

@@ -73,7 +73,7 @@ def prompt_in_use(sentence: str, context: list[str]) -> list[int]:
     model, fed = tiny(), []
     forward = model.model.forward
     model.model.forward = lambda **inputs: (fed.append(inputs["input_ids"][0].tolist()), forward(**inputs))[1]
-    with model._role("write") as decoder:
+    with model.role("write") as decoder:
         write_batch(decoder, [sentence], [context], WriteOptions(max_tokens=1), (), lambda _text: None)
     return fed[0]
 

@@ -87,7 +87,7 @@ def test_three_steps_make_an_adapter_that_is_loaded_and_changes_the_model(base, 
         MemLLMModel.from_pretrained(base, **adapters, device="cpu"),
         MemLLMModel.from_pretrained(base, device="cpu"),
     )
-    with tuned._role("write" if role == "write" else "read") as decoder:
+    with tuned.role("write" if role == "write" else "read") as decoder:
         ids = torch.tensor([[5, 6, 7]])
         assert not torch.equal(decoder.model(input_ids=ids).logits, plain.model(input_ids=ids).logits)
 

@@ -1,0 +1,228 @@
+"""The evaluations of the models, and their reports: what was measured, on what, by which adapters, item by item.
+
+Four evaluations: ``extract`` (does the writer find the facts), ``edit`` (does an edit change the answer, and nothing
+else), ``ppl`` (does the memory make text easier to predict) and ``calls`` (does the reader ask the right thing in the
+right place). Each has its module, with ``run`` from cases to a result for each, and ``figures`` from these to the
+table. A report keeps the cases too, so that ``recheck`` can run a sample of them again and compare, without the data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from langchain_memllm.errors import ConfigurationError, ModelError
+from langchain_memllm.local import MemLLMModel
+from langchain_memllm.training.scores import Figure
+
+__all__ = ["Report", "differences", "evaluate", "recheck"]
+
+_MODULES: Final = {"extract": "extracting", "edit": "editing", "ppl": "perplexity", "calls": "calls"}
+
+Cases = Sequence[Mapping[str, Any]]
+Results = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation came to.
+
+    Args:
+        evaluation: ``extract``, ``edit``, ``ppl`` or ``calls``.
+        choices: How it was run, the seed among it.
+        figures: The table.
+        cases: What it was run on, JSON-ready, each with its ``id``.
+        results: For each case, what came out.
+        about: Command, machine, versions, adapters with hashes, seconds.
+        details: More tables, by name.
+    """
+
+    evaluation: str
+    choices: dict[str, Any]
+    figures: tuple[Figure, ...]
+    cases: list[dict[str, Any]]
+    results: Results
+    about: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, file: Path) -> None:
+        """Write it as JSON, one line for each item.
+
+        Raises:
+            ModelError: It cannot be written.
+        """
+        head = {
+            "evaluation": self.evaluation,
+            "about": self.about,
+            "choices": self.choices,
+            "figures": [each.as_dict() for each in self.figures],
+            "details": self.details,
+        }
+        items = [{"case": case, "result": self.results[case["id"]]} for case in self.cases]
+        parts = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+        lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
+        text = "{" + ",\n".join(parts) + ',\n"items": [\n' + lines + "\n]}\n"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ModelError(f"the report cannot be written to {file} ({error}); give another --json-out") from error
+
+    @classmethod
+    def load(cls, file: Path) -> Report:
+        """Read a saved report.
+
+        Raises:
+            ConfigurationError: It is none.
+        """
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            cases = [item["case"] for item in data["items"]]
+            results = {item["case"]["id"]: item["result"] for item in data["items"]}
+            figures = tuple(Figure(**each) for each in data["figures"])
+            return cls(data["evaluation"], data["choices"], figures, cases, results, data["about"], data["details"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{file} is no report of an evaluation ({type(error).__name__}: {error}); make one with "
+                "`memllm eval … --json-out FILE`"
+            ) from error
+
+
+def evaluate(
+    evaluation: str,
+    model: MemLLMModel,
+    cases: list[dict[str, Any]],
+    choices: Any,
+    *,
+    about: Mapping[str, Any] | None = None,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+    **more: Any,
+) -> Report:
+    """Run an evaluation on cases.
+
+    Args:
+        evaluation: Which one.
+        model: With the adapters it needs.
+        cases: Made by the evaluation's module; they have an ``id``.
+        choices: The module's ``Choices``.
+        about: What to keep beside: the adapters, the data.
+        report: Told how much is done.
+        more: What the module's ``run`` takes besides: other models.
+
+    Raises:
+        ConfigurationError: There is no case.
+    """
+    if not cases:
+        raise ConfigurationError(f"there is nothing to evaluate for {evaluation!r}; check the data and --limit")
+    module = _module(evaluation)
+    started = time.monotonic()
+    results = module.run(model, cases, choices, report=report, **more)
+    details = {name: table(cases, results) for name, table in getattr(module, "DETAILS", {}).items()}
+    return Report(
+        evaluation,
+        asdict(choices),
+        tuple(module.figures(cases, results, choices)),
+        cases,
+        results,
+        {"seconds": round(time.monotonic() - started, 1), **_machine(), **(about or {})},
+        details,
+    )
+
+
+def _module(evaluation: str) -> Any:
+    if evaluation not in _MODULES:
+        raise ConfigurationError(f"there is no evaluation {evaluation!r}; use one of {', '.join(_MODULES)}")
+    return import_module(f"langchain_memllm.training.{_MODULES[evaluation]}")
+
+
+def _machine() -> dict[str, Any]:
+    """Command, machine and versions; no paths and no names of the machine."""
+    words = [Path(sys.argv[0]).name, *(Path(word).name if "/" in word else word for word in sys.argv[1:])]
+    return {
+        "command": " ".join(words),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("langchain-memllm", "torch", "transformers")},
+    }
+
+
+# --- once more --------------------------------------------------------------------------------------------------------
+
+
+def recheck(
+    kept: Report,
+    model: MemLLMModel,
+    share: float = 0.02,
+    *,
+    seed: int = 0,
+    slack: float = 1e-3,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+    **more: Any,
+) -> tuple[int, list[str]]:
+    """Run a seeded sample of a report's cases again and compare item by item.
+
+    What the others wrote into a common memory is taken from the report, so that a sample can be run alone.
+
+    Args:
+        kept: The report.
+        model: The same model with the same adapters.
+        share: Of the cases, in (0, 1]; at least one of each part is run.
+        seed: Of the sample.
+        slack: Numbers may differ by this share of them: another batch, another order of additions.
+        report: Told how much is done.
+        more: As for ``evaluate``.
+
+    Returns:
+        How many cases were run, and what differs, one line each.
+    """
+    if not 0 < share <= 1:
+        raise ConfigurationError(f"a share of {share} of the cases cannot be run; give more than 0 and at most 1")
+    module = _module(kept.evaluation)
+    chosen = _sample(kept.cases, share, seed)
+    given = {} if kept.evaluation == "extract" else {"given": kept.results, "every": kept.cases}
+    fresh = module.run(model, chosen, module.Choices(**kept.choices), report=report, **given, **more)
+    found = [
+        f"{case['id']}{difference}"
+        for case in chosen
+        for difference in differences(kept.results[case["id"]], json.loads(json.dumps(fresh[case["id"]])), slack)
+    ]
+    return len(chosen), found
+
+
+def _sample(cases: Cases, share: float, seed: int) -> list[Any]:
+    """A share of the cases of each part, at least one, in their order."""
+    draw = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    kept: set[int] = set()
+    for part in dict.fromkeys(case.get("part") for case in cases):
+        here = [at for at, case in enumerate(cases) if case.get("part") == part]
+        kept.update(draw.sample(here, max(1, round(share * len(here)))))
+    return [cases[at] for at in sorted(kept)]
+
+
+def differences(old: Any, new: Any, slack: float, where: str = "") -> list[str]:
+    """Where two JSON values differ; of mappings only what the new one has is compared."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        missing = [f"{where}.{key} was not there" for key in new if key not in old]
+        both = [d for key in new if key in old for d in differences(old[key], new[key], slack, f"{where}.{key}")]
+        return missing + both
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            d
+            for at, (a, b) in enumerate(zip(old, new, strict=True))
+            for d in differences(a, b, slack, f"{where}[{at}]")
+        ]
+    if isinstance(old, float) and isinstance(new, int | float) and not isinstance(new, bool):
+        return [] if math.isclose(old, new, rel_tol=slack, abs_tol=slack) else [f"{where}: {old} became {new}"]
+    return [] if old == new else [f"{where}: {old!r} became {new!r}"]

@@ -1,0 +1,226 @@
+"""How well the writer extracts: precision, recall and F1 of its triples, well-formed calls, confused relations.
+
+A case is a sentence with the text before it and its gold triples. *Exact*: the same three names, letter case and
+Unicode form aside. *Relaxed*: an entity may be called by any name that it has in the document, and a relation by its
+alias in the catalogue or from the other end by its inverse. Figures are micro averages over all triples; intervals are
+drawn over documents.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from langchain_memllm.local import MemLLMModel, WriteOptions, WriteOutput
+from langchain_memllm.local.writer import contexts_of
+from langchain_memllm.relations import Catalogue
+from langchain_memllm.training.data import write_document
+from langchain_memllm.training.documents import Document
+from langchain_memllm.training.examples import WriteDocument
+from langchain_memllm.training.scores import Figure, f1, figure, mean, precision, recall
+from langchain_memllm.training.world import World
+from langchain_memllm.triples import Triple, name_key
+
+__all__ = ["Choices", "cases_of", "confusion", "document_cases", "figures", "run", "sampled", "world_cases"]
+
+Case = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How to evaluate.
+
+    Args:
+        batch_size: Sentences decoded together.
+        max_tokens: Tokens of one call.
+        patience: See ``WriteOptions``.
+        copy_names: Names are spans of the text.
+        seed: Of the sample and the intervals.
+    """
+
+    batch_size: int = 32
+    max_tokens: int = 192
+    patience: int = 5
+    copy_names: bool = False
+    seed: int = 0
+
+
+def cases_of(
+    part: str, documents: Iterable[WriteDocument], names: Mapping[str, list[list[str]]] | None = None
+) -> list[dict[str, Any]]:
+    """A case for each sentence with gold triples or known to have none; ``names``: of the entities of a document."""
+    return [
+        {
+            "id": f"{part}/{number}/{at}",
+            "part": part,
+            "document": f"{number} {document.source}",
+            "sentence": sentence,
+            "context": list(context),
+            "gold": [list(triple) for triple in triples],
+            "names": [group for group in (names or {}).get(document.source, []) if len(group) > 1],
+        }
+        for number, document in enumerate(documents)
+        for at, (sentence, context, triples) in enumerate(
+            zip(document.sentences, contexts_of(document.sentences), document.triples, strict=True)
+        )
+        if triples is not None
+    ]
+
+
+def document_cases(documents: Sequence[Document]) -> list[dict[str, Any]]:
+    """The sentences of documents in Re-DocRED's format (papers, section 1.7)."""
+    names = {}
+    for document in documents:
+        groups: dict[int, dict[str, None]] = defaultdict(dict)
+        for mention in document.mentions:
+            groups[mention.entity][mention.text] = None
+        names[document.title] = [list(group) for group in groups.values()]
+    return cases_of("redocred", map(write_document, documents), names)
+
+
+def world_cases(part: str, articles: int, seed: int) -> list[dict[str, Any]]:
+    """Sentences of the synthetic world: ``seen`` surface forms about new things, or ``unseen`` forms too."""
+    world = World(seed, held_out=part == "unseen")
+    made = world.articles(articles)
+    documents = [write_document(article.document) for article in made]
+    documents += [world.question(fact)[0] for article in made for fact in article.facts[::3]]
+    documents += [world.conversation()[0] for _ in range(articles // 2)]
+    return cases_of(part, documents)
+
+
+def sampled(cases: Sequence[dict[str, Any]], count: int | None, seed: int) -> list[dict[str, Any]]:
+    """At most ``count`` cases, in their order."""
+    if count is None or count >= len(cases):
+        return list(cases)
+    kept = sorted(random.Random(seed).sample(range(len(cases)), count))  # noqa: S311 - reproducible, not secret
+    return [cases[at] for at in kept]
+
+
+def run(
+    model: MemLLMModel,
+    cases: Sequence[Case],
+    choices: Choices,
+    *,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, dict[str, Any]]:
+    """Write every sentence and compare; those marked ``free`` once more without the constraint.
+
+    Returns:
+        For each case: the triples, whether the call is well formed, (right, written, gold) exact and relaxed, and the
+        relations written between the ends of each gold triple.
+    """
+    options = WriteOptions(
+        max_tokens=choices.max_tokens,
+        patience=choices.patience,
+        copy_names=choices.copy_names,
+        batch_size=choices.batch_size,
+    )
+    free = WriteOptions(
+        constrained=False,
+        max_tokens=choices.max_tokens,
+        patience=choices.patience,
+        batch_size=choices.batch_size,
+    )
+    marked = [case for case in cases if case.get("free")]
+    jobs = [(cases, options), (marked, free)]
+    total = sum(len(some) for some, _ in jobs)
+    done, outputs = 0, []
+    for some, how in jobs:
+        written: dict[str, WriteOutput] = {}
+        for batch in _batches(some, choices.batch_size):
+            calls = model.write_calls([c["sentence"] for c in batch], [c["context"] for c in batch], options=how)
+            written |= {case["id"]: call for case, call in zip(batch, calls, strict=True)}
+            done += len(batch)
+            report(done, total)
+        outputs.append(written)
+    constrained, unconstrained = outputs
+    results = {}
+    for case in cases:
+        output, loose = constrained[case["id"]], unconstrained.get(case["id"])
+        results[case["id"]] = {
+            "written": [list(triple) for triple in output.triples],
+            "well_formed": not output.parsed.skipped and bool(output.parsed.writes),
+            "cut_off": output.cut_off,
+            "free_well_formed": None if loose is None else not loose.parsed.skipped and not loose.cut_off,
+            **_compared(case, output.triples),
+        }
+    return results
+
+
+def _batches(cases: Sequence[Case], size: int) -> Iterable[Sequence[Case]]:
+    """Some batches' worth of cases of similar length at a time, so that a bar can move."""
+    ordered = sorted(cases, key=lambda case: len(case["sentence"]) + sum(map(len, case["context"])))
+    return (ordered[at : at + size] for at in range(0, len(ordered), size))
+
+
+def _compared(case: Case, written: Sequence[Triple]) -> dict[str, Any]:
+    gold = [Triple(*triple) for triple in case["gold"]]
+    entities = {name_key(name): f"entity {number}" for number, group in enumerate(case["names"]) for name in group}
+    exact = [{tuple(map(name_key, triple)) for triple in some} for some in (written, gold)]
+    relaxed = [{_canonical(triple, entities) for triple in some} for some in (written, gold)]
+    between: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for triple in written:
+        between[_ends(triple, entities)].append(_label(triple.relation))
+    return {
+        "exact": [len(exact[0] & exact[1]), len(exact[0]), len(exact[1])],
+        "relaxed": [len(relaxed[0] & relaxed[1]), len(relaxed[0]), len(relaxed[1])],
+        "relations": [[_label(triple.relation), between.get(_ends(triple, entities), [])] for triple in gold],
+    }
+
+
+def _canonical(triple: Triple, entities: Mapping[str, str]) -> tuple[str, str, str]:
+    """The same for a triple and what says the same by other names or from the other end."""
+    catalogue = Catalogue.shipped()
+    relation = catalogue.resolve(triple.relation)
+    inverse = catalogue.inverse_of(relation)
+    subject, object_ = _ends(triple, entities)
+    forms = [(subject, relation.key, object_)]
+    if inverse is not None:
+        forms.append((object_, inverse.key, subject))
+    return min(forms)
+
+
+def _ends(triple: Triple, entities: Mapping[str, str]) -> tuple[str, str]:
+    subject, object_ = (entities.get(key, key) for key in (name_key(triple.subject), name_key(triple.object)))
+    return subject, object_
+
+
+def _label(relation: str) -> str:
+    return Catalogue.shipped().resolve(relation).label
+
+
+def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], choices: Choices) -> list[Figure]:
+    """The table: for each part F1, precision and recall both ways, and the share of well-formed calls."""
+    made = []
+    for part in dict.fromkeys(case["part"] for case in cases):
+        here = [case for case in cases if case["part"] == part]
+        for kind in ("exact", "relaxed"):
+            sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+            for case in here:
+                counts = results[case["id"]][kind]
+                sums[case["document"]] = [a + b for a, b in zip(sums[case["document"]], counts, strict=True)]
+            gold = sum(each[2] for each in sums.values())
+            for name, statistic in (("F1", f1), ("precision", precision), ("recall", recall)):
+                made.append(
+                    figure(f"{part} {name}, {kind}", list(sums.values()), statistic, seed=choices.seed, count=gold)
+                )
+        for name, key in (("constrained", "well_formed"), ("free", "free_well_formed")):
+            formed = [[float(results[c["id"]][key]), 1.0] for c in here if results[c["id"]][key] is not None]
+            made.append(figure(f"{part} well-formed, {name}", formed, mean, seed=choices.seed, count=len(formed)))
+    return made
+
+
+def confusion(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
+    """Part, gold relation, what was written between the same ends ("(nothing)" for no triple), how often."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for case in cases:
+        for gold, written in results[case["id"]]["relations"]:
+            found = gold if gold in written else written[0] if written else "(nothing)"
+            counts[case["part"], gold, found] += 1
+    return [[*key, count] for key, count in counts.most_common()]
+
+
+DETAILS: Final = {"confusion": confusion}
