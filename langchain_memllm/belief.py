@@ -11,7 +11,7 @@ The reason for ranks: "a newer value closes the older one" is the channel by whi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
@@ -26,12 +26,15 @@ __all__ = [
     "Current",
     "Decision",
     "Evidence",
+    "Former",
     "Insert",
     "Plan",
     "Policy",
     "Promote",
     "Quarantined",
     "Standing",
+    "Withdraw",
+    "best_evidence",
     "check_date",
     "check_policy",
     "decide",
@@ -94,6 +97,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """An open fact that the former version of a source states, and the best of what else supports it, if anything."""
+
+    fact: Standing
+    left: tuple[str, str | None] | None = None  # (kind, principal)
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """A piece of model output that could not be used, kept for people to look at."""
 
@@ -122,7 +133,7 @@ class Current:
     """What a store holds for the slots of a batch, read under the namespace's lock.
 
     ``facts`` are the open facts of every touched slot, loaded by alias class; ``classes`` maps a name's key to the
-    key of its alias class (absent: itself); ``replaced`` are open facts that rest on the replaced source alone.
+    key of its alias class (absent: itself); ``replaced`` are the open facts that the replaced source supports.
     ``seq`` is this operation's number in the namespace and ``now`` its time, never earlier than the last one's.
     """
 
@@ -131,7 +142,7 @@ class Current:
     now: str
     facts: tuple[Standing, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict)
-    replaced: tuple[Standing, ...] = ()
+    replaced: tuple[Former, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +173,16 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A source no longer states a fact that others do: its evidence goes, the best that is left decides the rank."""
+
+    fact_id: str
+    source: Source
+    kind: str
+    principal: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """An open fact becomes past: ``why`` is superseded, retracted or replaced; ``by`` the fact in its place."""
 
@@ -182,6 +203,7 @@ class Plan:
     receipt: Receipt
     inserts: tuple[Insert, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    withdrawals: tuple[Withdraw, ...] = ()
     promotes: tuple[Promote, ...] = ()
     closes: tuple[Close, ...] = ()
 
@@ -224,6 +246,12 @@ def check_date(value: str | None) -> str | None:
 def precedence(kind: str, seq: int, ordinal: int) -> int:
     """Order of facts that answer equally well, highest first: rank of the source, then newest. Fits 63 bits."""
     return (rank_of(kind) << 56) | (seq << 12) | ordinal
+
+
+def best_evidence(evidence: Iterable[tuple[str, str | None, int, int]]) -> tuple[str, str | None]:
+    """Kind and principal of a fact with this evidence (kind, principal, seq, ordinal): the best, or first of equals."""
+    kind, principal, _, _ = min(evidence, key=lambda each: (-rank_of(each[0]), each[2], each[3]))
+    return kind, principal
 
 
 def fact_id(namespace: Namespace, claim: Claim, seq: int) -> str:
@@ -327,13 +355,15 @@ class _Resolution:
 
     def __init__(self, batch: Batch, current: Current) -> None:
         self.batch, self.current = batch, current
-        self.gone = self._no_longer_stated()
+        dropped = self._no_longer_stated()
+        self.gone = tuple(former.fact for former in dropped if former.left is None)
+        self.withdrawals = {former.fact.fact_id: self._withdraw(former) for former in dropped if former.left}
         gone = {fact.fact_id for fact in self.gone}
+        facts = [self._weakened(fact) for fact in current.facts if fact.fact_id not in gone]
         self.slots: dict[tuple[str, str], list[Standing]] = {}
-        for fact in current.facts:
-            if fact.fact_id not in gone:
-                self.slots.setdefault(self._slot(fact), []).append(fact)
-        self.by_id = {fact.fact_id: fact for fact in current.facts}
+        for fact in facts:
+            self.slots.setdefault(self._slot(fact), []).append(fact)
+        self.by_id = {fact.fact_id: fact for fact in facts}
         self.outcomes: list[Outcome] = list(batch.rejected)
         self.inserts: list[Insert] = []
         self.evidence: list[Evidence] = []
@@ -357,6 +387,7 @@ class _Resolution:
             receipt,
             tuple(self.inserts),
             tuple(self.evidence),
+            tuple(self.withdrawals.values()),
             tuple(self.promotes.values()),
             tuple(self.closes.values()),
         )
@@ -439,19 +470,32 @@ class _Resolution:
         ended = claim.valid_from or self.current.now[:10]
         self.closes[closed_id] = Close(closed_id, why, by, ended, claim.source)
 
-    def _no_longer_stated(self) -> tuple[Standing, ...]:
-        """Facts that only the former version of a replaced document had stated."""
+    def _no_longer_stated(self) -> tuple[Former, ...]:
+        """What the former version of a replaced document stated and this one does not."""
         stated = {
             (self._slot(claim), self._class(claim.object_key)) for claim in self.batch.claims if not claim.retract
         }
         return tuple(
-            fact for fact in self.current.replaced if (self._slot(fact), self._class(fact.object_key)) not in stated
+            former
+            for former in self.current.replaced
+            if (self._slot(former.fact), self._class(former.fact.object_key)) not in stated
         )
 
+    def _replaced_source(self) -> Source:
+        kind, ref = self.batch.replaces or ("", "")
+        return Source(kind=kind, ref=ref)  # type: ignore[arg-type]
+
+    def _withdraw(self, former: Former) -> Withdraw:
+        kind, principal = former.left or ("", None)
+        return Withdraw(former.fact.fact_id, self._replaced_source(), kind, principal)
+
+    def _weakened(self, fact: Standing) -> Standing:
+        """The fact as what still supports it makes it."""
+        lost = self.withdrawals.get(fact.fact_id)
+        return fact if lost is None else replace(fact, kind=lost.kind, principal=lost.principal)
+
     def _retire_gone(self) -> None:
-        if self.batch.replaces is None:
-            return
-        kind, ref = self.batch.replaces
-        source = Source(kind=kind, ref=ref)  # type: ignore[arg-type]
         for fact in self.gone:
-            self.closes[fact.fact_id] = Close(fact.fact_id, "replaced", None, self.current.now[:10], source)
+            self.closes[fact.fact_id] = Close(
+                fact.fact_id, "replaced", None, self.current.now[:10], self._replaced_source()
+            )

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any, Final, Literal, TypeAlias
 
+from langchain_memllm.agreement import SharedRelations
 from langchain_memllm.belief import (
     MAX_BATCH,
     Batch,
@@ -100,7 +101,6 @@ _STOPWORDS: Final = frozenset(
     )
 )
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
-_MAX_RESOLVED: Final = 4096
 _DIGITS: Final = re.compile(r"\d+")
 _DIRECT: Final = frozenset({"exact", "alias"})
 _Slot: TypeAlias = tuple[Namespace, str, str]
@@ -139,17 +139,6 @@ PAPER_EDITING: Final = Thresholds(0.85, 0.20, 0.50, keep_known=False)
 """The paper's settings for knowledge editing, made for contriever."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    """A relation as queries and claims need it."""
-
-    catalogue: Catalogue
-    relation: Relation
-    key: str
-    inverse_key: str | None
-    single_valued: bool
-
-
 class Memory:
     """An explicit, editable memory of facts.
 
@@ -182,11 +171,8 @@ class Memory:
         self.store: TripleStore = open_store(store)
         self._owned = self.store is not store
         self._agreed = self._embedder_agreed = False
-        self._catalogue = Catalogue.shipped()
-        self._resolved: dict[str, _Meaning] = {}
-        self._catalogue_keys: tuple[Catalogue | None, frozenset[str]] = (None, frozenset())
-        self._mine = tuple(relations)
-        self._catalogue.declare(*self._mine)  # a clash is known before anything is opened
+        self._relations = SharedRelations(self.store, relations)
+        self._meaning = self._relations.meaning
 
     def __repr__(self) -> str:
         """The class and where the memory is kept."""
@@ -209,41 +195,21 @@ class Memory:
     def catalogue(self) -> Catalogue:
         """The relations in force: shipped, kept in the store, and declared here."""
         self._agree()
-        return self._catalogue
+        return self._relations.catalogue
 
     # -- agreement with the store ----------------------------------------------------------------------------------
 
     def _agree(self) -> None:
-        """Once, at the first use: relations and embedder must be the same for all clients of a store."""
+        """Relations and embedder must be the same for all clients of a store; others may declare relations later."""
         if self._agreed:
+            self._relations.refresh()
             return
-        self._catalogue = self._persist(self._mine)
+        self._relations.agree()
         try:
             self._agree_on_embedder()
         except EmbeddingError as error:
             logger.warning("names will stay without a vector until the embedder answers: %s", error)
         self._agreed = True
-
-    def _persist(self, relations: Sequence[Relation]) -> Catalogue:
-        """Add relations to those kept in the store; the store's own rules win over silence, never over a clash."""
-        while True:
-            kept = self.store.record("relations")
-            catalogue = Catalogue.from_dicts(json.loads(kept)) if kept else Catalogue.shipped()
-            known = {relation.key: relation for relation in catalogue.declared}
-            for relation in relations:
-                other = known.get(relation.key)
-                if other is not None and other != relation:
-                    raise ConfigurationError(
-                        f"relation {relation.label!r} is kept in {self.store.location} with other rules ({other}); "
-                        "use those, or change them for all clients with memory.declare(relation, replace=True)"
-                    )
-            missing = [relation for relation in relations if relation.key not in known]
-            if not missing:
-                return catalogue
-            grown = catalogue.declare(*missing)
-            value = json.dumps(grown.as_dicts(), ensure_ascii=False, sort_keys=True)
-            if self.store.put_record("relations", value, expected=kept) == value:
-                return grown
 
     def _agree_on_embedder(self) -> None:
         if self._embedder_agreed:
@@ -267,33 +233,17 @@ class Memory:
             relations: What to declare.
             replace: Change the rules of relations that are declared already.
 
+        Other clients that are open follow within seconds (``agreement.FRESH``).
+
         Raises:
-            ConfigurationError: A label or alias belongs to another relation, or the rules differ.
+            ConfigurationError: A label or alias belongs to another relation, the rules differ, or the store holds facts
+                of the relation with another range.
         """
         self._agree()
-        if not replace:
-            self._catalogue = self._persist(relations)
-            return
-        kept = self.store.record("relations")
-        grown = (Catalogue.from_dicts(json.loads(kept)) if kept else Catalogue.shipped()).declare(*relations)
-        value = json.dumps(grown.as_dicts(), ensure_ascii=False, sort_keys=True)
-        if self.store.put_record("relations", value, expected=kept) != value:
-            raise ConfigurationError("another client declared relations at the same moment; declare yours again")
-        self._catalogue = grown
-
-    def _meaning(self, name: str) -> _Meaning:
-        """What the catalogue says of a relation's name, remembered: it is asked for with every triple and answer."""
-        meaning = self._resolved.get(name)
-        if meaning is None or meaning.catalogue is not self._catalogue:
-            relation = self._catalogue.resolve(clean_name(name, "relation"))
-            inverse = self._catalogue.inverse_of(relation)
-            meaning = _Meaning(
-                self._catalogue, relation, relation.key, inverse.key if inverse else None, relation.single_valued
-            )
-            if len(self._resolved) >= _MAX_RESOLVED:
-                self._resolved.clear()
-            self._resolved[name] = meaning
-        return meaning
+        if replace:
+            self._relations.replace(relations)
+        else:
+            self._relations.add(relations)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -589,7 +539,7 @@ class Memory:
                 thresholds.entity,
                 thresholds.relation,
                 thresholds.mean,
-                self._barred(queries[i].relation or "") if thresholds.keep_known else frozenset(),
+                self._relations.barred(queries[i].relation or "") if thresholds.keep_known else frozenset(),
             )
             for i in rest
         ]
@@ -601,15 +551,6 @@ class Memory:
             if thresholds.keep_known:
                 rows = tuple(row for row in rows if _DIGITS.findall(row.via) == _DIGITS.findall(queries[i].known))
             found[i] = replace(answer, rows=rows)
-
-    def _barred(self, relation: str) -> frozenset[str]:
-        """Relations that never stand for this one: the others of the catalogue, if it is of the catalogue itself."""
-        mine = self._meaning(relation)
-        if self._catalogue.find(relation) is None:
-            return frozenset()
-        if self._catalogue_keys[0] is not self._catalogue:
-            self._catalogue_keys = (self._catalogue, frozenset(each.key for each in self._catalogue))
-        return self._catalogue_keys[1] - {mine.key}
 
     def _flag_contested(self, results: list[ReadResult]) -> list[ReadResult]:
         """Flag facts beside which another value stands in a slot that takes one."""
@@ -750,6 +691,9 @@ class Memory:
     ) -> Erased:
         """Erase, so that no trace is left: exactly one of a fact, a slot, a name, a source, or everything.
 
+        The sentences that state what is forgotten go too. One that merely mentions a name, and is the evidence of a
+        fact about others, stays with that fact: forget its source, or the fact.
+
         Args:
             namespace: Whose memory.
             fact_id: One fact.
@@ -806,7 +750,7 @@ class Memory:
         operations (so that one delivered again is still recognised), quarantine, and how far it has come.
         """
         self._agree()
-        for relation in self._catalogue.declared:
+        for relation in self._relations.catalogue.declared:
             yield {"type": "relation", **relation.as_dict()}
         for each in several(namespace):
             for part in self.store.dump(each):
@@ -840,7 +784,7 @@ class Memory:
                 if not isinstance(record, Mapping):
                     raise TypeError(f"it is no mapping but {type(record).__name__}")
                 if record["type"] == "relation":
-                    self._catalogue = self._persist([_relation_of(record)])
+                    self._relations.add([_relation_of(record)])
                     continue
                 target = check_namespace(namespace or tuple(record["namespace"]))
                 part = part_of(record, target)

@@ -435,8 +435,8 @@ RETURN n.name AS name, count(CASE WHEN ends <> 1 THEN 1 END) AS endless,
 
 # Take the namespace's lock before anything is read, then load what a plan needs: the operation if it was delivered
 # before; names with their alias classes; relations; the open facts with these triples (three ids of 22 characters in a
-# row) or in these slots [subject, relation], under any alias; facts that rest on the replaced source alone; if a
-# relation is new, the declared ones.
+# row) or in these slots [subject, relation], under any alias; the facts of the replaced source, each with what else
+# supports it; if a relation is new, the declared ones.
 LOAD: Final = (
     CYPHER
     + """MERGE (n:MemNamespace {id: $ns})
@@ -482,10 +482,12 @@ CALL (triples, slots, aliases) {
 CALL () {
   MATCH (d:MemSource {id: $replaces}) USING INDEX SEEK d:MemSource(id)
   CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x }
-  WITH d, x WHERE x:MemFact AND NOT EXISTS { MATCH (x)-[:MEM_FROM]->(other) WHERE other <> d }
+  WITH d, x WHERE x:MemFact
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
-  WITH x, s, r, o ORDER BY x.seq, x.ordinal
-  RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS replaced }
+  WITH x, s, r, o, [(x)-[m:MEM_FROM]->(e) WHERE e <> d | [e.kind, m.principal, m.seq, m.ordinal]] AS beside
+  ORDER BY x.seq, x.ordinal
+  RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, beside])
+    AS replaced }
 RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at, n.names AS name_count,
   n.relations AS relation_count, n.codes AS codes, n.relation_vectors AS relation_vectors,
   p.payload_hash AS payload_hash, p.receipt AS receipt, [e IN known | [e.key, e.id, e.rank, e.name]] AS entities,
@@ -519,9 +521,10 @@ _OPENED: Final = _with(
     SHOW="CREATE (s)-[:$(f[-2]) {fact: f[0], relation: f[4], since: f[13]}]->(o)\n  ",
 )
 _PASSED: Final = _with(_NEW_FACT, LABEL="MemPast", FACT=_columns("f", *FACT_COLUMNS, *CLOSING_COLUMNS), SHOW="")
-# Apply a plan and store its operation. Evidence and better sources for standing facts first, then what is closed (its
-# readable relationship goes), then what is new: so no two open facts ever share a triple. A name's row ends with its
-# words and its vector, a relation's with its vector. Counts tell whether every part found what it needed.
+# Apply a plan and store its operation. First the best sources of standing facts (a source that no longer states one
+# goes out of its evidence) and new evidence, then what is closed (its readable relationship goes), then what is new: so
+# no two open facts ever share a triple. A name's row ends with its words and its vector, a relation's with its vector.
+# Counts tell whether every part found what it needed.
 APPLY: Final = CYPHER + _with(
     """MATCH (n:MemNamespace {id: $ns})
 SET n += $head
@@ -540,6 +543,7 @@ CALL () {
   UNWIND $promotes AS e MATCH (x:MemFact {id: e.id})
   SET x.kind = e.kind, x.principal = e.principal,
     x.precedence = x.precedence % 72057594037927936 + e.rank * 72057594037927936
+  WITH x, e CALL (x, e) { MATCH (x)-[m:MEM_FROM]->(d) WHERE d.id = e.without DELETE m }
   RETURN count(*) AS promoted }
 CALL () {
   UNWIND $evidence AS f MATCH (x:MemFact {id: f[0]}) MATCH (d:MemSource {id: f[1][0]})

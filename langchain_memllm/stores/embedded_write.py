@@ -13,7 +13,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from langchain_memllm.belief import Batch, Claim, Close, Current, Insert, Plan, Standing, precedence
+from langchain_memllm.belief import (
+    Batch,
+    Claim,
+    Close,
+    Current,
+    Former,
+    Insert,
+    Plan,
+    Standing,
+    best_evidence,
+    precedence,
+)
 from langchain_memllm.errors import ConfigurationError, OperationConflict
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores.interface import (
@@ -62,15 +73,17 @@ _SLOT: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, 
 _SAME: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from
     FROM fact f INDEXED BY fact_triple CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
     WHERE f.s = ? AND f.r = ? AND f.o = ? AND f.open = 1"""
-# Open facts that rest on one source alone: what a new version of it may retire.
-_ONLY_FROM: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at,
-        f.valid_from, r.key
+# Open facts that one source supports: what a new version of it may retire or weaken; and what else supports a fact.
+_SUPPORTED: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at,
+        f.valid_from, r.key, q.id
     FROM source q CROSS JOIN evidence e INDEXED BY evidence_source ON e.source = q.id
     CROSS JOIN fact f ON f.id = e.fact AND f.open = 1 CROSS JOIN relation r ON r.id = f.r
     CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
-    WHERE q.ns = ? AND q.kind = ? AND q.ref = ?
-        AND NOT EXISTS (SELECT 1 FROM evidence other WHERE other.fact = f.id AND other.source <> q.id)
-    ORDER BY f.seq, f.ordinal"""
+    WHERE q.ns = ? AND q.kind = ? AND q.ref = ? ORDER BY f.seq, f.ordinal"""
+_BESIDE: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal FROM evidence e CROSS JOIN source q ON q.id = e.source
+    WHERE e.fact = ? AND e.source <> ?"""
+_WITHDRAW: Final = """DELETE FROM evidence WHERE fact = (SELECT id FROM fact WHERE fid = ?)
+    AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?)"""
 _CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
 _ADD_NAME: Final = "INSERT INTO name(id, ns, key, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
@@ -130,12 +143,17 @@ class Application:
     def load(self, namespace: Namespace, batch: Batch) -> Current:
         """Read what the plan needs: ids, alias classes and the open facts of the touched slots."""
         classes, members = self.load_names(batch.claims)
-        replaced: tuple[Standing, ...] = ()
-        if batch.replaces is not None:
-            rows = self.connection.execute(_ONLY_FROM, (self.ns, *batch.replaces)).fetchall()
-            replaced = tuple(_standing(row, row[9]) for row in rows)
         facts = self._load_slots(batch, members)
-        return Current(namespace, self.seq, self.now, facts, classes, replaced)
+        return Current(namespace, self.seq, self.now, facts, classes, self._load_replaced(batch.replaces))
+
+    def _load_replaced(self, source: tuple[str, str] | None) -> tuple[Former, ...]:
+        if source is None:
+            return ()
+        found = []
+        for row in self.connection.execute(_SUPPORTED, (self.ns, *source)).fetchall():
+            beside = self.connection.execute(_BESIDE, (row[0], row[10])).fetchall()
+            found.append(Former(_standing(row, row[9]), best_evidence(beside) if beside else None))
+        return tuple(found)
 
     def load_names(self, claims: Sequence[Claim]) -> tuple[dict[str, str], dict[str, list[int]]]:
         """Look up the claims' names and relations; returns alias classes by key, and a class's ids by member key."""
@@ -201,6 +219,10 @@ class Application:
         evidence = [(facts[insert.fact_id], insert.claim) for insert in plan.inserts]
         evidence += [(facts.get(item.fact_id) or self._fact_row(item.fact_id), item.claim) for item in plan.evidence]
         self.connection.executemany(ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
+        for gone in plan.withdrawals:
+            fid = bytes.fromhex(gone.fact_id)
+            self.connection.execute(_WITHDRAW, (fid, self.ns, gone.source.kind, gone.source.ref))
+            self.connection.execute(_PROMOTE, (gone.kind, gone.principal, rank_of(gone.kind), fid))
         for promote in plan.promotes:
             row = (promote.kind, promote.principal, rank_of(promote.kind), bytes.fromhex(promote.fact_id))
             self.connection.execute(_PROMOTE, row)
@@ -572,7 +594,7 @@ class _Erasure:
             WHERE e.fact = ?""",
             (fact,),
         ).fetchall()
-        kind, principal, _, _ = min(left, key=lambda row: (-rank_of(row[0]), row[2], row[3]))
+        kind, principal = best_evidence(left)
         self.connection.execute(_PROMOTE.replace("WHERE fid", "WHERE id"), (kind, principal, rank_of(kind), fact))
 
     def _redact(self, erased: frozenset[str]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from langchain_memllm.belief import best_evidence
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
@@ -133,7 +134,7 @@ class _Erasure:
         shared = self._rows(cypher.UNSUPPORT, sources=self.sources, page=_PAGE)
         facts = []
         for row in shared:
-            kind, principal, _, _ = min(row["evidence"], key=lambda item: (-rank_of(item[0]), item[2], item[3]))
+            kind, principal = best_evidence(row["evidence"])
             facts.append({"id": row["id"], "kind": kind, "principal": principal, "rank": rank_of(kind)})
         self._rows(cypher.DEMOTE, facts=facts)
         return sum(int(row["taken"]) for row in shared) == _PAGE

@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from langchain_memllm.belief import Batch, Claim, Current, Plan, Promote, Quarantined, Standing, precedence
+from langchain_memllm.belief import (
+    Batch,
+    Claim,
+    Current,
+    Former,
+    Plan,
+    Promote,
+    Quarantined,
+    Standing,
+    best_evidence,
+    precedence,
+)
 from langchain_memllm.errors import ConfigurationError, EmbeddingError, OperationConflict, StoreError, StoreUnavailable
 from langchain_memllm.nameindex import encode
 from langchain_memllm.relations import Catalogue
@@ -229,7 +240,7 @@ class Application:
             self.now,
             tuple(facts),
             {key: f"\x1d{alias}" for key, _, alias in self.loaded["aliases"]},
-            tuple(_standing(row, row[2]) for row in self.loaded["replaced"]),
+            tuple(_former(row) for row in self.loaded["replaced"]),
         )
 
     def take(self, plan: Plan) -> None:
@@ -247,6 +258,9 @@ class Application:
                 self.new[item.fact_id]["evidence"].append(given)
             else:
                 self.rows["evidence"].append({"fact": item.fact_id, **given})
+        for gone in plan.withdrawals:
+            rest = {"kind": gone.kind, "principal": gone.principal, "rank": rank_of(gone.kind)}
+            self.rows["promotes"].append({"id": gone.fact_id, "without": self.add_source(gone.source), **rest})
         for promote in plan.promotes:
             self._promote(promote)
         for close in plan.closes:
@@ -486,6 +500,10 @@ def _evidence(row: dict[str, Any]) -> list[Any]:
 def _standing(row: Sequence[Any], relation_key: str) -> Standing:
     fact_id, subject_key, _, object_key, kind, principal, seq, recorded_at, valid_from = row
     return Standing(fact_id, subject_key, relation_key, object_key, kind, principal, seq, recorded_at, valid_from)
+
+
+def _former(row: Sequence[Any]) -> Former:
+    return Former(_standing(row[:9], row[2]), best_evidence(row[9]) if row[9] else None)
 
 
 def fill(bolt: Bolt, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:

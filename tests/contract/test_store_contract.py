@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from langchain_memllm import agreement
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import ConfigurationError, EmbedderMismatch, NamespaceError, OperationConflict
 from langchain_memllm.memory import EXACT, PAPER_EDITING, Memory, Thresholds
@@ -160,6 +161,28 @@ def test_a_new_version_of_a_document_retires_what_only_the_former_said(memory: M
     assert len(receipt.replaced) == 1
     assert sorted(memory.read("Ada", "likes", namespace=NS).answers) == ["gin", "milk", "rum"]
     assert [f.triple.object for f in memory.history("Ada", namespace=NS) if f.closed_why == "replaced"] == ["tea"]
+
+
+def test_a_fact_is_past_when_all_documents_have_dropped_it(memory: Memory) -> None:
+    web = Source("web", "a.example")
+    for source in (web, DOCUMENT):
+        memory.write([("Ada", "likes", "tea"), ("Ada", "likes", "rum")], namespace=NS, source=source)
+    first = memory.write([("Ada", "likes", "rum")], namespace=NS, source=DOCUMENT, replace=True)
+    (tea,) = [fact for fact in memory.history("Ada", namespace=NS) if fact.triple.object == "tea"]
+    assert (first.replaced, tea.is_open, tea.kind, tea.sources) == ((), True, "web", (web,))
+    second = memory.write([("Ada", "likes", "rum")], namespace=NS, source=web, replace=True)
+    assert second.replaced == (tea.id,)
+    assert memory.read("Ada", "likes", namespace=NS).answers == ("rum",)
+    (rum,) = [fact for fact in memory.history("Ada", namespace=NS) if fact.is_open]
+    assert (rum.kind, {source.kind for source in rum.sources}) == ("document", {"document", "web"})
+
+
+def test_a_new_version_overrules_what_only_a_worse_source_still_says(memory: Memory) -> None:
+    for source in (Source("web", "a.example"), DOCUMENT):
+        memory.write([("Ada", "lives in", "Oslo")], namespace=NS, source=source)
+    receipt = memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=DOCUMENT, replace=True)
+    assert (len(receipt.outcomes[0].supersedes), receipt.replaced) == (1, ())
+    assert memory.read("Ada", "lives in", namespace=NS).answers == ("Rome",)
 
 
 def test_policies_edit_and_paper(memory: Memory) -> None:
@@ -525,6 +548,38 @@ def test_relations_declared_by_one_client_bind_the_others(store: TripleStore) ->
     assert other.catalogue.resolve("totem").label == "spirit animal"
     with pytest.raises(ConfigurationError, match="spirit animal"):
         Memory(store, relations=[Relation("spirit animal", cardinality="many")]).stats(namespace=NS)
+
+
+def test_an_open_client_follows_what_another_declares_later(
+    store: TripleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "FRESH", 0.0)  # it looks at every call instead of every few seconds
+    open_before, other = Memory(store), Memory(store)
+    open_before.write([("Ada", "spirit animal", "owl")], namespace=NS, source=ADA)
+    assert not open_before.read("Ada", "totem", namespace=NS)
+    other.declare(Relation("spirit animal", aliases=("totem",), cardinality="one_at_a_time"))
+    assert open_before.read("Ada", "totem", namespace=NS).answers == ("owl",)
+    open_before.write([("Ada", "totem", "fox")], namespace=NS, source=ADA)
+    assert open_before.read("Ada", "spirit animal", namespace=NS).answers == ("fox",)
+
+
+def test_a_relation_with_facts_keeps_its_range(memory: Memory) -> None:
+    for namespace in (NS, OTHER):
+        memory.write([("Ada", "gate word", "Ab12"), ("Ada", "password", "Cd34")], namespace=namespace)
+    with pytest.raises(ConfigurationError, match="'gate word' cannot have the range 'literal'"):
+        memory.declare(Relation("gate word", range="literal"))
+    with pytest.raises(ConfigurationError, match="'password' cannot have the range 'entity'"):
+        memory.declare(Relation("password"), replace=True)
+    memory.declare(Relation("gate word", cardinality="one"))
+    with pytest.raises(ConfigurationError, match="'gate word' cannot have the range 'literal'"):
+        memory.declare(Relation("gate word", range="literal"), replace=True)
+    assert memory.read(None, "gate word", "ab12", namespace=NS).answers == ("Ada",)
+    for namespace in (NS, OTHER):
+        memory.forget(subject="Ada", relation="gate word", namespace=namespace)
+    memory.declare(Relation("gate word", range="literal"), replace=True)
+    memory.write([("Ada", "gate word", "Ab12")], namespace=NS)
+    assert memory.read(None, "gate word", "ab12", namespace=NS).answers == ()
+    assert memory.read(None, "gate word", "Ab12", namespace=NS).answers == ("Ada",)
 
 
 class Hashing:

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_memllm.belief import Batch, Claim, Current, Plan, Standing, check_date, check_policy, precedence, resolve
+from langchain_memllm.belief import (
+    Batch,
+    Claim,
+    Current,
+    Former,
+    Plan,
+    Standing,
+    Withdraw,
+    check_date,
+    check_policy,
+    precedence,
+    resolve,
+)
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.triples import KINDS, Source, Triple, name_key
 
@@ -174,12 +186,25 @@ def test_a_new_version_of_a_document_retires_what_only_the_old_one_said() -> Non
     plan = run(
         [claim(OSLO, kind="document", principal=None), claim(PARIS, 1, kind="document", principal=None)],
         old,
-        replaced=tuple(old),
+        replaced=tuple(Former(fact) for fact in old),
         batch={"replaces": ("document", "d")},
     )
     assert plan.receipt.replaced == (ROME,)
     assert [o.status for o in plan.receipt] == ["already", "stored"]
     assert plan.receipt.outcomes[1].contests == (OSLO,)
+
+
+def test_what_others_still_say_rests_on_them_alone_and_may_be_overruled() -> None:
+    rome = standing(ROME, kind="document", principal=None)
+    plan = run(
+        [claim(PARIS, kind="document", principal=None)],
+        [rome],
+        replaced=(Former(rome, ("web", None)),),
+        batch={"replaces": ("document", "d")},
+    )
+    assert plan.receipt.replaced == ()
+    assert plan.withdrawals == (Withdraw(ROME, Source("document", "d"), "web", None),)
+    assert plan.receipt.outcomes[0].supersedes == (ROME,)
 
 
 def test_a_past_interval_said_last_does_not_hide_the_present_value_said_first() -> None:
