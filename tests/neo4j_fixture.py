@@ -16,13 +16,16 @@ from langchain_memllm.errors import MissingExtra, StoreUnavailable
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
 
+# Every test empties the database, so its statistics say nothing: a plan made once is kept.
+KEEP_PLANS = {"dbms.cypher.min_replan_interval": "1h", "dbms.cypher.statistics_divergence_threshold": "1.0"}
+
 
 @pytest.fixture(scope="session")
 def neo4j_server() -> Iterator[LocalServer]:
     """A running server; its data go with it."""
     version = os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION)
     try:
-        server = LocalServer.start(version=version)
+        server = LocalServer.start(version=version, settings=KEEP_PLANS)
     except (MissingExtra, StoreUnavailable) as error:
         if os.environ.get("CI"):
             pytest.fail(f"CI runs the Neo4j tests, and no server could be started: {error}")

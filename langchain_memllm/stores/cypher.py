@@ -40,6 +40,15 @@ def _columns(row: LiteralString, *columns: str, start: int = 0) -> str:
     return ", ".join(f"{column}: {row}[{place}]" for place, column in enumerate(columns, start))
 
 
+def _in_one(text: str) -> str:
+    """The statement with all its parameters in one map, ``$p``.
+
+    The server plans a statement anew for each combination of types and magnitudes of its parameters (lists of none,
+    one, less than ten, less than a hundred …). Planning a write takes it a second or more; one map is one combination.
+    """
+    return re.sub(r"\$([a-z_]+)", r"$p.\1", text)
+
+
 # A vector from a parameter: text with numbers, from a client or to a server that knows no Bolt vectors.
 _FLOATS: Final = "CASE WHEN <V> IS :: STRING THEN [t IN split(<V>, ' ') | toFloat(t)] ELSE <V> END"
 
@@ -437,9 +446,8 @@ RETURN n.name AS name, count(CASE WHEN ends <> 1 THEN 1 END) AS endless,
 # before; names with their alias classes; relations; the open facts with these triples (three ids of 22 characters in a
 # row) or in these slots [subject, relation], under any alias; the facts of the replaced source, each with what else
 # supports it; if a relation is new, the declared ones.
-LOAD: Final = (
-    CYPHER
-    + """MERGE (n:MemNamespace {id: $ns})
+LOAD: Final = CYPHER + _in_one(
+    """MERGE (n:MemNamespace {id: $ns})
 ON CREATE SET n.name = $name, n.born = $born, n.seq = 0, n.epoch = 0, n.last_at = '', n.names = 0, n.relations = 0,
   n.codes = 0, n.relation_vectors = 0
 SET n.lock = $op
@@ -525,8 +533,9 @@ _PASSED: Final = _with(_NEW_FACT, LABEL="MemPast", FACT=_columns("f", *FACT_COLU
 # goes out of its evidence) and new evidence, then what is closed (its readable relationship goes), then what is new: so
 # no two open facts ever share a triple. A name's row ends with its words and its vector, a relation's with its vector.
 # Counts tell whether every part found what it needed.
-APPLY: Final = CYPHER + _with(
-    """MATCH (n:MemNamespace {id: $ns})
+APPLY: Final = CYPHER + _in_one(
+    _with(
+        """MATCH (n:MemNamespace {id: $ns})
 SET n += $head
 WITH n
 CALL () { UNWIND $operations AS e CREATE (x:MemOp) SET x = e }
@@ -566,13 +575,14 @@ CALL () {
   MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq)
   WHERE p.ns = $ns AND p.seq < $head.seq AND p.recorded_at < expire DELETE p }
 RETURN promoted + confirmed + closed + opened + supported + passed + supported_past AS done""",
-    OPENED=_OPENED,
-    PASSED=_PASSED,
-    VECTOR=_with(_FLOATS, V="e[-1]"),
-    NAME=_columns("e", *NAME_COLUMNS),
-    RELATION=_columns("e", *RELATION_COLUMNS),
-    EVIDENCE=_columns("e", *EVIDENCE_COLUMNS, start=1),
-    VIEW=_VIEW,
+        OPENED=_OPENED,
+        PASSED=_PASSED,
+        VECTOR=_with(_FLOATS, V="e[-1]"),
+        NAME=_columns("e", *NAME_COLUMNS),
+        RELATION=_columns("e", *RELATION_COLUMNS),
+        EVIDENCE=_columns("e", *EVIDENCE_COLUMNS, start=1),
+        VIEW=_VIEW,
+    )
 )
 # Set vectors of waiting names and relations; names: {id, i, embedding or null, code}. Each name gets the next number of
 # the search codes, so that other clients find it as new.

@@ -189,18 +189,18 @@ def locked(
     replaces: str | None = None,
 ) -> neo4j.Record:
     """Take the namespace's lock, creating it if needed, and load; ``names`` and ``relations`` are keys."""
-    loaded = transaction.run(
-        cypher.LOAD,
-        ns=ids.ns,
-        name=ids.label,
-        born=int(token(), 16) >> 16,
-        op=operation or token(),
-        names=[ids.name(key) for key in names],
-        relations=[ids.relation(key) for key in relations],
-        triples=list(triples),
-        slots=list(slots),
-        replaces=replaces,
-    ).single(strict=True)
+    parameters = {
+        "ns": ids.ns,
+        "name": ids.label,
+        "born": int(token(), 16) >> 16,
+        "op": operation or token(),
+        "names": [ids.name(key) for key in names],
+        "relations": [ids.relation(key) for key in relations],
+        "triples": list(triples),
+        "slots": list(slots),
+        "replaces": replaces,
+    }
+    loaded = transaction.run(cypher.LOAD, p=parameters).single(strict=True)
     if loaded["closing"]:
         raise StoreUnavailable(
             "this namespace is being forgotten; finish that with forget(everything=True), then write"
@@ -463,7 +463,7 @@ class Application:
             ],
             "expire": self.expire,
         }
-        done = transaction.run(cypher.APPLY, parameters).single(strict=True)["done"]
+        done = transaction.run(cypher.APPLY, p=parameters).single(strict=True)["done"]
         if done != expected:
             raise StoreError(
                 f"{expected - done} of {expected} changes found nothing to rest on; nothing was written. "

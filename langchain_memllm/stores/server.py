@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -155,6 +156,7 @@ class LocalServer:
         version: str = DEFAULT_VERSION,
         *,
         usual_ports: bool = False,
+        settings: Mapping[str, str] | None = None,
         timeout: float = 90.0,
     ) -> LocalServer:
         """Start a server and wait until it answers (4 to 10 s; the first time also the download of about 130 MB).
@@ -164,6 +166,7 @@ class LocalServer:
                 None: a temporary server whose data are deleted by ``stop``.
             version: Release to run; 5.26 needs Java 17 or 21, 2025 and later Java 21 or newer.
             usual_ports: For a new home, take 7687 and 7474 if they are free, so that ``neo4j://localhost`` is enough.
+            settings: For a new home, more lines of its ``neo4j.conf``; it can be edited there later.
             timeout: Longest wait for the server to answer, in seconds.
 
         Raises:
@@ -178,7 +181,7 @@ class LocalServer:
         folder = Path(tempfile.mkdtemp(prefix="memllm-neo4j-")) if home is None else Path(home).expanduser().resolve()
         if not temporary and cls.attach(folder) is not None:
             raise StoreUnavailable(f"the server of {folder} is already running; use it, or stop it first")
-        server = cls(folder, _prepare(folder, version, usual_ports=usual_ports), temporary=temporary)
+        server = cls(folder, _prepare(folder, version, usual_ports, settings or {}), temporary=temporary)
         try:
             server._run(java, jars, timeout)
         except BaseException:
@@ -422,7 +425,7 @@ def _resolve(version: str, java: Path) -> Path:
     return target
 
 
-def _prepare(home: Path, version: str, *, usual_ports: bool) -> _State:
+def _prepare(home: Path, version: str, usual_ports: bool, settings: Mapping[str, str]) -> _State:
     """Make or check the home folder: configuration, password, ports."""
     old = _read_state(home)
     if old is not None:
@@ -434,8 +437,9 @@ def _prepare(home: Path, version: str, *, usual_ports: bool) -> _State:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "conf").mkdir(exist_ok=True)
     bolt, http = _USUAL_PORTS if usual_ports and all(map(_is_free, _USUAL_PORTS)) else _free_ports()
-    settings = _CONF.format(bolt=bolt, http=http, csp=_CSP) + (_CONF_5 if _year(version) == 5 else _CONF_YEARS)
-    (home / "conf" / "neo4j.conf").write_text(settings, encoding="ascii")
+    conf = _CONF.format(bolt=bolt, http=http, csp=_CSP) + (_CONF_5 if _year(version) == 5 else _CONF_YEARS)
+    conf += "".join(f"{name}={value}\n" for name, value in settings.items())
+    (home / "conf" / "neo4j.conf").write_text(conf, encoding="utf-8")
     password = secrets.token_urlsafe(24)
     _write_private(home / _PASSWORD, password)
     (home / "data" / "dbms").mkdir(parents=True, exist_ok=True)
