@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## Read a text, ask about it, correct it, forget it (un
 	@$(RUN) $(BIN)/memllm demo
 
 test: $(VENV)/.installed check ## Everything CI runs: checks, all tests, docs and notebooks
-	@$(RUN) $(BIN)/python -m pytest -q --durations=15 tests --ignore=tests/unit --ignore=tests/house
+	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=25 tests --ignore=tests/unit --ignore=tests/house
 
 check: $(VENV)/.installed lint types layers fast-tests ## Format, lint, types, layers and the fast tests (under 2 minutes)
 

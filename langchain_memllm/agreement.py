@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.errors import ConfigurationError, StoreUnavailable
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores.interface import FactFilter, TripleStore
 from langchain_memllm.triples import clean_name
@@ -24,6 +24,7 @@ FRESH = 5.0
 
 _RECORD: Final = "relations"
 _MAX_RESOLVED: Final = 4096
+_WAIT: Final = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,19 @@ class SharedRelations:
         self.add(self._mine)
 
     def refresh(self) -> None:
-        """Know what others declared, if what is known is older than ``FRESH`` seconds."""
-        if time.monotonic() >= self._stale_at:
-            self._read()
+        """Know what others declared, if what is known is older than ``FRESH`` seconds.
 
-    def _read(self) -> None:
-        kept = self._store.record(_RECORD)
+        A store that is away keeps its caller waiting by its own deadline, not also by this question.
+        """
+        if time.monotonic() < self._stale_at:
+            return
+        try:
+            self._read(within=_WAIT)
+        except StoreUnavailable:
+            self._stale_at = time.monotonic() + FRESH
+
+    def _read(self, within: float | None = None) -> None:
+        kept = self._store.record(_RECORD, within=within)
         if kept != self._kept:
             self.catalogue, self._kept = _catalogue(kept), kept
         self._stale_at = time.monotonic() + FRESH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,19 @@ from neo4j_fixture import neo4j_driver, neo4j_server, neo4j_store
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import TripleStore
 
+# Servers of tests live for minutes: what a second compiler and collector threads cost, they never earn back.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 __all__ = ["neo4j_driver", "neo4j_server", "neo4j_store", "store"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For ``pytest -n 2 --dist loadgroup``: tests that share the server, or a file, run one after the other."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            shares_server = item.get_closest_marker("neo4j") is not None
+            item.add_marker(pytest.mark.xdist_group("neo4j" if shares_server else str(item.path)))
 
 
 @pytest.fixture(params=["memory", "file", pytest.param("neo4j", marks=pytest.mark.neo4j)])

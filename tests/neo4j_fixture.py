@@ -6,8 +6,9 @@ the tests say that they were not run.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from neo4j import Driver, GraphDatabase
@@ -20,17 +21,25 @@ from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
 KEEP_PLANS = {"dbms.cypher.min_replan_interval": "1h", "dbms.cypher.statistics_divergence_threshold": "1.0"}
 
 
+def started(settings: Mapping[str, str] | None = None) -> LocalServer:
+    """A temporary server of the release to be tested."""
+    with told_if_there_is_none():
+        return LocalServer.start(version=os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION), settings=settings)
+
+
+@contextlib.contextmanager
+def told_if_there_is_none() -> Iterator[None]:
+    """What can run no server is a failure in CI; elsewhere the tests say that they were not run."""
+    try:
+        yield
+    except (MissingExtra, StoreUnavailable) as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not run: no local Neo4j server ({error})")
+
+
 @pytest.fixture(scope="session")
 def neo4j_server() -> Iterator[LocalServer]:
     """A running server; its data go with it."""
-    version = os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION)
-    try:
-        server = LocalServer.start(version=version, settings=KEEP_PLANS)
-    except (MissingExtra, StoreUnavailable) as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI runs the Neo4j tests, and no server could be started: {error}")
-        pytest.skip(f"not run: no local Neo4j server ({error})")
-    with server:
+    with started(settings=KEEP_PLANS) as server:
         yield server
 
 

@@ -357,7 +357,7 @@ class EmbeddedStore:
             ).fetchall()
         return [Quarantined(row[0], row[1], Source(row[2], row[3], row[4], turn=row[5]), row[6]) for row in rows]
 
-    def record(self, name: str) -> str | None:
+    def record(self, name: str, *, within: float | None = None) -> str | None:
         """See ``TripleStore.record``."""
         with self._db.read() as connection:
             row = connection.execute("SELECT value FROM record WHERE name = ?", (name,)).fetchone()

@@ -327,8 +327,8 @@ class TripleStore(Protocol):
     def quarantined(self, namespace: Namespace) -> list[Quarantined]:
         """Quarantined pieces, oldest first."""
 
-    def record(self, name: str) -> str | None:
-        """A record of the store: the fingerprint, the declared relations."""
+    def record(self, name: str, *, within: float | None = None) -> str | None:
+        """A record of the store: the fingerprint, the declared relations; a server is asked for so many seconds."""
 
     def put_record(self, name: str, value: str, *, expected: str | None) -> str:
         """Set a record if it is still ``expected``; return the one in force afterwards."""

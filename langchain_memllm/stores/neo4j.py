@@ -326,9 +326,9 @@ class Neo4jStore:
             for row in self._bolt.read(cypher.QUARANTINED, {"ns": ids_of(namespace).ns})
         ]
 
-    def record(self, name: str) -> str | None:
+    def record(self, name: str, *, within: float | None = None) -> str | None:
         """See ``TripleStore.record``."""
-        rows = self._bolt.read(cypher.RECORD, {"name": name})
+        rows = self._bolt.read(cypher.RECORD, {"name": name}, within=within)
         return rows[0]["value"] if rows else None
 
     def namespaces(self) -> list[Namespace]:

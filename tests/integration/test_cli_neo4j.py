@@ -14,12 +14,12 @@ from urllib.error import HTTPError
 
 import pytest
 from neo4j import Driver, GraphDatabase
+from neo4j_fixture import told_if_there_is_none
 
-from langchain_memllm.errors import MissingExtra
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.server import LocalServer, docker_line, find_java
 
-pytestmark = pytest.mark.neo4j
+pytestmark = [pytest.mark.neo4j, pytest.mark.xdist_group("cli")]  # a server of its own
 
 MEMLLM = Path(sys.executable).with_name("memllm")
 
@@ -60,10 +60,8 @@ class Shell:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A shell whose server is running; what it printed never held the password."""
-    try:
+    with told_if_there_is_none():
         find_java()
-    except MissingExtra as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not run: no local Neo4j server ({error})")
     shell = Shell(tmp_path_factory.mktemp("shell") / "neo4j")
     assert "start one with: memllm neo4j start" in shell("schema", "show", status=3)
     assert "no server is running" in shell("neo4j", "status", status=1)

@@ -21,13 +21,15 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from neo4j_fixture import told_if_there_is_none
 
-from langchain_memllm.stores.server import LocalServer
+from langchain_memllm.stores.server import LocalServer, find_java
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-DOCUMENTS = ["README.md", "docs/first_hour.md", pytest.param("docs/neo4j.md", marks=pytest.mark.neo4j)]
+OWN_SERVER = [pytest.mark.neo4j, pytest.mark.xdist_group("own server")]
+DOCUMENTS = ["README.md", "docs/first_hour.md", pytest.param("docs/neo4j.md", marks=OWN_SERVER)]
 
 
 @dataclass
@@ -108,13 +110,12 @@ NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.neo4j] * ("neo4j" in name)) for name in NOTEBOOKS]
+    "name", [pytest.param(name, marks=OWN_SERVER if "neo4j" in name else []) for name in NOTEBOOKS]
 )
-def test_notebook_runs_from_the_top_and_prints_what_it_shows(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_notebook_runs_from_the_top_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
     if "neo4j" in name:
-        request.getfixturevalue("neo4j_server")  # says why, where no server can be started
+        with told_if_there_is_none():
+            find_java()
     saved = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     fresh = nbformat.from_dict(saved)
     NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()

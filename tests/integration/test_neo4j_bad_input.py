@@ -5,16 +5,15 @@ One server of its own, whose settings the tests change; the bare driver looks be
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from neo4j import Driver, GraphDatabase
+from neo4j_fixture import started
 
 from langchain_memllm.errors import (
     EmbedderMismatch,
-    MissingExtra,
     SchemaTooNew,
     StoreCorrupt,
     StoreError,
@@ -23,11 +22,11 @@ from langchain_memllm.errors import (
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.neo4j import Neo4jStore
-from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
+from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.testing import FakeEmbedder
 from langchain_memllm.triples import Source
 
-pytestmark = pytest.mark.neo4j
+pytestmark = [pytest.mark.neo4j, pytest.mark.xdist_group("bad input")]  # a server of its own
 
 Open = Callable[..., Memory]
 Setting = Callable[[str | None], None]
@@ -57,14 +56,7 @@ REFUSED = ["\x00", "a\x00b", "\ud800", "x" * 257, "x" * 10_000, "", " \n "]
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalServer]:
     """A server whose database never held a memory."""
-    version = os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION)
-    try:
-        made = LocalServer.start(version=version)
-    except (MissingExtra, StoreUnavailable) as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI runs the Neo4j tests, and no server could be started: {error}")
-        pytest.skip(f"not run: no local Neo4j server ({error})")
-    with made:
+    with started() as made:
         yield made
 
 

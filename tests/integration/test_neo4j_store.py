@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from neo4j import AsyncGraphDatabase, Driver, GraphDatabase
 
+from langchain_memllm import agreement
 from langchain_memllm.belief import Batch, Claim, Current, Evidence, Plan, resolve
 from langchain_memllm.errors import (
     ConfigurationError,
@@ -111,6 +112,7 @@ def test_two_statements_write_and_one_reads(
 ) -> None:
     from neo4j import ManagedTransaction, Query, Session
 
+    monkeypatch.setattr(agreement, "FRESH", 3600.0)  # on a slow machine it would look for new relations meanwhile
     memory.write([("Ada", "lives in", "Oslo")], namespace=NS, source=ADA)
     sent: list[str] = []
     for owner in (ManagedTransaction, Session):
