@@ -52,11 +52,22 @@ def _in_one(text: str) -> str:
 # A vector from a parameter: text with numbers, from a client or to a server that knows no Bolt vectors.
 _FLOATS: Final = "CASE WHEN <V> IS :: STRING THEN [t IN split(<V>, ' ') | toFloat(t)] ELSE <V> END"
 
-# A fact as a list, in the order ``neo4j.fact_of`` reads it; ``subject`` and ``object`` are the names' spellings. An
-# open one is shorter: unpacking is most of what a client does.
-_OPEN_FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.recorded_at, x.kind, x.principal,
-    x.confidence, x.valid_from, x.valid_to]"""
-_FACT: Final = _OPEN_FACT[:-1] + ", x.closed_at, x.closed_by, x.closed_why]"
+# A fact as a list, in the order ``neo4j.fact_of`` reads it; ``subject`` and ``object`` are the names' spellings.
+_FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.recorded_at, x.kind, x.principal,
+    x.confidence, x.valid_from, x.valid_to, x.closed_at, x.closed_by, x.closed_why]"""
+# What answers consist of: how fact ``x`` was found, by which name, and the fact, as one text that ``neo4j.row_of``
+# takes apart: a client unpacks one text in the time of one of its 16 parts. The principal comes last, since any sign
+# but NUL may be in it; no other part holds a unit separator. <CLOSED> is empty for an open fact.
+_ROW: Final = """<HOW> + k.name + '\\u001f' + x.id + '\\u001f' + subject + '\\u001f' + x.relation + '\\u001f' + object
+    + '\\u001f' + x.seq + '\\u001f' + x.ordinal + '\\u001f' + x.recorded_at + '\\u001f' + x.kind
+    + '\\u001f' + coalesce(toString(x.confidence), '') + '\\u001f' + coalesce(x.valid_from, '')
+    + '\\u001f' + coalesce(x.valid_to, '') + <CLOSED> + coalesce('\\u001f' + x.principal, '')"""
+_OPEN_ROW: Final = _ROW.replace("<CLOSED>", "'\\u001f\\u001f\\u001f'")
+_ANY_ROW: Final = _ROW.replace(
+    "<CLOSED>",
+    """'\\u001f' + coalesce(x.closed_at, '') + '\\u001f' + coalesce(x.closed_by, '') + '\\u001f'
+    + coalesce(x.closed_why, '')""",
+)
 # From fact ``x`` and the name ``k`` it was found by, the name at its other end and both spellings.
 _ENDS: Final = """
   WITH *, x.sid = k.id AS forward
@@ -140,18 +151,25 @@ WITH q, knows_relation, [k IN exact | ['exact', k]] + [k IN others | ['alias', k
 CALL (q, members) {
   WITH q.side AS side, q.rid AS rid, members
   UNWIND members AS member WITH side, rid, member[0] AS how, member[1] AS k<ROWS><ENDS>
-  RETURN collect([how, k.name, <FACT>]) AS direct }
+  RETURN collect(<ROW>) AS direct }
 CALL (q, members, direct) {
   WITH q, members WHERE size(direct) = 0 AND q.inverse IS NOT NULL
   WITH CASE q.side WHEN 'subject' THEN 'object' ELSE 'subject' END AS side, q.inverse AS rid, members
   UNWIND members AS member WITH side, rid, member[1] AS k<ROWS><ENDS>
-  RETURN collect(['inverse', k.name, <FACT>]) AS inverse }
+  RETURN collect(<INVERSE>) AS inverse }
 RETURN q.i AS i, q.p AS p, size(members) > 0 AS knows_name, knows_relation, direct, inverse"""
 ).replace("<ENDS>", _ENDS)
+
+
+def _lookup(rows: LiteralString, row: LiteralString) -> LiteralString:
+    direct, inverse = (row.replace("<HOW>", how) for how in ("how + '\\u001f'", "'inverse\\u001f'"))
+    return _LOOKUP.replace("<ROWS>", rows).replace("<ROW>", direct).replace("<INVERSE>", inverse)
+
+
 # Facts by names and relation; q: {i, p, side, names [ids], rid, inverse}. The inverse is read if nothing was direct.
-LOOKUP: Final = CYPHER + _with(_LOOKUP, ROWS=_OPEN, FACT=_OPEN_FACT)
+LOOKUP: Final = CYPHER + _lookup(_OPEN, _OPEN_ROW)
 # The same at a record time and an event time.
-LOOKUP_AT: Final = CYPHER + _with(_LOOKUP, ROWS=_TIMED, FACT=_FACT)
+LOOKUP_AT: Final = CYPHER + _lookup(_TIMED, _ANY_ROW)
 
 # Search codes, cold ($after = 0) or those added since, with the namespace's state: compare it to know what is fresh.
 CODES: Final = (
@@ -223,7 +241,7 @@ CALL (q, near) {
     MATCH (k:MemEntity {id: pair[0]})
     WITH k, q.side AS side, pair[2] AS rid, pair<ROWS>
     WITH k, pair, x ORDER BY x.precedence DESC LIMIT $more<ENDS>
-    RETURN [pair[1], pair[3], k.name, <FACT>] AS row }
+    RETURN [pair[1], pair[3], <ROW>] AS row }
   WITH row LIMIT $more RETURN collect(row) AS rows }
 RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to, n.relation_vectors AS relations_to,
   EXISTS { MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, pending) WHERE e.ns = q.ns AND e.pending IS NOT NULL }
@@ -231,7 +249,7 @@ RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to
     )
     .replace("<ROWS>", _OPEN)
     .replace("<ENDS>", _ENDS)
-    .replace("<FACT>", _OPEN_FACT)
+    .replace("<ROW>", _OPEN_ROW.replace("<HOW>", "'similar\\u001f'"))
 )
 
 # The newest open facts around the names of a group; a fact counts for the first name. The lower 56 bits of precedence
@@ -299,9 +317,9 @@ CALL (found) {
   WITH each[0] AS how, each[1] AS k, each[2] AS x"""
     + _ENDS
     + """
-  RETURN collect([how, k.name, """
-    + _OPEN_FACT
-    + """]) AS rows }
+  RETURN collect("""
+    + _OPEN_ROW.replace("<HOW>", "how + '\\u001f'")
+    + """) AS rows }
 RETURN q.p AS p, rows"""
 ).replace("<FIRST>", _FIRST)
 
