@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import sqlite3
@@ -41,6 +42,8 @@ def verify(
     checks = [check for check in CHECKS if not only or check.id in only or check.id.split(".")[0] in only]
     if unknown := set(only or ()) - {name for check in CHECKS for name in (check.id, check.id.split(".")[0])}:
         raise typer.BadParameter(f"unknown checks {', '.join(sorted(unknown))}; ids run from A01 to A30")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("langchain_memllm.verify").setLevel(logging.INFO)
     console = Console(width=150)
     console.print(
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, durability full, seed {seed}, "

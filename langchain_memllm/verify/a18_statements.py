@@ -64,6 +64,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
             counts.wrong += _use(memory, namespace, text)
             if sabotage and number == 0:
                 _interpolate(uri, auth, text)
+            counts.tell(number + 1, scale, "texts")
         foreign = proxy.statements - statements() - LISTENED
         held = facts_in(uri, auth, LABEL)
         after = labels_and_types(uri, auth)
