@@ -71,7 +71,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         memory.store.close()
         seen = len(proxy.statements & statements())
     counts.wrong += len(foreign) + len(after - before)
-    counts.problems += [f"a statement that is not in cypher.py: {text[:60]!r}" for text in sorted(foreign)]
+    counts.problems += [f"a statement that is not in stores.cypher: {text[:60]!r}" for text in sorted(foreign)]
     counts.problems += [f"a label or type that was not there before: {name!r}" for name in sorted(after - before)]
     counts.lost += sum(fact.namespace.count(folder.name) for fact in held)  # all was forgotten again
     counts.figures = {"hostile texts": scale, "verbs": 11, "statements": seen}
