@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV5 := $(VENV)-driver5
+VENVR := $(VENV)-rust
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo test check lint types layers fast-tests test-neo4j bench docs clean
+.PHONY: help demo test check lint types layers fast-tests test-neo4j bench-neo4j bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,11 +49,20 @@ $(VENV5)/.installed: $(VENV)/.installed
 		--editable . hypothesis pytest pytest-asyncio 'neo4j>=5.28,<6'
 	@touch $@
 
+$(VENVR)/.installed: $(VENV)/.installed
+	@test -x $(VENVR)/bin/python || $(PYTHON) -m venv $(VENVR)
+	@$(BIN)/uv pip install --quiet --python $(VENVR)/bin/python --constraint constraints.txt --editable '.[fast]'
+	@touch $@
+
 test-neo4j: $(VENV)/.installed $(VENV5)/.installed ## Neo4j: both server releases, with driver 6 and driver 5.28
 	@for version in 5.26.30 2026.08.1; do \
 		MEMLLM_TEST_NEO4J=$$version $(RUN) $(BIN)/python -m pytest -q -m neo4j tests || exit 1; \
 		MEMLLM_TEST_NEO4J=$$version $(RUN) $(VENV5)/bin/python -m pytest -q -m neo4j \
 			tests/contract tests/integration/test_neo4j_store.py || exit 1; done
+
+bench-neo4j: $(VENV)/.installed $(VENVR)/.installed ## The Neo4j table: both server releases, driver in Python and in Rust (an hour)
+	@for version in 5.26.30 2026.08.1; do for python in $(BIN)/python $(VENVR)/bin/python; do \
+		$(RUN) $$python -m benchmarks.bench_neo4j 100000 1000000 --version $$version || exit 1; done; done
 
 bench: $(VENV)/.installed ## The benchmark tables of benchmarks/README.md (an hour; run with nothing else on the machine)
 	@$(RUN) $(BIN)/python -m benchmarks
@@ -60,5 +70,5 @@ bench: $(VENV)/.installed ## The benchmark tables of benchmarks/README.md (an ho
 format: $(VENV)/.installed ## Format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) $(VENV5) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove the virtual environments and caches
+	@rm -rf $(VENV) $(VENV5) $(VENVR) .mypy_cache .ruff_cache .pytest_cache .hypothesis

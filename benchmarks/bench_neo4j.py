@@ -1,31 +1,39 @@
 """The Neo4j store beside the bare driver running the same statements: reads, durable writes, tenants, writers at once.
 
     python -m benchmarks.bench_neo4j [10000 100000] [--version 5.26.30]
+    python -m benchmarks.bench_neo4j 1000000 --home FOLDER --parts load
+    python -m benchmarks.bench_neo4j 1000000 --home FOLDER --parts read
 
-Starts a local server of that release. "raw" is the bare driver with the statement and parameters of the store's own
-read, its records fetched and nothing made of them: ``execute_query``, and ``session.run`` as the store does it. The
-shipped embedder's cost is part of every figure of ``Memory``. Client and server share the machine's cores. With
-``neo4j-rust-ext`` installed the driver packs in Rust; the table says which it was.
+Starts a local server of that release for each size; with ``--home`` one that keeps its facts in a folder, so that what
+takes long is done once and the parts can be measured when the machine is quiet. Figures of several runs meet in one
+file of ``results/`` for each release and driver. "raw" is the bare driver with the statement and parameters of the
+store's own read, its records fetched and nothing made of them: ``execute_query``, and ``session.run`` as the store does
+it. The shipped embedder's cost is part of every figure of ``Memory``. Client and server share the machine's cores. With
+``neo4j-rust-ext`` installed (``make .venv-rust/.installed``) the driver packs in Rust; the table says which it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import os
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import neo4j
 from neo4j import GraphDatabase
 
-from benchmarks.measure import machine, percentile, report, timed
-from benchmarks.workload import Workload
+from benchmarks.measure import RESULTS, machine, percentile, report, timed
+from benchmarks.workload import Rows, Workload
 from langchain_memllm.errors import MemLLMError
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import cypher
@@ -37,27 +45,44 @@ from langchain_memllm.triples import Query, name_key
 NS = ("bench",)
 TENANT = ("tenant",)
 _SAMPLE = 400
-_MOST_BY_20 = 20_000
+_FRESH = 100  # batches of 20 that are written to an empty server first
 _WRITERS = 8
 
 
-def write_rates(memory: Memory, work: Workload) -> dict[str, Any]:
-    """Facts a second in batches of 20, then of 500 for the rest; the first fifth of each warms up."""
+def load(memory: Memory, work: Workload) -> dict[str, Any]:
+    """Store what is missing of the workload; on an empty server in batches of 20 first, which it plans and compiles."""
+    row: dict[str, Any] = {}
+    start = memory.stats(namespace=NS).facts
+    if not start:
+        start = 20 * _FRESH
+        taken = timed(lambda batch: memory.write(batch, namespace=NS), _batches(work.triples[:start], 20))
+        row["first write on a fresh server, ms"] = round(taken[0])
+        row["the first 2,000 facts in batches of 20: facts/s"] = round(start / sum(taken) * 1e3)
+    if start < len(work.triples):
+        taken = timed(lambda batch: memory.write(batch, namespace=NS), _batches(work.triples[start:], 500))
+        row["load in batches of 500: facts/s"] = round((len(work.triples) - start) / sum(taken) * 1e3)
+        row["… load of the machine"] = os.getloadavg()[1]
+    return row
+
+
+def writes(memory: Memory, _: Workload) -> dict[str, Any]:
+    """Facts a second in batches of 20 and of 500, all new, on top of what is stored; the first third warms up."""
     rates: dict[str, Any] = {}
-    start = 0
-    for size, stop in ((20, min(len(work.triples) // 5, _MOST_BY_20)), (500, len(work.triples))):
-        batches = [work.triples[i : min(i + size, stop)] for i in range(start, stop, size)]
+    more = Workload(60_000, seed=memory.stats(namespace=NS).facts).triples
+    for size, batches in ((20, _batches(more[:15_000], 20)), (500, _batches(more[15_000:45_000], 500))):
         taken = timed(lambda batch: memory.write(batch, namespace=NS), batches)
-        rest = taken[len(taken) // 5 :]
-        if not start:
-            rates["first write on a fresh server, ms"] = round(taken[0])
+        rest = taken[len(taken) // 3 :]
         rates[f"write {size}: facts/s"] = round(size * len(rest) / sum(rest) * 1e3)
         rates[f"write {size}: p50 ms"] = round(percentile(rest, 0.5), 2)
-        start = stop
+        rates[f"write {size}: p99 ms"] = round(percentile(rest, 0.99), 2)
     return rates
 
 
-def reads(memory: Memory, store: Neo4jStore, driver: neo4j.Driver, work: Workload) -> dict[str, Any]:
+def _batches(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def reads(memory: Memory, work: Workload, driver: neo4j.Driver) -> dict[str, Any]:
     """Milliseconds of exact, raw, batched and similar reads and of recall."""
     queries = work.exact_queries(_SAMPLE + 200)
     parameters = [_parameters(memory, query) for query in queries]
@@ -90,7 +115,7 @@ def reads(memory: Memory, store: Neo4jStore, driver: neo4j.Driver, work: Workloa
     row["exact / raw, auto-commit"] = row["exact: p50 ms"] / row["raw exact, auto-commit: p50 ms"]
     row["first similar read of a client, ms"] = round(cold)
     row["held by a client, MB"] = round(held, 1)
-    row["similar answered"] = sum(bool(memory.read(*query, namespace=NS)) for query in paraphrases[:100]) / 100
+    row["similar: answered"] = sum(bool(memory.read(*query, namespace=NS)) for query in paraphrases[:100]) / 100
     return row
 
 
@@ -191,10 +216,12 @@ def writers(memory: Memory) -> dict[str, Any]:
 
 
 def event_loop(memory: Memory, work: Workload) -> dict[str, Any]:
-    """The longest that an event loop waited for its turn while 200 reads ran in it at once."""
+    """How long an event loop waited for its turn while 200 reads ran in it at once, and with one reading thread."""
     queries = work.exact_queries(200)
 
-    async def run() -> float:
+    async def run(threads: int | None) -> list[float]:
+        if threads is not None:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
         gaps: list[float] = []
         done = asyncio.Event()
 
@@ -209,9 +236,15 @@ def event_loop(memory: Memory, work: Workload) -> dict[str, Any]:
             await asyncio.gather(*(memory.aread(*query, namespace=NS) for query in queries))  # type: ignore[attr-defined]
         done.set()
         await ticking
-        return max(gaps)
+        return gaps
 
-    return {"event loop under 200 reads: longest wait, ms": asyncio.run(run())}
+    row: dict[str, Any] = {}
+    for name, threads in (("", None), (", one thread", 1)):
+        gaps = [asyncio.run(run(threads)) for _ in range(5)]
+        row[f"event loop under 200 reads{name}: longest wait, median of 5 runs, ms"] = median(map(max, gaps))
+        row[f"… of all five{name}, ms"] = max(map(max, gaps))
+        row[f"… p99{name}, ms"] = percentile([gap for run_ in gaps for gap in run_], 0.99)
+    return row
 
 
 def driver_name() -> str:
@@ -222,27 +255,60 @@ def driver_name() -> str:
         return f"{neo4j.__version__} in pure Python"
 
 
+PARTS: dict[str, Callable[[Memory, Workload], dict[str, Any]]] = {
+    "load": load,
+    "write": writes,
+    "tenant": tenant,
+    "loop": event_loop,
+    "writers": lambda memory, _: writers(memory),
+}
+
+
+def measured(server: LocalServer, work: Workload, parts: Sequence[str]) -> dict[str, Any]:
+    """The figures of some parts, in this order: those that read before those that write."""
+    auth = (server.user, server.password)
+    row: dict[str, Any] = {"triples": len(work.triples), "names": len(work.names)}
+    with GraphDatabase.driver(server.uri, auth=auth, notifications_min_severity="OFF") as driver:
+        memory = Memory(Neo4jStore(driver))
+        for part in ("load", "read", "tenant", "loop", "write", "writers"):
+            if part in parts:
+                row |= reads(memory, work, driver) if part == "read" else PARTS[part](memory, work)
+    return row
+
+
+@contextmanager
+def _server(home: Path | None, version: str) -> Iterator[LocalServer]:
+    """A server for these figures alone, or that of a folder, which is started if it does not run and goes on."""
+    if home is None:
+        with LocalServer.start(version=version) as server:
+            yield server
+    else:
+        yield LocalServer.attach(home) or LocalServer.start(home, version)
+
+
+def _joined(name: str, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an earlier run with this one's figures in their place, by size."""
+    path = RESULTS / f"{name}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    by_size = {each["triples"]: each for each in rows}
+    by_size[row["triples"]] = by_size.get(row["triples"], {}) | row
+    return [by_size[size] for size in sorted(by_size)]
+
+
 def main() -> None:
     """Run and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000])
     parser.add_argument("--version", default=DEFAULT_VERSION)
+    parser.add_argument("--home", type=Path, help="folder of a server that keeps its facts; for one size")
+    parser.add_argument("--parts", default="load,read,tenant,loop,write,writers", help="separated by commas")
     arguments = parser.parse_args()
-    host, rows = machine(), []
+    host = machine() | {"neo4j": arguments.version, "driver": driver_name()}
+    name = f"neo4j-{arguments.version}-{'rust' if 'rust' in driver_name() else 'pure'}"
     for size in arguments.sizes:
-        work = Workload(size)
-        with LocalServer.start(version=arguments.version) as server:
-            auth = (server.user, server.password)
-            with GraphDatabase.driver(server.uri, auth=auth, notifications_min_severity="OFF") as driver:
-                store = Neo4jStore(driver)
-                memory = Memory(store)
-                row = {"triples": size, "names": len(work.names), **write_rates(memory, work)}
-                row |= reads(memory, store, driver, work)
-                row |= {**tenant(memory, work), **event_loop(memory, work), **writers(memory)}
-                rows.append(row)
-    host |= {"neo4j": arguments.version, "driver": driver_name()}
-    kind = "rust" if "rust" in driver_name() else "pure"
-    report(f"neo4j-{arguments.version}-{kind}", f"Neo4j {arguments.version}, driver {driver_name()}", rows, host)
+        with _server(arguments.home, arguments.version) as server:
+            row = measured(server, Workload(size), arguments.parts.split(","))
+        report(name, f"Neo4j {arguments.version}, driver {driver_name()}", _joined(name, row), host)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,15 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeria
 __all__ = ["neo4j_driver", "neo4j_server", "neo4j_store", "store"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For ``pytest -n 2 --dist loadgroup``: tests that share the server, or a file, run one after the other."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            shares_server = item.get_closest_marker("neo4j") is not None
+            item.add_marker(pytest.mark.xdist_group("neo4j" if shares_server else str(item.path)))
+
+
 @pytest.fixture(params=["memory", "file", pytest.param("neo4j", marks=pytest.mark.neo4j)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TripleStore]:
     """Every store, empty."""

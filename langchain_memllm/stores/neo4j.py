@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.parts import Aliases, Part
-from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
+from langchain_memllm.triples import Fact, How, Kind, Namespace, Receipt, Source, Triple
 
 if TYPE_CHECKING:
     import neo4j
@@ -246,9 +246,9 @@ class Neo4jStore:
         parameters = {"qs": asked, "limit": limit, "most": _MAX_RECALL_NAMES, "common": MAX_WORD_NAMES}
         records = self._bolt.read(cypher.NEIGHBOURHOOD, parameters)
         return [
-            Row(fact_of(namespaces[record["p"]], fact), how, via=via)
+            row_of(namespaces[record["p"]], row)
             for record in sorted(records, key=lambda each: int(each["p"]))
-            for how, via, fact in record["rows"]
+            for row in record["rows"]
         ]
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
@@ -480,15 +480,15 @@ def _found(records: Sequence[neo4j.Record], namespaces: Sequence[Namespace], lim
     )
 
 
-def _rows(namespace: Namespace, answers: Sequence[tuple[How, str, Sequence[Any]]], limit: int) -> list[Row]:
-    rows = [Row(fact_of(namespace, fact), how, via=via) for how, via, fact in answers]
+def _rows(namespace: Namespace, answers: Sequence[str], limit: int) -> list[Row]:
+    rows = [row_of(namespace, answer) for answer in answers]
     rows.sort(key=lambda row: -_precedence_of(row.fact))
     return list({row.fact.id: row for row in rows}.values())[: limit + 1]
 
 
 def _similar_row(namespace: Namespace, row: Sequence[Any]) -> Row:
-    entity, relation, via, fact = row
-    return Row(fact_of(namespace, fact), "similar", entity, relation, via)
+    entity, relation, text = row
+    return row_of(namespace, text, entity, relation)
 
 
 def _precedence_of(fact: Fact) -> int:
@@ -504,6 +504,31 @@ def _merged(rows: Sequence[Sequence[Row]], limit: int) -> Found:
     ]
     flat.sort(key=lambda item: item[:4])
     return Found(tuple(item[4] for item in flat[:limit]), len(flat) > limit)
+
+
+def row_of(namespace: Namespace, text: str, entity_similarity: float = 1.0, relation_similarity: float = 1.0) -> Row:
+    """How a fact was found, and the fact, from the text ``cypher`` makes of them; without its sources."""
+    how, via, fact_id, subject, relation, object_, seq, ordinal, at, kind, confidence, begin, end, *closing = (
+        text.split("\x1f", 16)
+    )
+    closed, by, why, *principal = closing
+    fact = Fact(
+        fact_id,
+        namespace,
+        Triple.trusted(subject, relation, object_),
+        int(seq),
+        int(ordinal),
+        at,
+        cast(Kind, kind),
+        principal[0] if principal else None,
+        float(confidence) if confidence else None,
+        begin or None,
+        end or None,
+        closed or None,
+        by or None,
+        why or None,
+    )
+    return Row(fact, cast(How, how), entity_similarity, relation_similarity, via)
 
 
 def fact_of(namespace: Namespace, row: Sequence[Any], sources: Sequence[Sequence[Any]] = ()) -> Fact:

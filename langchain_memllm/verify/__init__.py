@@ -75,7 +75,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A07", "stateful model, sync and async"),
     Check("A08", "played Neo4j server, a fault at every message", a08_faults.run, 200, 200, "cases at most"),
     Check("A09.T5", "Neo4j: clients are killed", a09_clients.run, 20, 300, "kills", needs_server=True),
-    Check("A09.T6", "Neo4j: server killed, paused, restarted", a09_server.run, 3, 20, "kills", needs_server=True),
+    Check("A09.T6", "Neo4j: server killed, paused, restarted", a09_server.run, 3, 10, "kills", needs_server=True),
     Check("A09.T7", "Neo4j: network faults", a09_network.run, 200, 2_000, "faults", needs_server=True),
     Check("A09.T8", "Neo4j: six writers and readers", a09_readers.run, 300, 10_000, "operations", needs_server=True),
     Check("A10", "LangGraph store conformance"),

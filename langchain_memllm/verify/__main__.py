@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import sqlite3
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +32,7 @@ def verify(
     neo4j: Annotated[bool, typer.Option("--neo4j", help="Also on a Neo4j server, started for this.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Ids of checks to run, such as A01 or A09.T5.")] = None,
     share: Annotated[float, typer.Option(help="Part of the scale to run.", min=0.001, max=1.0)] = 1.0,
-    report: Annotated[Path | None, typer.Option(help="Write the outcomes to this JSON file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="JSON file for the outcomes; those of other checks stay.")] = None,
 ) -> None:
     """Check what the memory promises.
 
@@ -41,6 +43,7 @@ def verify(
     checks = [check for check in CHECKS if not only or check.id in only or check.id.split(".")[0] in only]
     if unknown := set(only or ()) - {name for check in CHECKS for name in (check.id, check.id.split(".")[0])}:
         raise typer.BadParameter(f"unknown checks {', '.join(sorted(unknown))}; ids run from A01 to A30")
+    _show_progress()
     console = Console(width=150)
     console.print(
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, durability full, seed {seed}, "
@@ -56,7 +59,8 @@ def verify(
                 console.print(f"{outcome.check.id} {outcome.result} in {outcome.seconds:.1f} s")
     console.print(_table(outcomes))
     if report is not None:
-        report.write_text(json.dumps([_plain(outcome) for outcome in outcomes], indent=1) + "\n", encoding="utf-8")
+        about = {"neo4j": server and server.version, "soak": soak, "share": share, "seed": seed, "sabotaged": prove_red}
+        _write(report, [_plain(outcome) | about for outcome in outcomes])
     wanted = {"fail" if prove_red else "pass"} | (set() if only else {"not run"})
     raise typer.Exit(0 if all(outcome.result in wanted for outcome in outcomes) else 1)
 
@@ -83,6 +87,24 @@ def _table(outcomes: list[Outcome]) -> Table:
     return table
 
 
+def _show_progress() -> None:
+    """How far the checks are; what the driver logs of faults that were asked for is no news."""
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("langchain_memllm.verify")
+    logger.addHandler(shown)
+    logger.setLevel(logging.INFO)
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _write(report: Path, outcomes: list[dict[str, object]]) -> None:
+    """Into the file, beside what earlier runs of other checks left there."""
+    before = json.loads(report.read_text(encoding="utf-8")) if report.exists() else []
+    ran = [row for row in outcomes if row["result"] != "not run"]
+    rows = {row["id"]: row for row in [*outcomes, *before, *ran]}
+    report.write_text(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n", encoding="utf-8")
+
+
 def _plain(outcome: Outcome) -> dict[str, object]:
     return {
         "id": outcome.check.id,
@@ -90,6 +112,7 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         "result": outcome.result,
         "summary": outcome.summary,
         "seconds": round(outcome.seconds, 2),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

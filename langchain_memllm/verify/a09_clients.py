@@ -24,13 +24,15 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     random_ = random.Random(seed)  # noqa: S311 - moments, not secrets
     namespace, auth = (LABEL, folder.name), (server.user, server.password)
     ledgers: list[Path] = []
-    for round_ in range((scale + WRITERS - 1) // WRITERS):
+    rounds = -(-scale // WRITERS)
+    for round_ in range(rounds):
         here = [folder / f"{round_}-{writer}.ledger" for writer in range(WRITERS)]
         ledgers += here
         clients = [Client(server.uri, auth, namespace, ledger, ledger.stem, seed, sabotage=sabotage) for ledger in here]
         pids = [spawn(lambda client=client: _write(client)) for client in clients]  # type: ignore[misc]
         _await_first(here)
         killed += kill(pids, random_.uniform(0.02, 0.3))
+        counts.tell(round_ + 1, rounds, f"rounds of {WRITERS} kills")
     last = Client(server.uri, auth, namespace, folder / "last.ledger", "last", seed)  # its turn comes after all others
     last.write()
     last.close()

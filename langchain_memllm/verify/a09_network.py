@@ -45,7 +45,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     first.close()
     each = -(-scale // WRITERS)
     threads = [
-        threading.Thread(target=_write, args=(client, proxy, each, random.Random(seed + n)))  # noqa: S311 - faults
+        threading.Thread(target=_write, args=(client, proxy, each, counts, random.Random(seed + n)))  # noqa: S311
         for n, (client, proxy) in enumerate(zip(clients, proxies, strict=True))
     ]
     for thread in threads:
@@ -71,7 +71,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     return counts
 
 
-def _write(client: Client, proxy: Proxy, faults: int, random_: random.Random) -> None:
+def _write(client: Client, proxy: Proxy, faults: int, counts: Counts, random_: random.Random) -> None:
     """Operations with a fault in each, until so many have struck."""
     client.open()
     client.write()
@@ -79,6 +79,7 @@ def _write(client: Client, proxy: Proxy, faults: int, random_: random.Random) ->
         proxy.arm(_fault(random_))
         client.write()
         proxy.disarm()
+        counts.tell(min(proxy.struck, faults), faults, f"network faults of {client.name}")
     client.close()
 
 

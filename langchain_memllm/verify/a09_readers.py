@@ -67,8 +67,9 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
 
 
 def _write(client: Client, operations: int) -> None:
-    for _ in range(operations):
+    for number in range(operations):
         client.write()
+        Counts().tell(number + 1, operations, f"operations of {client.name}")
     client.close()
 
 

@@ -23,10 +23,14 @@ WRITERS = 3
 DEADLINE = 10.0
 GRACE = 2.0
 DRAIN = 60.0
+LONG = 10
 
 
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalServer) -> Counts:
-    """Kill the server ``scale`` times, pause it as often, restart it a third as often; sabotage acknowledges first."""
+    """Kill the server ``scale`` times, pause it as often, restart it a third as often; sabotage acknowledges first.
+
+    The long run, of ten kills and more, has two pauses and two restarts for each kill.
+    """
     counts = Counts()
     random_ = random.Random(seed)  # noqa: S311 - moments, not secrets
     auth = (server.user, server.password)
@@ -45,19 +49,24 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     ]
     first = Client(server.uri, auth, (LABEL, folder.name), folder / "first.ledger", "first", seed)
     first.write()
-    restarts = 0 if sabotage else max(1, scale // 3)  # a kill is enough to lose what was not written
+    more = 2 if scale >= LONG else 1
+    restarts = 2 * scale if scale >= LONG else max(1, scale // 3)
+    if sabotage:
+        restarts = 0  # a kill is enough to lose what was not written
     with _writing(clients) as since_up:
         for number in range(scale):
-            time.sleep(random_.uniform(0.3, 1.5))
-            _pause(server, 1.2 * DEADLINE if number % 3 == 0 else random_.uniform(0.5, 3.0))
+            for _ in range(more):
+                time.sleep(random_.uniform(0.3, 1.5))
+                _pause(server, 1.2 * DEADLINE if number % 3 == 0 else random_.uniform(0.5, 3.0))
             time.sleep(random_.uniform(0.3, 1.5))
             server.kill()
             server.restart()
             first.write()  # a cold server takes its time to plan; how long is not what is tested
-            if number < restarts:
+            for _ in range(min(more, restarts - more * number)):
                 time.sleep(random_.uniform(0.3, 1.5))
                 server.restart()
                 first.write()
+            counts.tell(number + 1, scale, "rounds of pauses, a kill and restarts")
         since_up.append(time.monotonic())
     first.close()
     drain = time.monotonic() - since_up[0]
@@ -67,7 +76,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     compare_slots(held, ONE_VALUE, counts)
     counts.figures = {
         "server kills": scale,
-        "pauses": scale,
+        "pauses": more * scale,
         "restarts": restarts,
         "acknowledged operations": len(acks),
         "errors told": sum(client.errors for client in clients),

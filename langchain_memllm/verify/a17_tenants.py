@@ -41,6 +41,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
             tenant = random_.randrange(len(TENANTS))
             asked = random_.randrange(len(TENANTS)) if sabotage and number % 7 == 0 else tenant
             counts.wrong += _operate(memory, random_, TENANTS[asked], f"of {tenant}", number)
+            counts.tell(number + 1, scale, "operations")
         counts.problems += _missing_scope(memory)
     for held in facts_of(path) if server is None else facts_in(server.uri, auth, "u"):
         owner = f"of {TENANTS.index(tuple(json.loads(held.namespace)))}"

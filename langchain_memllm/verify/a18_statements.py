@@ -64,13 +64,14 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
             counts.wrong += _use(memory, namespace, text)
             if sabotage and number == 0:
                 _interpolate(uri, auth, text)
+            counts.tell(number + 1, scale, "texts")
         foreign = proxy.statements - statements() - LISTENED
         held = facts_in(uri, auth, LABEL)
         after = labels_and_types(uri, auth)
         memory.store.close()
         seen = len(proxy.statements & statements())
     counts.wrong += len(foreign) + len(after - before)
-    counts.problems += [f"a statement that is not in cypher.py: {text[:60]!r}" for text in sorted(foreign)]
+    counts.problems += [f"a statement that is not in stores.cypher: {text[:60]!r}" for text in sorted(foreign)]
     counts.problems += [f"a label or type that was not there before: {name!r}" for name in sorted(after - before)]
     counts.lost += sum(fact.namespace.count(folder.name) for fact in held)  # all was forgotten again
     counts.figures = {"hostile texts": scale, "verbs": 11, "statements": seen}

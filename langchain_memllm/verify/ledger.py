@@ -7,6 +7,7 @@ is read with plain SQL.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any
 __all__ = ["Counts", "Held", "Ledger", "compare", "dump", "facts_of", "integrity", "read_ledgers"]
 
 Names = tuple[str, str, str]
+_log = logging.getLogger(__name__)
 
 _FACTS = """SELECT x.name, s.spelling, r.label, o.spelling, f.open, f.seq, f.ordinal, p.op_id
     FROM fact f JOIN namespace x ON x.id = f.ns JOIN name s ON s.id = f.s JOIN name o ON o.id = f.o
@@ -56,6 +58,11 @@ class Counts:
     def passed(self) -> bool:
         """Whether there is no fault and no other problem."""
         return not (self.lost or self.duplicated or self.wrong or self.torn or self.problems)
+
+    def tell(self, done: int, scale: int, what: str) -> None:
+        """Log how far a check is, at every twentieth of its scale."""
+        if done * 20 // scale > (done - 1) * 20 // scale:
+            _log.info("%d of %d %s", done, scale, what)
 
     def summary(self) -> str:
         """One line: the figures, the four counts, the problems."""

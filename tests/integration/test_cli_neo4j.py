@@ -19,7 +19,7 @@ from neo4j_fixture import told_if_there_is_none
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.server import LocalServer, docker_line, find_java
 
-pytestmark = pytest.mark.neo4j
+pytestmark = [pytest.mark.neo4j, pytest.mark.xdist_group("cli")]  # a server of its own
 
 MEMLLM = Path(sys.executable).with_name("memllm")
 

@@ -28,7 +28,8 @@ from langchain_memllm.stores.server import LocalServer, find_java
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-DOCUMENTS = ["README.md", "docs/first_hour.md", pytest.param("docs/neo4j.md", marks=pytest.mark.neo4j)]
+OWN_SERVER = [pytest.mark.neo4j, pytest.mark.xdist_group("own server")]
+DOCUMENTS = ["README.md", "docs/first_hour.md", pytest.param("docs/neo4j.md", marks=OWN_SERVER)]
 
 
 @dataclass
@@ -109,7 +110,7 @@ NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.neo4j] * ("neo4j" in name)) for name in NOTEBOOKS]
+    "name", [pytest.param(name, marks=OWN_SERVER if "neo4j" in name else []) for name in NOTEBOOKS]
 )
 def test_notebook_runs_from_the_top_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
     if "neo4j" in name:

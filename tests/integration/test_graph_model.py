@@ -72,6 +72,7 @@ def admin(server: LocalServer, *arguments: str) -> None:
     subprocess.run(command, env={**os.environ, **home}, check=True, capture_output=True, timeout=300)
 
 
+@pytest.mark.xdist_group("own server")
 def test_a_dump_is_loaded_into_another_server(tmp_path: Path) -> None:
     version = os.environ.get("MEMLLM_TEST_NEO4J", DEFAULT_VERSION)
     with (

@@ -26,7 +26,7 @@ from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.testing import FakeEmbedder
 from langchain_memllm.triples import Source
 
-pytestmark = pytest.mark.neo4j
+pytestmark = [pytest.mark.neo4j, pytest.mark.xdist_group("bad input")]  # a server of its own
 
 Open = Callable[..., Memory]
 Setting = Callable[[str | None], None]

@@ -222,6 +222,7 @@ def test_the_drivers_logs_are_left_alone_and_ours_tell_no_facts(
     assert not any("canary" in line or auth[1] in line for line in ours)
 
 
+@pytest.mark.xdist_group("own server")
 def test_a_store_outlives_a_crash_of_its_server(tmp_path: Path) -> None:
     """Then the same server with little transaction memory, then read-only: typed errors, nothing half-written."""
     with (

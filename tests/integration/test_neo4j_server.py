@@ -56,6 +56,7 @@ def test_sends_no_telemetry(neo4j_server: LocalServer) -> None:
     assert [record["s"] for record in records] == [f"{name}=false" for name in sorted(names)]
 
 
+@pytest.mark.xdist_group("own server")
 def test_a_kept_home_survives_crash_restart_and_attach(tmp_path: Path) -> None:
     home = tmp_path / "home"
     server = LocalServer.start(home)
@@ -78,6 +79,7 @@ def test_a_kept_home_survives_crash_restart_and_attach(tmp_path: Path) -> None:
     assert (home / "password").exists()
 
 
+@pytest.mark.xdist_group("own server")
 def test_a_temporary_server_dies_with_its_parent() -> None:
     script = (
         "import os, signal\n"
