@@ -11,7 +11,7 @@ be the second one, and the one before.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -252,12 +252,9 @@ class _Part:
         options = WriteOptions(
             copy_names=self.choices.copy_names, may_be_empty=False, batch_size=self.choices.batch_size
         )
-        size = 4 * self.choices.batch_size
-        for at in range(0, len(cases), size):
-            group = cases[at : at + size]
-            for case, output in zip(
-                group, self.model.write_calls(list(map(sentence, group)), options=options), strict=True
-            ):
+        for group in self._groups(cases):
+            outputs = self.model.write_calls(list(map(sentence, group)), options=options)
+            for case, output in zip(group, outputs, strict=True):
                 self.results[case["id"]][key] = [list(triple) for triple in output.triples]
             self.steps.add(len(group))
 
@@ -269,16 +266,21 @@ class _Part:
                 memory.write(triples, namespace=_NAMESPACE, source=_source(case))
 
     def _ask(self, memory: Memory, cases: Sequence[Case], key: str, *, forced: bool) -> list[Done]:
-        prompts = [self.choices.form.replace("{}", case[key].rstrip()) for case in cases]
-        done = self.model.read_many(
-            [prompt + START * forced for prompt in prompts],
-            lookup_in(memory, _NAMESPACE, thresholds_of(self.choices.thresholds)),
-            rules=Rules(text_tokens=self.choices.text_tokens, calls=3, stop=("\n",)),
-            constrained=True,
-            batch_size=self.choices.batch_size,
-        )
-        self.steps.add(len(cases))
+        lookup = lookup_in(memory, _NAMESPACE, thresholds_of(self.choices.thresholds))
+        rules = Rules(text_tokens=self.choices.text_tokens, calls=3, stop=("\n",))
+        done: list[Done] = []
+        for group in self._groups(cases):
+            prompts = [self.choices.form.replace("{}", case[key].rstrip()) + START * forced for case in group]
+            done += self.model.read_many(
+                prompts, lookup, rules=rules, constrained=True, batch_size=self.choices.batch_size
+            )
+            self.steps.add(len(group))
         return done
+
+    def _groups(self, cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
+        """A few batches at a time, so that a bar can move."""
+        size = 4 * self.choices.batch_size
+        return (cases[at : at + size] for at in range(0, len(cases), size))
 
     def _others(self, memory: Memory) -> dict[str, list[Done]]:
         return {

@@ -275,7 +275,9 @@ def _under_memories(model: MemLLMModel, texts: Sequence[Text], memory: Memory, c
     def lookup(condition: str, queries: Sequence[Query]) -> Results:
         return Results.of(memory.read_many(queries, namespace=_namespace(condition)))
 
-    outcomes = drive(model, pages, runs, lookup, choices.batch_size)
+    asking = any(name.startswith("position") for name in wanted)
+    ahead = [(number, at) for number, text in enumerate(texts) for at in text.targets] if asking else []
+    outcomes = drive(model, pages, runs, lookup, choices.batch_size, ahead)
     if "off" in choices.conditions:
         outcomes |= {(number, "off"): off(page) for number, page in enumerate(pages)}
     return outcomes

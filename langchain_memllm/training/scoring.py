@@ -15,7 +15,8 @@ serves many runs together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -197,7 +198,7 @@ class Outcome:
     calls: list[tuple[int, Call]] = field(default_factory=list)
 
 
-Run = Generator[Ask | Lookup | Branch, Any, Outcome]
+Run = Generator[Ask | Lookup | tuple[Branch, ...], Any, Outcome]
 
 
 def off(page: Page) -> Outcome:
@@ -217,7 +218,7 @@ def free_run(page: Page) -> Run:
     opened_at = 0
     while at < len(page.ids):
         if at >= view.end:
-            view = yield Branch(opened_at, call, len(page.ids))
+            (view,) = yield (Branch(opened_at, call, len(page.ids)),)
         place = at - view.first
         if (reading.blocked and at == since) or not at:  # at inference, a prompt stands before the first call
             outcome.nll[at] -= view.forbidden[place]
@@ -227,7 +228,7 @@ def free_run(page: Page) -> Run:
             reading, call = yield from _opened(reading, page.model.vocabulary, outcome, at, at > since, None)
             since, opened_at, view = at, at, page.plain
             if call:
-                view = yield Branch(at, call, min(at + _CHUNK, len(page.ids)))
+                (view,) = yield (Branch(at, call, min(at + _CHUNK, len(page.ids))),)
         else:
             outcome.nll[at] -= view.token[place]
             at += 1
@@ -236,16 +237,16 @@ def free_run(page: Page) -> Run:
 
 def placed_run(page: Page, places: Mapping[int, tuple[Query, ...] | None]) -> Run:
     """A call opens at the given places, uncharged, and nowhere else; None: the reader writes its queries."""
-    outcome, reading = Outcome([0.0] * len(page.ids)), Reading("-", RULES)
-    view, since = page.plain, 0
-    ends = [*sorted(places), len(page.ids)]
-    for at in range(page.plain.first, len(page.ids)):
-        if at in places:
-            reading, call = yield from _opened(reading, page.model.vocabulary, outcome, at, at > since, places[at])
-            since, view = at, page.plain
-            if call:
-                view = yield Branch(at, call, min(end for end in ends if end > at))
-        outcome.nll[at] -= view.forbidden[at - view.first]
+    outcome, reading, since = off(page), Reading("-", RULES), 0
+    branches = []
+    for at, end in itertools.pairwise([*sorted(places), len(page.ids)]):
+        reading, call = yield from _opened(reading, page.model.vocabulary, outcome, at, at > since, places[at])
+        since = at
+        if call:
+            branches.append(Branch(at, call, end))
+    views = (yield tuple(branches)) if branches else ()  # all in one pass: none decides where another opens
+    for branch, view in zip(branches, views, strict=True):
+        outcome.nll[branch.at : branch.end] = [-each for each in view.forbidden[: branch.end - branch.at]]
     return outcome
 
 
@@ -292,13 +293,16 @@ def drive(
     runs: Mapping[Key, Run],
     lookup: Callable[[str, Sequence[Query]], Results],
     batch_size: int,
+    ahead: Iterable[tuple[int, int]] = (),
 ) -> dict[Key, Outcome]:
     """Serve runs until all are over; ``lookup`` answers for the memory named in the key.
 
-    Queries are written last, when every run waits for one or for another's: then they are many.
+    Queries are written last, when every run waits for one: then they are many. ``ahead``: numbers of pages and places
+    in them at which a query will be asked for in any case; they are written together with the first ones.
     """
+    due = set(ahead)
     outcomes: dict[Key, Outcome] = {}
-    waiting: dict[Key, Ask | Lookup | Branch] = {}
+    waiting: dict[Key, Ask | Lookup | tuple[Branch, ...]] = {}
     written: dict[tuple[int, int], Generated] = {}
 
     def go_on(key: Key, answer: Any) -> None:
@@ -313,13 +317,13 @@ def drive(
     while waiting:
         ready = {key: request for key, request in waiting.items() if not isinstance(request, Ask)}
         if not ready:
-            _write(model, pages, waiting, written, batch_size)
+            _write(model, pages, waiting, written, batch_size, due)
         _compute(pages, ready)
         for key, request in list(waiting.items()):
             if isinstance(request, Lookup):
                 go_on(key, lookup(key[1], request.queries))
-            elif isinstance(request, Branch):
-                go_on(key, pages[key[0]].known(request))
+            elif isinstance(request, tuple):
+                go_on(key, [pages[key[0]].known(branch) for branch in request])
             elif (key[0], request.at) in written:
                 go_on(key, written[key[0], request.at])
     return outcomes
@@ -329,10 +333,11 @@ def _compute(pages: Sequence[Page], ready: Mapping[Key, Any]) -> None:
     """The branches that are wanted, each once and as far as the farthest, as many of a page in one pass as fit."""
     wanted: dict[int, dict[tuple[int, Tokens], Branch]] = {}
     for (number, _), request in ready.items():
-        if isinstance(request, Branch) and pages[number].known(request) is None:
-            known = wanted.setdefault(number, {})
-            place = (request.at, request.call)
-            known[place] = max(known.get(place, request), request, key=lambda branch: branch.end)
+        for branch in request if isinstance(request, tuple) else ():
+            if pages[number].known(branch) is None:
+                known = wanted.setdefault(number, {})
+                place = (branch.at, branch.call)
+                known[place] = max(known.get(place, branch), branch, key=lambda each: each.end)
     for number, branches in wanted.items():
         group: list[Branch] = []
         for branch in branches.values():
@@ -350,13 +355,15 @@ def _write(
     waiting: Mapping[Key, Any],
     written: dict[tuple[int, int], Generated],
     batch_size: int,
+    due: set[tuple[int, int]],
 ) -> None:
-    """The queries that are wanted, each once, together."""
+    """The queries that are wanted and those that will be, each once, together."""
+    action = next(iter(waiting.values())).action
+    wanted = sorted(({(number, request.at) for (number, _), request in waiting.items()} | due) - written.keys())
+    due.clear()
     asked: dict[tuple[int, int], Generate] = {}
-    for (number, _), request in waiting.items():
-        if (number, request.at) in written:
-            continue
-        before = Segment("-", pages[number].ids[: request.at])
-        asked[number, request.at] = replace(request.action, segments=(before, Segment(READ_OPEN)))
+    for number, at in wanted:
+        before = Segment("-", pages[number].ids[:at])
+        asked[number, at] = replace(action, segments=(before, Segment(READ_OPEN)))
     queries = model.generate_steps(list(asked.values()), constrained=True, batch_size=batch_size)
     written |= zip(asked, queries, strict=True)

@@ -15,7 +15,7 @@ from tokenizers import pre_tokenizers  # noqa: E402
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
 from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
-from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights  # noqa: E402
+from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights, writer  # noqa: E402
 from langchain_memllm.local.cache import PrefixCaches, new_cache  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
 from langchain_memllm.local.decoding import Decoder  # noqa: E402
@@ -440,6 +440,29 @@ OPTIONS = [
     WriteOptions(max_tokens=40, patience=1, relations=("capital of", "likes"), copy_names=True),
     WriteOptions(max_tokens=3, patience=5),
 ]
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, WriteOptions(constrained=False, max_tokens=30)])
+def test_the_most_probable_tokens_give_what_a_look_at_all_gives(options, monkeypatch):
+    outputs = []
+    for looked_at in (1, 500):
+        monkeypatch.setattr(writer, "_LOOKED_AT", looked_at)
+        outputs.append([output for seed in range(2) for output in tiny(seed).write_calls(SENTENCES, options=options)])
+    assert [output.text for output in outputs[0]] == [output.text for output in outputs[1]]
+    assert [output.logprob for output in outputs[0]] == pytest.approx([output.logprob for output in outputs[1]])
+
+
+def test_a_call_that_may_not_be_empty_holds_a_triple():
+    def starts(may_be_empty: bool) -> bool:
+        constraint = Constraint(tiny().vocabulary, may_be_empty=may_be_empty)
+        return bool(len(constraint.allowed(constraint.start()).closing))
+
+    assert (starts(True), starts(False)) == (True, False)
+    options = WriteOptions(max_tokens=60, patience=1, may_be_empty=False)
+    outputs = [output for seed in range(4) for output in tiny(seed).write_calls(SENTENCES, options=options)]
+    assert all(output.triples or output.cut_off for output in outputs)
+    with pytest.raises(ConfigurationError, match="may_be_empty="):
+        WriteOptions(constrained=False, may_be_empty=False)
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -69,7 +69,7 @@ ZSRE = [
         "rephrase_prompt": f"The birthplace of {subject} is?",
         "locality": {"Relation_Specificity": [{"prompt": f"The spouse of {subject} is", "ground_truth": ["Bo"]}]},
     }
-    for subject, place in (("Ada", "Oslo"), ("Bo", "Rome"), ("Cy", "Kyiv"), ("Di", "Lima"))
+    for subject, place in (("Ada", "Oslo"), ("Bo", "Rome"))
 ]
 COUNTERFACT = [
     {
@@ -92,14 +92,14 @@ def edits(folder) -> tuple[str | Path, ...]:
 
 
 def test_edit(folder, edits):
-    made = evaluated(folder, "edit", "--write", "none", "--read", "none", *edits, "--marks", 2, "--text-tokens", 4)
-    assert [case["id"] for case in made.cases[:5]] == ["zsre/0", "zsre/1", "zsre/2", "zsre/3", "counterfact/0"]
+    made = evaluated(folder, "edit", "--write", "none", "--read", "none", *edits, "--marks", 1, "--text-tokens", 4)
+    assert [case["id"] for case in made.cases] == ["zsre/0", "zsre/1", "counterfact/0", "counterfact/1"]
     assert made.cases[0]["sentence"] == 'Where was Ada born? It is or they are "Oslo"'
-    assert made.cases[4]["sentence"] == "Ada was born in Oslo."
-    assert sum("again" in case for case in made.cases) == sum("forgotten" in case for case in made.cases) == 4
+    assert made.cases[2]["sentence"] == "Ada was born in Oslo."
+    assert sum("again" in case for case in made.cases) == sum("forgotten" in case for case in made.cases) == 2
     figures = {figure.name: figure.count for figure in made.figures}
-    assert figures["zsre average"] == figures["counterfact locality forced"] == 4
-    assert figures["zsre again"] == figures["zsre forgotten"] == 2
+    assert figures["zsre average"] == figures["counterfact locality forced"] == 2
+    assert figures["zsre again"] == figures["zsre forgotten"] == 1
     lost = sum(count for *_, count in made.details["errors"])
     assert lost == sum(not result["reliability"]["right"] for result in made.results.values())
     assert all(result["written"] for result in made.results.values() if result["error"] != "never written")
