@@ -286,12 +286,13 @@ def _server(home: Path | None, version: str) -> Iterator[LocalServer]:
         yield LocalServer.attach(home) or LocalServer.start(home, version)
 
 
-def _joined(name: str, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an earlier run with this one's figures in their place, by size."""
+def _joined(name: str, row: dict[str, Any], *, goes_on: bool) -> list[dict[str, Any]]:
+    """The rows of earlier runs with this one in its place; of the same graph's row, the other figures stay."""
     path = RESULTS / f"{name}.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     by_size = {each["triples"]: each for each in rows}
-    by_size[row["triples"]] = by_size.get(row["triples"], {}) | row
+    before = by_size.get(row["triples"], {}) if goes_on else {}
+    by_size[row["triples"]] = before | row
     return [by_size[size] for size in sorted(by_size)]
 
 
@@ -308,7 +309,8 @@ def main() -> None:
     for size in arguments.sizes:
         with _server(arguments.home, arguments.version) as server:
             row = measured(server, Workload(size), arguments.parts.split(","))
-        report(name, f"Neo4j {arguments.version}, driver {driver_name()}", _joined(name, row), host)
+        rows = _joined(name, row, goes_on=arguments.home is not None)
+        report(name, f"Neo4j {arguments.version}, driver {driver_name()}", rows, host)
 
 
 if __name__ == "__main__":
