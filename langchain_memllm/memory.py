@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -37,6 +38,7 @@ from langchain_memllm.errors import (
     InvalidTriple,
     NamespaceError,
     OperationConflict,
+    StoreUnavailable,
 )
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores import open_store
@@ -283,8 +285,9 @@ class Memory:
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
         batch, shown = self._prepare(proposed, source or Source(), op_id, payload, policy, replace, quarantine)
+        began = time.monotonic()
         written = self.store.transact(namespace, batch, lambda current: resolve(batch, current), self._quick_embed())
-        self._embed(namespace, written.pending)
+        self._embed_written(namespace, written.pending, began)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
         return written.receipt.with_triples(shown, replayed=True) if written.replayed else written.receipt
@@ -362,7 +365,14 @@ class Memory:
             return None
         return lambda items: self.vectors.embed([item.spelling for item in items])
 
-    def _embed(self, namespace: Namespace, pending: Sequence[Pending]) -> bool:
+    def _embed_written(self, namespace: Namespace, pending: Sequence[Pending], began: float) -> None:
+        """Give the names of a committed write their vectors; a store that is away by now does not hide its receipt."""
+        try:
+            self._embed(namespace, pending, spent=time.monotonic() - began)
+        except StoreUnavailable as error:
+            logger.warning("%d names stay without a vector until the next similar search: %s", len(pending), error)
+
+    def _embed(self, namespace: Namespace, pending: Sequence[Pending], *, spent: float = 0.0) -> bool:
         """Give names their vectors; a failing embedder leaves them pending and never fails a write."""
         if not pending:
             return True
@@ -372,7 +382,7 @@ class Memory:
         except EmbeddingError as error:
             logger.warning("%d names stay without a vector until the embedder answers: %s", len(pending), error)
             return False
-        self.store.fill(namespace, pending, vectors)
+        self.store.fill(namespace, pending, vectors, spent=spent)
         return True
 
     def _embed_pending(self, namespaces: Sequence[Namespace]) -> bool:

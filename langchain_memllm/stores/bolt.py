@@ -145,9 +145,11 @@ class Bolt:
 
         return self._within(within or self.deadline, attempt)
 
-    def write_one(self, statement: cypher.Statement, parameters: Mapping[str, Any]) -> list[neo4j.Record]:
+    def write_one(
+        self, statement: cypher.Statement, parameters: Mapping[str, Any], *, within: float | None = None
+    ) -> list[neo4j.Record]:
         """Run one writing statement that may safely run twice, and return its records."""
-        return self.write(lambda transaction: list(transaction.run(statement, dict(parameters))))
+        return self.write(lambda transaction: list(transaction.run(statement, dict(parameters))), within=within)
 
     def alter(self, statement: str) -> None:
         """Run one schema statement; two clients may do so at once, and what the other was faster with is there."""

@@ -170,7 +170,9 @@ class EmbeddedStore:
             embedded_write.fill(connection, label, written.pending, embed(written.pending))
             return replace(written, pending=())
 
-    def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
+    def fill(
+        self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None], *, spent: float = 0.0
+    ) -> None:
         """See ``TripleStore.fill``."""
         with self._db.write(durable=False) as connection:
             embedded_write.fill(connection, encode_namespace(namespace), items, vectors)

@@ -311,8 +311,13 @@ class TripleStore(Protocol):
     def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
         """Names and relations without a vector, oldest first."""
 
-    def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
-        """Set vectors of pending names; None marks one that has no vector and is found exactly only."""
+    def fill(
+        self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None], *, spent: float = 0.0
+    ) -> None:
+        """Set vectors of pending names; None marks one that has no vector and is found exactly only.
+
+        ``spent``: seconds that the caller's call has taken; a server is waited for as long as its deadline leaves.
+        """
 
     def link(self, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], *, limit: int = 32) -> None:
         """Make two names, each (key, spelling), one alias class; unknown names are created.

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["Neo4jStore", "lookup_parameters"]
 
 _PAGE: Final = 2_000
+_LEAST_S: Final = 1.0
+"""For what follows a commit, however much of the deadline that took."""
 _MAX_RELATIONS: Final = 25
 _MAX_RECALL_NAMES: Final = 64
 _FRESH: Final = 3  # times a search is repeated whose namespace was changed meanwhile
@@ -98,9 +100,11 @@ class Neo4jStore:
         """See ``TripleStore.transact``."""
         return neo4j_write.transact(self._bolt, namespace, batch, plan, embed)
 
-    def fill(self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
+    def fill(
+        self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None], *, spent: float = 0.0
+    ) -> None:
         """See ``TripleStore.fill``."""
-        neo4j_write.fill(self._bolt, namespace, items, vectors)
+        neo4j_write.fill(self._bolt, namespace, items, vectors, within=max(_LEAST_S, self._bolt.deadline - spent))
 
     def link(self, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], *, limit: int = 32) -> None:
         """See ``TripleStore.link``."""

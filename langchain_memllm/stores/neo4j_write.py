@@ -506,14 +506,16 @@ def _former(row: Sequence[Any]) -> Former:
     return Former(_standing(row[:9], row[2]), best_evidence(row[9]) if row[9] else None)
 
 
-def fill(bolt: Bolt, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None]) -> None:
+def fill(
+    bolt: Bolt, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None], *, within: float
+) -> None:
     """See ``TripleStore.fill``. A name that was forgotten or filled meanwhile is left alone."""
     pairs = list(zip(items, vectors, strict=True))
     for start in range(0, len(pairs), _FILL):
-        _fill_some(bolt, ids_of(namespace), pairs[start : start + _FILL])
+        _fill_some(bolt, ids_of(namespace), pairs[start : start + _FILL], within)
 
 
-def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | None]]) -> None:
+def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | None]], within: float) -> None:
     names = [(ids.name(item.key), vector) for item, vector in pairs if item.kind == "name"]
     relations = [(ids.relation(item.key), vector) for item, vector in pairs if item.kind == "relation"]
     known = [vector for _, vector in names if vector is not None]
@@ -534,6 +536,7 @@ def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | Non
             ],
             "relations": [{"id": rid, "embedding": _parameter(bolt, vector)} for rid, vector in relations],
         },
+        within=within,
     )
 
 

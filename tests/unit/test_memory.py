@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from langchain_memllm.belief import Quarantined
-from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.errors import ConfigurationError, StoreUnavailable
 from langchain_memllm.memory import Memory
+from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.testing import FakeEmbedder
 from langchain_memllm.triples import Statement, Triple
 
 NS = ("memllm", "ada")
@@ -113,3 +115,25 @@ def test_forgetting_a_name_drops_quarantined_pieces_in_any_spelling_of_it(memory
     memory.write([("José Garcia", "likes", "tea")], namespace=NS, quarantine=pieces)
     assert memory.forget(name="José Garcia", namespace=NS).quarantined == 1
     assert [piece.text for piece in memory.quarantined(namespace=NS)] == ["{bob >>"]
+
+
+class AwayAfterCommit(EmbeddedStore):
+    """A store that is away when the vectors of a write are to be kept, once."""
+
+    away = True
+
+    def fill(self, *args: Any, **options: Any) -> None:
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("away")
+        super().fill(*args, **options)
+
+
+def test_a_store_that_is_away_after_the_commit_does_not_hide_the_receipt() -> None:
+    with Memory(AwayAfterCommit(":memory:"), embedder=FakeEmbedder()) as memory:
+        (outcome,) = memory.write([("Ada Lovelace", "likes", "tea")], namespace=NS)
+        assert outcome.status == "stored"
+        assert memory.stats(namespace=NS).pending == 3  # two names and a relation
+        assert memory.read("Ada Lovelace", "likes", namespace=NS).answers == ("tea",)
+        memory.read("Ada Lovelac", "likes", namespace=NS)  # a similar search gives them their vectors
+        assert memory.stats(namespace=NS).pending == 0
