@@ -8,7 +8,7 @@ VENVR := $(VENV)-rust
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo test check lint types layers fast-tests test-neo4j bench-neo4j bench docs clean
+.PHONY: help demo test tests-of-servers tests-of-all-else check lint types layers fast-tests test-neo4j bench-neo4j bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,8 +24,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed ## Read a text, ask about it, correct it, forget it (under 5 minutes)
 	@$(RUN) $(BIN)/memllm demo
 
+# Tests of servers mostly wait, for a server that starts or was paused; all else computes. So they run side by side.
+SERVERS := $(wildcard tests/integration/test_*neo4j*.py) $(addprefix tests/integration/test_,browser.py docs.py graph_model.py)
+PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -q --durations=15
+
 test: $(VENV)/.installed check ## Everything CI runs: checks, all tests, docs and notebooks
-	@$(RUN) $(BIN)/python -m pytest -q --durations=25 tests --ignore=tests/unit --ignore=tests/house
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-servers tests-of-all-else
+
+tests-of-servers: $(VENV)/.installed
+	@$(PYTEST) $(SERVERS)
+
+tests-of-all-else: $(VENV)/.installed
+	@$(PYTEST) tests --ignore=tests/unit --ignore=tests/house $(addprefix --ignore=,$(SERVERS))
 
 check: $(VENV)/.installed lint types layers fast-tests ## Format, lint, types, layers and the fast tests (under 2 minutes)
 

@@ -149,7 +149,7 @@ def marked(cases: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[
     told = _told_zsre if cases and cases[0]["part"] == "zsre" else _told_counterfact
     targets = {}
     for place, at in enumerate(again):
-        others = [cases[other]["target"] for other in again[place + 1 :] + again[:place]]
+        others = [cases[other]["target"] for other in drawn[place + 1 :] + drawn[:place]]
         targets[at] = next((t for t in others if t.casefold() != cases[at]["target"].casefold()), None)
     return [
         {
