@@ -66,6 +66,7 @@ def test_with_a_model_behind_the_openai_interface() -> None:
 
 
 @pytest.mark.neo4j
+@pytest.mark.usefixtures("neo4j_store")  # an empty graph, whatever the tests before kept in it
 def test_on_neo4j(neo4j_server: LocalServer) -> None:
     with serve(answer) as server:
         printed = run_demo(
