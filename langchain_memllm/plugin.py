@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from langchain_memllm import transfer
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, Progress, built
 from langchain_memllm.embeddings import Embedder
@@ -23,7 +22,6 @@ from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
 from langchain_memllm.scope import TEMPLATE, Scope
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
-from langchain_memllm.transfer import Digest, Loaded, Rejected
 from langchain_memllm.triples import Fact, Namespace, Query, ReadResult, Recall, Receipt, Source
 from langchain_memllm.twins import twin
 
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from langchain_memllm.chat import ReaderMode
     from langchain_memllm.extraction import Extractor
     from langchain_memllm.reading import Rules
+    from langchain_memllm.transfer import Digest, Loaded, Rejected
     from langchain_memllm.turns import OnError
 
 __all__ = ["LOCAL_USER", "MemLLMMemory"]
@@ -406,6 +405,8 @@ class MemLLMMemory:
         if everyone and not (namespace is None and user_id is None):
             raise NamespaceError("everyone=True copies all namespaces; leave namespace and user_id out, or everyone")
         chosen = self.namespaces() if everyone else several(self._whose(namespace, user_id)[0])
+        from langchain_memllm import transfer
+
         copied = transfer.copy(self.core, target.core, namespaces=chosen, progress=progress)
         target._door.drop()
         return copied
@@ -422,6 +423,8 @@ class MemLLMMemory:
         progress: Progress | None = None,
     ) -> Loaded:
         """Write the triples of a file of JSON lines; run again, it goes on where it stopped. See ``transfer.load``."""
+        from langchain_memllm import transfer
+
         loaded = transfer.load(
             self.core,
             file,

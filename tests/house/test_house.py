@@ -31,7 +31,7 @@ CORE = ("langchain", "langchain_core", "langgraph", *HEAVY)
 @pytest.mark.parametrize(
     ("statement", "forbidden"),
     [
-        ("from langchain_memllm import MemLLMMemory; MemLLMMemory(':memory:')", HEAVY),
+        ("from langchain_memllm import MemLLMMemory; MemLLMMemory(':memory:')", (*HEAVY, "pydantic")),
         (
             "from langchain_memllm.memory import Memory; m = Memory(); "
             "m.write([('Ada', 'likes', 'tea')], namespace=('n',)); m.read('Adah', 'likes', namespace=('n',))",
