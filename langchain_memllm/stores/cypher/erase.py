@@ -85,26 +85,22 @@ CALL (doomed) {
   UNWIND doomed AS x UNWIND [x.seq, x.closed_seq] AS seq RETURN seq
   UNION
   UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->() RETURN m.seq AS seq
-  UNION
+"""
+    + "".join(
+        """  UNION
   UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
   CALL (sid) {
     RETURN sid AS same
     UNION
-    MATCH (e:MemEntity {id: sid})
+    MATCH (e:MemEntity {id: sid}) USING INDEX SEEK e:MemEntity(id)
     MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias
     RETURN m.id AS same }
-  MATCH (c:MemFact) USING INDEX SEEK c:MemFact(sid, rid, precedence)
+  MATCH (c:{label}) USING INDEX SEEK c:{label}(sid, rid, precedence)
   WHERE c.sid = same AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq
-  UNION
-  UNWIND doomed AS x WITH DISTINCT x.sid AS sid, x.rid AS rid
-  CALL (sid) {
-    RETURN sid AS same
-    UNION
-    MATCH (e:MemEntity {id: sid})
-    MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias
-    RETURN m.id AS same }
-  MATCH (c:MemPast) USING INDEX SEEK c:MemPast(sid, rid, precedence)
-  WHERE c.sid = same AND c.rid = rid AND c.precedence IS NOT NULL RETURN c.seq AS seq }
+""".replace("{label}", label)
+        for label in ("MemFact", "MemPast")
+    )
+    + """}
 MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = seq
 RETURN p.id AS id, p.op_id AS op_id, p.receipt AS receipt"""
 )
