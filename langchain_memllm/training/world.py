@@ -181,7 +181,7 @@ class World:
                 said.append((self._draw.choice(forms()["small_talk"]), ()))
         asked = self._draw.choice(known)
         form = forms()["talk"][asked.relation]
-        asks = form["asks"][-1] if self._held_out else form["asks"][0]
+        asks = form["asks"][-1] if self._held_out else self._draw.choice(form["asks"][:-1])
         prompt = self._draw.choice(("User: {}\nAssistant: {}", "{} {}", "Question: {}\nAnswer: {}")).format(
             asks, form["answer"]
         )
