@@ -154,7 +154,7 @@ def main() -> None:
     for name, default in (("rounds", 5), ("context", 512), ("text", 100), ("calls", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    model = MemLLMModel.smollm2()
+    model = MemLLMModel.smollm2(adapters=True)
     said = script(model, options.context, options.text, options.calls)
     prompt = model.vocabulary.encode(said.prompt)
 

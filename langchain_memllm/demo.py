@@ -1,8 +1,8 @@
 """The demonstration: a text is read, questions are asked, a fact is corrected and forgotten, and the model follows.
 
 Nothing is scripted. What the model writes and answers is its own; what is checked is that the names pasted into its
-answer are those that the store holds at that moment. Without a key the model is SmolLM2-135M, untrained for this: it
-is shown examples in the paper's format, and also without them, to see the difference.
+answer are those that the store holds at that moment. Without a key the model is SmolLM2-135M, shown examples in the
+paper's format; one with adapters needs none.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Question:
     @property
     def prompt(self) -> str:
         """The beginning of a sentence whose end is the answer."""
-        return f"The {self.relation} of {self.subject} is "
+        return f"The {self.relation} of {self.subject} is"
 
     @property
     def words(self) -> str:
@@ -127,35 +127,32 @@ class Demo:
         self._headline("1. Read", f"{ref}, sentence by sentence; what is stored is shown with its receipt")
         for block in [block for block in text.split("\n\n") if block.strip()]:
             sentences = [sentence.text for sentence in sentences_of(block)]
-            for sentence, bare, statements in self._written(sentences):
+            for sentence, statements in self._written(sentences):
                 self.console.print(f"\n{escape(sentence)}", style="italic")
-                if self.is_local:
-                    self.console.print(f"  without examples: {escape(bare) or '(nothing)'}", style="dim")
                 source = Source("document", ref, text=sentence)
                 self._show(self.memory.write(statements, namespace=NAMESPACE, source=source))
 
-    def _written(self, sentences: list[str]) -> list[tuple[str, str, list[Statement]]]:
-        """For each sentence the untrained model's own call, and the statements to store."""
+    def _written(self, sentences: list[str]) -> list[tuple[str, list[Statement]]]:
+        """Each sentence with the statements to store."""
         if not self.is_local:
             return [self._extracted(sentence, sentences[:at]) for at, sentence in enumerate(sentences)]
         from langchain_memllm.local.examples import UNTRAINED, WRITE_EXAMPLES
-        from langchain_memllm.local.writer import WriteOptions, contexts_of
+        from langchain_memllm.local.writer import contexts_of
 
         model: Any = self.model
-        contexts = contexts_of(sentences)
-        bare = model.write_calls(sentences, contexts, options=WriteOptions(max_tokens=32, patience=1))
-        written = model.write_calls(sentences, contexts, options=UNTRAINED, examples=WRITE_EXAMPLES)
+        shown: dict[str, Any] = {} if "write" in model.adapters else {"options": UNTRAINED, "examples": WRITE_EXAMPLES}
+        written = model.write_calls(sentences, contexts_of(sentences), **shown)
         return [
-            (sentence, "; ".join(map(str, plain.triples)), [Statement(*triple) for triple in call.triples])
-            for sentence, plain, call in zip(sentences, bare, written, strict=True)
+            (sentence, [Statement(*triple) for triple in call.triples])
+            for sentence, call in zip(sentences, written, strict=True)
         ]
 
-    def _extracted(self, sentence: str, context: Sequence[str]) -> tuple[str, str, list[Statement]]:
+    def _extracted(self, sentence: str, context: Sequence[str]) -> tuple[str, list[Statement]]:
         from langchain_memllm.extraction import ChatExtractor
 
         extractor = ChatExtractor(self.model, relations=lambda: self.memory.catalogue)  # type: ignore[arg-type]
         found = extractor.extract(sentence, context=context, source=Source("document"))
-        return sentence, "", list(found.statements)
+        return sentence, list(found.statements)
 
     def _show(self, receipt: Receipt) -> None:
         for outcome in receipt:
@@ -192,9 +189,10 @@ class Demo:
         from langchain_memllm.chat import LocalReader
         from langchain_memllm.local.examples import READ_EXAMPLES
 
+        shown = () if "read" in self.model.adapters else READ_EXAMPLES  # type: ignore[union-attr]
         examples = "".join(
-            f"The {query.relation} of {query.subject} is {render_read([query], [name])} {name}.\n"
-            for query, name in READ_EXAMPLES
+            f"The {query.relation} of {query.subject} is{render_read([query], [name])} {name}.\n"
+            for query, name in shown
         )
         reader = LocalReader(
             self.model,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from langchain_memllm.cli.terminal import err, exit_status, fail, out, progress
-from langchain_memllm.errors import ConfigurationError, MemLLMError, MissingExtra, ModelError
+from langchain_memllm.errors import ConfigurationError, MemLLMError, MissingExtra
 
 if TYPE_CHECKING:
     from langchain_memllm.local import MemLLMModel
@@ -23,7 +22,6 @@ app = typer.Typer()
 evaluation = typer.Typer(no_args_is_help=True, help="Measure the models: extraction, editing, perplexity, calls.")
 app.add_typer(evaluation, name="eval")
 
-_SHIPPED: Final = "smollm2-135m"
 _STOPPED: Final = 130
 _DIFFERS: Final = 1
 
@@ -256,17 +254,11 @@ def _others(
 
 def _adapter(role: str, given: str | None) -> Path | None:
     """The adapter's folder: as given, the shipped one, or none."""
+    from langchain_memllm.local import weights
+
     if given == "none":
         return None
-    if given is not None:
-        return Path(given).expanduser()
-    name = f"{_SHIPPED}-{role}"
-    shipped = Path(str(resources.files("langchain_memllm").joinpath("data", "adapters", name)))
-    if not shipped.is_dir():
-        raise ModelError(
-            f"this installation ships no adapter {name}; give --{role} FOLDER, or 'none' for the base alone"
-        )
-    return shipped
+    return weights.shipped_adapter(role) if given is None else Path(given).expanduser()
 
 
 def _run(

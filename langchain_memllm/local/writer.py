@@ -3,8 +3,9 @@
 The prompt is up to 24 sentences of context and the focus sentence between its marks. Decoding is greedy with *late
 stopping*: the model tends to end its list too early, so where it would end, the end is noted with the mean
 log-probability of what was generated so far (the paper's code divides by the length of the prompt too, which undoes
-the idea), and it goes on; when the best end found is ``patience`` ends old, the list is cut back to it. With a
-constraint the call always parses. Sentences are decoded together in batches.
+the idea), and it goes on; when the best end found is ``patience`` ends old, the list is cut back to it. A triple that
+comes a second time ends the list before it: a model that repeats itself is ever surer. With a constraint the call
+always parses. Sentences are decoded together in batches.
 """
 
 from __future__ import annotations
@@ -128,12 +129,27 @@ class LateStopping:
             logprob: Sum of the log-probabilities of the generated tokens, the end's included.
             length: Number of those tokens.
         """
+        if self.repeats(text, logprob, length):
+            return True
         value = logprob / length
         if value > self.value:
             self.value, self.best, self._since = value, text, 0
         else:
             self._since += 1
         return self._since >= self.patience
+
+    def repeats(self, text: str, logprob: float, length: int) -> bool:
+        """Whether an item of the call comes twice; if no end was offered yet, the list ends before that.
+
+        Arguments are those of ``offer``.
+        """
+        items = text.split(ITEM)
+        once = list(dict.fromkeys(items))
+        if len(once) == len(items):
+            return False
+        if self.best is None:
+            self.value, self.best = logprob / length, ITEM.join(once)
+        return True
 
 
 def contexts_of(sentences: Sequence[str], limit: int = CONTEXT_SENTENCES) -> list[tuple[str, ...]]:
@@ -316,6 +332,10 @@ def _best(logits: torch.Tensor, ids: TokenIds) -> tuple[int, float] | None:
 
 def _follow(decoder: Decoder, row: _Row, token: int) -> None:
     """Move the automaton and count how long the name is; without one, see whether the end came in several tokens."""
+    written = decoder.vocabulary.bytes.get(token, b"")  # a special token has none
+    if ITEM.encode() in written:
+        text = _inside(decoder, row, row.written).rpartition(ITEM)[0]
+        row.done = row.stopping.repeats(text, row.logprob, len(row.written))
     if row.constraint is None or row.state is None:
         if END in decoder.vocabulary.decode(row.written[-2 * len(END) :]):
             row.stopping.offer(_inside(decoder, row, row.written), row.logprob, len(row.written))
@@ -323,7 +343,6 @@ def _follow(decoder: Decoder, row: _Row, token: int) -> None:
         return
     row.state = row.constraint.step(row.state, token)
     assert row.state is not None, "the automaton refused a token that it had allowed"
-    written = row.constraint.vocabulary.bytes[token]
     mark = max(written.rfind(b">"), written.rfind(ITEM.encode()))
     row.name_length = len(written) - mark - 1 if mark >= 0 else row.name_length + len(written)
 

@@ -92,19 +92,9 @@ def finetune(
         ModelError: The base cannot be loaded, the loss is not finite, or ``out`` cannot be written.
     """
     group = _Group.of(device)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"{out} cannot be made ({error}); give another --out") from error
-    if (out / MANIFEST).exists():
-        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
+    _make(out)
     torch.manual_seed(options.seed)  # the adapter's first weights
-    model, tokenizer = weights.load(base, group.device, _dtype(group.device, options))
-    longest = getattr(model.config, "max_position_embeddings", None) or options.window
-    if options.window > longest:
-        raise ConfigurationError(
-            f"a window of {options.window} tokens is too long for {base.name}; give --window {longest}"
-        )
+    model, tokenizer = _loaded(base, options, group.device)
     forest = _forest(load(data), Vocabulary(tokenizer, model.config.vocab_size), options, group.device)
     model = _prepared(model, options)
     made_for = fingerprint(base, tokenizer)
@@ -129,6 +119,27 @@ def finetune(
         publish(out, model, tokenizer, options, about, run.summary(result))
         (out / CHECKPOINT).unlink(missing_ok=True)
     return result
+
+
+def _make(out: Path) -> None:
+    """The folder for the result, which may hold a checkpoint but nothing that is finished."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{out} cannot be made ({error}); give another --out") from error
+    if (out / MANIFEST).exists():
+        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
+
+
+def _loaded(base: Path, options: Options, device: str) -> tuple[Any, Any]:
+    """Model and tokenizer; the model takes as many tokens as the window has."""
+    model, tokenizer = weights.load(base, device, _dtype(device, options))
+    longest = getattr(model.config, "max_position_embeddings", None) or options.window
+    if options.window > longest:
+        raise ConfigurationError(
+            f"a window of {options.window} tokens is too long for {base.name}; give --window {longest}"
+        )
+    return model, tokenizer
 
 
 # --- what is trained on what ------------------------------------------------------------------------------------------
@@ -176,7 +187,9 @@ def _prepared(model: Any, options: Options) -> Any:
     """The model in training mode, with an adapter or with every weight to be trained."""
     model.config.use_cache = False
     if options.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # the later name of transformers' own; the earlier one warns where both are there
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     if not options.rank:
         return model.requires_grad_(True).train()
     try:

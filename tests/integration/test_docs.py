@@ -29,7 +29,12 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 OWN_SERVER = [pytest.mark.neo4j, pytest.mark.xdist_group("own server")]
-DOCUMENTS = ["README.md", "docs/first_hour.md", pytest.param("docs/neo4j.md", marks=OWN_SERVER)]
+DOCUMENTS = [
+    "README.md",
+    "docs/first_hour.md",
+    pytest.param("docs/models.md", marks=pytest.mark.model),
+    pytest.param("docs/neo4j.md", marks=OWN_SERVER),
+]
 
 
 @dataclass

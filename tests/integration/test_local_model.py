@@ -425,6 +425,18 @@ def test_late_stopping_by_hand():
     assert LateStopping(0).offer("a", -9.0, 3)  # without patience the first end counts
 
 
+def test_a_repeated_triple_ends_the_list_by_hand():
+    stopping = LateStopping(patience=5)
+    assert not stopping.offer("a", -2.0, 2)  # -1.0
+    assert not stopping.offer("a;b", -4.2, 4)  # -1.05
+    assert stopping.offer("a;b;a", -4.3, 6)  # -0.72, and would be the best if it counted
+    assert stopping.best == "a"
+    unsure = LateStopping(patience=5)  # no end was the best token yet
+    assert not unsure.repeats("a;b", -3.0, 6)
+    assert unsure.repeats("a;b;b", -3.6, 9)
+    assert (unsure.best, round(unsure.value, 6)) == ("a;b", -0.4)
+
+
 def test_late_stopping_divides_by_the_generated_length():
     """Papers, section 1.11 item 7: with a 150-token prompt in the divisor the shorter cut would win."""
     stopping = LateStopping(patience=5)

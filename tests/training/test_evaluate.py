@@ -161,7 +161,7 @@ def test_differences_by_hand():
     [
         (["extract", "--write", "none", "--articles", "0"], 2, "nothing to evaluate"),
         (["extract", "--write", "nowhere"], 4, "is no folder"),
-        (["extract"], 4, "ships no adapter smollm2-135m-write; give --write FOLDER"),
+        (["extract"], 4, "load that base, or train the adapter for this one"),
         (["extract", "--write", "none", "--redocred", "nowhere"], 2, "cannot be read as JSON"),
         (["ppl", "--read", "none"], 2, "no documents were given"),
         (["ppl", "--redocred", "DOCS", "--condition", "nothing"], 2, "there is no condition 'nothing'"),

@@ -1,0 +1,63 @@
+"""The table of ``docs/models.md``, from the reports of ``memllm eval`` in ``results/``.
+
+    python -m benchmarks.models
+
+Goals are those of the project's issue; a value that misses its "must" is in bold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.measure import RESULTS
+from langchain_memllm.training.evaluate import Report
+from langchain_memllm.training.scores import Figure
+
+GOALS: dict[str, dict[str, tuple[str, float, float, str]]] = {
+    "ppl": {
+        "overall off / control": ("OVERALL ppl, reader with memory off / control", -1, 1.02, "≤ 1.02"),
+        "targets own / off": ("TARGET ppl, own writes / off", -1, 0.90, "≤ 0.90"),
+        "targets gold / off": ("TARGET ppl, gold memory, free reading / off", -1, 0.70, "≤ 0.70"),
+        "targets shuffled / off": ("TARGET ppl, shuffled / off", 1, 0.97, "≥ 0.97"),
+        "overall gold / off": ("OVERALL ppl, gold / off", -1, 0.99, "≤ 0.99"),
+    },
+    "edit": {
+        "zsre average": ("editing average, zsRE", 1, 0.75, "≥ 0.75"),
+        "counterfact average": ("editing average, CounterFact", 1, 0.75, "≥ 0.75"),
+    },
+    "extract": {
+        "redocred F1, exact": ("extraction F1, unseen Re-DocRED sentences", 1, 0.30, "≥ 0.30"),
+        "seen F1, exact": ("extraction F1, synthetic world, seen templates", 1, 0.92, "≥ 0.92"),
+        "unseen F1, exact": ("extraction F1, synthetic world, unseen templates", 1, 0.80, "≥ 0.80"),
+        **{
+            f"{part} well-formed, {kind}": (f"well-formed calls, {part}, {kind}", 1, least, f"≥ {least:.0%}")
+            for kind, least in (("constrained", 1.0), ("free", 0.98))
+            for part in ("redocred", "seen", "unseen")
+        },
+    },
+}
+"""By evaluation and figure: label, whether more (1) or less (-1) is better, what must be reached, and in words."""
+
+
+def rows() -> Iterator[str]:
+    """The lines of the table."""
+    yield "| figure | value | 95 % interval | over | must |"
+    yield "| --- | --- | --- | --- | --- |"
+    for evaluation, goals in GOALS.items():
+        figures = {figure.name: figure for figure in Report.load(RESULTS / f"eval-{evaluation}.json").figures}
+        for name, (label, better, least, words) in goals.items():
+            yield _row(figures.get(name), label, better, least, words)
+
+
+def _row(figure: Figure | None, label: str, better: float, least: float, words: str) -> str:
+    if figure is None or figure.value is None:
+        return f"| {label} | not measured | | | {words} |"
+    value = f"{figure.value:.3f}"
+    if better * figure.value < better * least:
+        value = f"**{value}**"
+    interval = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
+    return f"| {label} | {value} | {interval} | {figure.count:,} | {words} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(rows()))

@@ -1,0 +1,37 @@
+"""The published figures: a seeded 2 % of each evaluation's items, run again with the shipped adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("peft")
+
+from typer.testing import CliRunner
+
+from benchmarks.models import rows
+from langchain_memllm.cli import app
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+REPORTS = sorted(RESULTS.glob("eval-*.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.parametrize("report", REPORTS, ids=[report.stem for report in REPORTS])
+def test_a_sample_of_the_published_items_comes_out_the_same(report):
+    done = CliRunner().invoke(app, ["eval", "recheck", str(report), "--share", "0.02"])
+    assert done.exit_code == 0, done.output
+    assert " 0 differences" in done.output
+
+
+def test_each_evaluation_has_a_published_report():
+    assert {report.stem.removeprefix("eval-") for report in REPORTS} >= {"extract", "edit", "ppl", "calls"}
+
+
+def test_the_table_in_the_docs_is_that_of_the_reports():
+    document = (RESULTS.parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert "\n".join(rows()) in document
