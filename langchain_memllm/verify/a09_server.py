@@ -55,17 +55,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         restarts = 0  # a kill is enough to lose what was not written
     with _writing(clients) as since_up:
         for number in range(scale):
-            for _ in range(more):
-                time.sleep(random_.uniform(0.3, 1.5))
-                _pause(server, 1.2 * DEADLINE if number % 3 == 0 else random_.uniform(0.5, 3.0))
-            time.sleep(random_.uniform(0.3, 1.5))
-            server.kill()
-            server.restart()
-            first.write()  # a cold server takes its time to plan; how long is not what is tested
-            for _ in range(min(more, restarts - more * number)):
-                time.sleep(random_.uniform(0.3, 1.5))
-                server.restart()
-                first.write()
+            _trouble(server, first, random_, more, min(more, restarts - more * number), long=number % 3 == 0)
             counts.tell(number + 1, scale, "rounds of pauses, a kill and restarts")
         since_up.append(time.monotonic())
     first.close()
@@ -90,6 +80,23 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     if drain > DRAIN:
         counts.problems.append(f"{drain:.0f} s after the server was back, operations still waited")
     return counts
+
+
+def _trouble(
+    server: LocalServer, first: Client, random_: random.Random, pauses: int, restarts: int, *, long: bool
+) -> None:
+    """Pauses (``long``: beyond the deadline), a kill and restarts, each at a moment of chance."""
+    for _ in range(pauses):
+        time.sleep(random_.uniform(0.3, 1.5))
+        _pause(server, 1.2 * DEADLINE if long else random_.uniform(0.5, 3.0))
+    time.sleep(random_.uniform(0.3, 1.5))
+    server.kill()
+    server.restart()
+    first.write()  # a cold server takes its time to plan; how long is not what is tested
+    for _ in range(restarts):
+        time.sleep(random_.uniform(0.3, 1.5))
+        server.restart()
+        first.write()
 
 
 @contextlib.contextmanager

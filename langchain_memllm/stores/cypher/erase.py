@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
-from langchain_memllm.stores.cypher.fragments import _VIEW, CYPHER
+from langchain_memllm.stores.cypher.fragments import _CLASS, _VIEW, CYPHER
 
 # Either kind of fact by id.
 _EITHER: Final = """
@@ -175,12 +175,9 @@ _UNUSED: Final = " AND ".join(
 # Delete the names of which no alias is used by any fact, with their words.
 DELETE_NAMES: Final = (
     CYPHER
-    + """UNWIND $names AS id MATCH (e:MemEntity {id: id})
-CALL (e) {
-  RETURN e AS m
-  UNION
-  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
-WITH e, m, """
+    + """UNWIND $names AS id MATCH (e:MemEntity {id: id})"""
+    + _CLASS
+    + """WITH e, m, """
     + _UNUSED
     + """ AS unused
 WITH e, collect(m) AS members, collect(unused) AS unused WHERE all(free IN unused WHERE free)

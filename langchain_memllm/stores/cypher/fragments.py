@@ -66,6 +66,13 @@ CALL (exact) {
   UNWIND range(0, size(exact) - 1) AS j WITH exact, j, exact[j] AS k
   MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = k.ns AND m.alias = k.alias AND NOT m IN exact
   WITH m, min(j) AS j ORDER BY j, m.n RETURN collect(m) AS others }"""
+# The name ``e`` and the other names of its alias class, as ``m``.
+_CLASS: Final = """
+CALL (e) {
+  RETURN e AS m
+  UNION
+  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
+"""
 # Open facts ``x`` of name ``k`` on ``side``, of relation ``rid`` or (null) any, best first. A branch that does not
 # apply gets a null key, so its seek finds nothing; all index columns are in the order, so that LIMIT reads lazily.
 _OPEN: Final = """

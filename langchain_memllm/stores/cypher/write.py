@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from langchain_memllm.stores.cypher.fragments import _FLOATS, _VIEW, CYPHER, _columns, _in_one, _with
+from langchain_memllm.stores.cypher.fragments import _CLASS, _FLOATS, _VIEW, CYPHER, _columns, _in_one, _with
 
 # Take the namespace's lock before anything is read, then load what a plan needs: the operation if it was delivered
 # before; names with their alias classes; relations; the open facts with these triples (three ids of 22 characters in a
@@ -172,12 +172,9 @@ SET_ALIAS: Final = CYPHER + "UNWIND $names AS id MATCH (e:MemEntity {id: id}) SE
 # Numbers of names, and how many there are of each alias class.
 CLASS_NUMBERS: Final = (
     CYPHER
-    + """UNWIND $names AS id MATCH (e:MemEntity {id: id})
-CALL (e) {
-  RETURN e AS m
-  UNION
-  MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = e.ns AND m.alias = e.alias RETURN m }
-RETURN DISTINCT m.id AS id, m.n AS number"""
+    + """UNWIND $names AS id MATCH (e:MemEntity {id: id})"""
+    + _CLASS
+    + """RETURN DISTINCT m.id AS id, m.n AS number"""
 )
 # A record of the database.
 RECORD: Final = CYPHER + "MATCH (m:MemMeta {name: $name}) RETURN m.value AS value"
