@@ -136,6 +136,7 @@ def ppl(
     condition: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated. Default: all.")] = None,
     limit: Limit = None,
     thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
+    opening: Annotated[float, typer.Option(help="Least probability at which a call opens.")] = 0.5,
     copy_names: Annotated[bool, typer.Option("--copy-names", help="Written names must be spans of the text.")] = False,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
@@ -148,7 +149,7 @@ def ppl(
 
         cases = _documents(data, redocred, writes, limit)
         conditions = tuple(condition or perplexity.CONDITIONS)
-        choices = perplexity.Choices(conditions, thresholds, copy_names, batch_size, seed)
+        choices = perplexity.Choices(conditions, thresholds, opening, copy_names, batch_size, seed)
         writing = any(name.endswith("own") for name in conditions) and any("writes" not in case for case in cases)
         model, about = _model(base, device, write=write if writing else "none", read=read)
         others, told = _others(base, device, control, conditions)
@@ -163,6 +164,7 @@ def calls(
     redocred: Redocred = None,
     limit: Limit = None,
     thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
+    opening: Annotated[float, typer.Option(help="Least probability at which a call opens.")] = 0.5,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
@@ -172,7 +174,7 @@ def calls(
     with _failures():
         from langchain_memllm.training import calls
 
-        choices = calls.Choices(thresholds, batch_size, seed)
+        choices = calls.Choices(thresholds, opening, batch_size, seed)
         model, about = _model(base, device, write="none", read=read)
         _run("calls", model, _documents(data, redocred, None, limit), choices, about, json_out)
 

@@ -51,6 +51,7 @@ def data(
     knowedit: Annotated[list[Path] | None, typer.Option(help="Training parts of KnowEdit.")] = None,
     edits: Annotated[int, typer.Option(help="Most edits of one file.")] = 3_000,
     articles: Annotated[int, typer.Option(help="Articles of the synthetic world.")] = 3_000,
+    mistakes: Annotated[bool, typer.Option(help="Show the reader answers that do not help, too.")] = True,
     writes: Annotated[Path | None, typer.Option(help="What a writer wrote, to fill the reader's memory.")] = None,
     seed: Annotated[int, typer.Option(help="Decides everything that is drawn.")] = 0,
 ) -> None:
@@ -69,6 +70,7 @@ def data(
             tuple(knowedit or ()),
             edits,
             articles,
+            mistakes,
             writes,
             seed,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,10 @@ from langchain_memllm.triples import stable_hash
 __all__ = ["Asked", "Decoder", "Sampling"]
 
 
+OPENING: Final = 0.5
+"""Least probability at which a call opens: that it is more probable than not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a token is chosen: greedy by default.
@@ -36,11 +40,15 @@ class Sampling:
         temperature: 0 for greedy, else the divisor of the logits.
         top_p: Smallest set of tokens whose probability is at least this, in (0, 1].
         seed: The same seed and context give the same tokens, also after a resume.
+        opening: A call opens only where its probability is at least this. By default where it is more probable than
+            not: before a name every token is improbable, and calls opened on the slightest chance cost more than they
+            bring (docs/models.md). 0: wherever the opening is chosen like any other token.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    opening: float = OPENING
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -48,6 +56,10 @@ class Sampling:
             raise ConfigurationError(f"temperature {self.temperature} is not zero or more; 0 is greedy")
         if not 0 < self.top_p <= 1:
             raise ConfigurationError(f"top_p {self.top_p} is not in (0, 1]; 1 keeps every token")
+        if not 0 <= self.opening <= 1:
+            raise ConfigurationError(
+                f"opening {self.opening} is not a probability; 0 opens a call wherever it is chosen"
+            )
 
     def chooser(self, ids: Sequence[int]) -> Callable[[torch.Tensor], int]:
         """A function from logits ``(V,)`` to a token; its random numbers depend on the seed and the context only."""
@@ -156,7 +168,7 @@ class _Step:
     ) -> None:
         self._decoder, self._calls, self._constraint = decoder, calls, constraint
         self._max_tokens = min(max_tokens, decoder.room(ids))
-        self._chooser = sampling.chooser(ids)
+        self._chooser, self._least = sampling.chooser(ids), sampling.opening
         self._watch = _Watch(decoder.vocabulary, stops, ids)
         self._state = constraint.start() if constraint else None
         self._written: list[int] = []
@@ -181,9 +193,13 @@ class _Step:
         return None
 
     def _forbid(self, logits: torch.Tensor) -> None:
-        """Take out the tokens that would open a call where none may."""
+        """Take out the tokens that would open a call where none may, or that are too improbable."""
         watch, written, vocabulary = self._watch, self._written, self._decoder.vocabulary
         if self._calls == "allowed" or (self._calls == "not_first" and written and watch.tail(written) != START[0]):
+            if self._least and not self._constraint:
+                opening = logits[list(vocabulary.opening)].float().logsumexp(-1) - logits.float().logsumexp(-1)
+                if float(opening) < math.log(self._least):
+                    logits[list(vocabulary.opening)] = -math.inf
             return
         if watch.tail(written).endswith(START[0]):
             logits[list(vocabulary.brace)] = -math.inf

@@ -6,7 +6,7 @@ have the same tokens, wherever they stand. Text that a model wrote keeps the tok
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ PROBES: Final = (
 )
 """Texts that every tokenizer must give back unchanged."""
 
+_PARTING: Final = "<|endoftext|>"  # between the texts that GPT-2 and those after it (Qwen, SmolLM2, OLMo) learnt from
 _REPLACEMENT: Final = "\ufffd"
 _CONTEXT: Final = 6  # tokens before a piece that can change how it is decoded (spaces, split characters)
 
@@ -65,6 +66,18 @@ class Trie:
         node.ids.append(token_id)
 
 
+def _beginning(tokenizer: Any, vocabulary: Mapping[str, int]) -> tuple[int, ...]:
+    """What stands before a text: the token that the tokenizer puts there, else the one that parts texts.
+
+    A causal model attends to its first token for want of anything better and forgets which token it was. If that is the
+    first of a name, the name is lost: SmolLM2-135M then wrote "A. Stemmle" of a text that began with "Robert A.".
+    """
+    begun = tokenizer.encode("", add_special_tokens=True)
+    if begun and begun == [tokenizer.bos_token_id]:
+        return tuple(begun)
+    return (vocabulary[_PARTING],) if _PARTING in vocabulary else ()
+
+
 class Vocabulary:
     """A tokenizer, with the bytes of each token.
 
@@ -85,8 +98,8 @@ class Vocabulary:
             for token, token_id in vocabulary.items()
             if token_id not in special and token_id < size and (written := read(token))
         }
-        bos = tokenizer.encode("", add_special_tokens=True)
-        self.bos: tuple[int, ...] = tuple(bos) if bos and bos == [tokenizer.bos_token_id] else ()
+        self._special = frozenset(special)
+        self.bos: tuple[int, ...] = _beginning(tokenizer, vocabulary)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids of a segment.
@@ -100,14 +113,15 @@ class Vocabulary:
         return ids
 
     def encode_segments(self, segments: Iterable[Segment]) -> list[int]:
-        """Token ids of a context: the beginning-of-text token if the model has one, then each segment on its own.
+        """Token ids of a context: what begins a text, then each segment on its own.
 
-        Special tokens are known in the first one, the prompt, only.
+        Special tokens are known in the first one, the prompt, only; a prompt that begins with one, as a chat template
+        does, has its beginning.
         """
-        ids = list(self.bos)
+        ids: list[int] = []
         for number, segment in enumerate(segments):
             ids += segment.ids or self.encode(segment.text, special=number == 0)
-        return ids
+        return ids if ids and ids[0] in self._special else [*self.bos, *ids]
 
     def decode(self, ids: Sequence[int], before: Sequence[int] = ()) -> str:
         """Text of ``ids`` as it stands after the tokens ``before``."""

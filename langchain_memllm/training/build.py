@@ -17,7 +17,7 @@ from typing import Any, Final
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.local.manifest import sha256
 from langchain_memllm.memory import Memory
-from langchain_memllm.training.data import Keep, fill, read_document, write_document
+from langchain_memllm.training.data import Keep, answers_of, fill, read_document, write_document
 from langchain_memllm.training.documents import Document, read_redocred, split, swapped
 from langchain_memllm.training.edits import Edited, counterfact, fewrel, knowedit
 from langchain_memllm.training.examples import ReadDocument, WriteDocument, load, save
@@ -52,6 +52,7 @@ class Sources:
         knowedit: Training parts of KnowEdit.
         edits: Most edits of one file; drawn from it if it has more.
         articles: Articles of the synthetic world; a conversation for every two, questions about every third fact.
+        mistakes: Each call in Re-DocRED also has an answer that does not help, see ``data.read_document``.
         writes: What a writer wrote of these documents (JSON lines, kind "write"), to fill the reader's memory with;
             the gold triples by default.
         seed: Decides everything that is drawn.
@@ -67,6 +68,7 @@ class Sources:
     knowedit: tuple[Path, ...] = ()
     edits: int = 3_000
     articles: int = 3_000
+    mistakes: bool = True
     writes: Path | None = None
     seed: int = 0
 
@@ -133,10 +135,10 @@ def _made(
         report("Re-DocRED")
         documents = _divided(sources, held_out)
         built.without_labels = sum(not document.labels for document in documents)
-        yield "redocred", _both(documents, keep, given, built)
+        yield "redocred", _both(documents, keep, given, built, sources.mistakes)
         for number in range(sources.swaps):
             swaps = [swapped(document, documents, sources.seed + number) for document in documents]
-            yield "redocred swapped", _both(swaps, keep, {}, built)
+            yield "redocred swapped", _both(swaps, keep, {}, built, sources.mistakes)
     if sources.fewrel:
         report("FewRel")
         yield "fewrel", _both(fewrel(sources.fewrel, sources.fewrel_each), keep, {}, built)
@@ -173,7 +175,13 @@ def _writes(file: Path | None) -> dict[str, WriteDocument]:
     return {document.source: document for document in documents if isinstance(document, WriteDocument)}
 
 
-def _both(documents: Sequence[Document], keep: Keep | None, given: dict[str, WriteDocument], built: Built) -> Made:
+def _both(
+    documents: Sequence[Document],
+    keep: Keep | None,
+    given: dict[str, WriteDocument],
+    built: Built,
+    mistakes: bool = False,
+) -> Made:
     """The writer's documents, then the reader's, answered by a memory of what was written of all of them.
 
     What names the demonstration's people does not even enter that memory: its answers are text, too.
@@ -183,10 +191,11 @@ def _both(documents: Sequence[Document], keep: Keep | None, given: dict[str, Wri
     documents = used
     written = [write_document(document, keep) for document in documents]
     yield from written
+    others = answers_of(documents) if mistakes else None
     with Memory() as memory:
         fill(memory, [given.get(document.source, document) for document in written], _NAMESPACE)
         for document in documents:
-            yield read_document(document, memory, _NAMESPACE)
+            yield read_document(document, memory, _NAMESPACE, others)
 
 
 _NAMESPACE: Final = ("memllm", "training")

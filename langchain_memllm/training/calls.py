@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from langchain_memllm.local import MemLLMModel
+from langchain_memllm.local import MemLLMModel, Sampling
+from langchain_memllm.local.decoding import OPENING
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.training import perplexity
 from langchain_memllm.training.data import Target
@@ -35,17 +36,20 @@ class Choices:
 
     Args:
         thresholds: As in ``editing.Choices``.
+        opening: As in ``Sampling``.
         batch_size: Queries written together.
         seed: Of the intervals.
     """
 
     thresholds: str = "chat"
+    opening: float = OPENING
     batch_size: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check what can be mistyped."""
         thresholds_of(self.thresholds)
+        Sampling(opening=self.opening)
 
 
 def run(
@@ -58,7 +62,9 @@ def run(
     report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, dict[str, Any]]:
     """Read every document, and compare its calls with its targets."""
-    how = perplexity.Choices((_FREE, _PLACED), choices.thresholds, batch_size=choices.batch_size, seed=choices.seed)
+    how = perplexity.Choices(
+        (_FREE, _PLACED), choices.thresholds, choices.opening, batch_size=choices.batch_size, seed=choices.seed
+    )
     scored = perplexity.run(model, cases, how, given=given, every=every, report=report)
     results = {}
     for case in cases:

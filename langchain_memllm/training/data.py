@@ -6,28 +6,46 @@ the sentence, else by their longest form before it.
 
 Reader: the text with a call before each name that a relation connects to an earlier one and that is new in the text.
 Its queries are run on a memory that was filled with given writes, so that their results are as good and bad as in use;
-the gold name is put in when they find nothing.
+the gold name is put in when they find nothing. A mistake is what a reader could as well have asked and been told
+there, without finding the name: with the right calls alone it would learn to trust whatever it is told.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from langchain_memllm.errors import InvalidTriple
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Reading, Results, advance
 from langchain_memllm.training.documents import Document, Label, Mention
-from langchain_memllm.training.examples import ReadDocument, WriteDocument
+from langchain_memllm.training.examples import Asked, ReadDocument, WriteDocument
 from langchain_memllm.triples import Namespace, Query, Source, Triple
 
-__all__ = ["AMBIGUOUS", "Keep", "Target", "answerable", "fill", "read_document", "targets", "write_document"]
+__all__ = [
+    "AMBIGUOUS",
+    "Keep",
+    "Side",
+    "Target",
+    "answerable",
+    "answers_of",
+    "fill",
+    "read_document",
+    "targets",
+    "write_document",
+]
 
 MAX_TRIPLES: Final = 31
 MAX_QUERIES: Final = 3
 TOO_BROAD: Final = 30
+ASKED_WRONGLY: Final = 2 / 3
+"""Share of the mistakes that ask for something else; the others are told what is true of something else."""
+
+Side = tuple[Literal["object", "subject"], str]
+"""What is asked for: the open side of a relation."""
 
 Keep = Callable[[str, str, Triple], bool]
 """Whether a sentence states a triple, given the text before it: for users with a large model."""
@@ -143,6 +161,10 @@ class Target:
     name: str
     queries: tuple[Query, ...]
 
+    def may_be(self, name: str) -> bool:
+        """Whether a name could be another form of this one: one is a part of the other."""
+        return name in self.name or self.name in name
+
 
 def targets(document: Document) -> list[Target]:
     """The names that a relation connects to an earlier one and that are new in the text (the paper's algorithm 1).
@@ -169,24 +191,36 @@ def targets(document: Document) -> list[Target]:
     return found
 
 
-def _related(labels: Iterable[Label]) -> dict[tuple[int, int], list[tuple[str, str]]]:
+def _related(labels: Iterable[Label]) -> dict[tuple[int, int], list[Side]]:
     """From an earlier and a later entity to (open side, relation) of what may be asked about the earlier one."""
-    related: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+    related: dict[tuple[int, int], list[Side]] = defaultdict(list)
     for label in dict.fromkeys(labels):
-        for pair, side in (((label.head, label.tail), "object"), ((label.tail, label.head), "subject")):
-            if (side, label.relation) not in AMBIGUOUS and label.head != label.tail:
-                related[pair].append((side, label.relation))
+        head, tail = label.head, label.tail
+        sides: tuple[Side, Side] = ("object", label.relation), ("subject", label.relation)
+        for pair, side in zip(((head, tail), (tail, head)), sides, strict=True):
+            if side not in AMBIGUOUS and head != tail:
+                related[pair].append(side)
     return related
 
 
-def _queries(form: str, asked: Iterable[tuple[str, str]]) -> list[Query]:
+def _side(query: Query) -> Side:
+    return ("subject" if query.subject is None else "object"), query.relation or ""
+
+
+def _queries(form: str, asked: Iterable[Side]) -> list[Query]:
     try:
         return [Query(form, relation) if side == "object" else Query(None, relation, form) for side, relation in asked]
     except InvalidTriple:
         return []
 
 
-def read_document(document: Document, memory: Memory, namespace: Namespace) -> ReadDocument:
+def read_document(
+    document: Document,
+    memory: Memory,
+    namespace: Namespace,
+    others: Mapping[Side, Sequence[str]] | None = None,
+    seed: int = 0,
+) -> ReadDocument:
     """The text with a call before each target, answered by a memory.
 
     Queries that find ``TOO_BROAD`` names or more are dropped; of the others at most three are kept, those that find the
@@ -196,10 +230,16 @@ def read_document(document: Document, memory: Memory, namespace: Namespace) -> R
         document: Text with mentions and labels.
         memory: Filled with what a writer wrote of these documents, or with the gold triples.
         namespace: Where in it.
+        others: What could be answered wrongly, see ``answers_of``. With it a mistake is made for each call: two of
+            three ask for another fact about a name before, the others find what is true of something else.
+        seed: Which mistakes.
     """
+    draw = random.Random(f"mistakes {document.title} {seed}")  # noqa: S311 - reproducible, not secret
     text, cut = document.text, 0
     pieces: list[str] = []
-    calls: list[tuple[tuple[Query, ...], tuple[str, ...]]] = []
+    calls: list[Asked] = []
+    mistakes: dict[int, Asked] = {}
+    answered = [] if others is None else _answered(document)
     for target in targets(document):
         queries = answerable(target, memory, namespace)
         if not queries or (calls and queries[0] == calls[-1][0][0]):
@@ -207,10 +247,68 @@ def read_document(document: Document, memory: Memory, namespace: Namespace) -> R
         at = target.start - (text[target.start - 1] == " ")  # a word's token begins with its space: it is the model's
         names = _pasted(queries, target.name, memory, namespace)
         if names and at > cut:
+            if others is not None:
+                mistake = _mistake(target, queries[0], answered, others.get(_side(queries[0]), ()), draw)
+                mistakes |= {len(calls): mistake} if mistake else {}
             pieces.append(text[cut:at])
             calls.append((queries, names))
             cut = at
-    return ReadDocument(document.title, (*pieces, text[cut:]), tuple(calls))
+    return ReadDocument(document.title, (*pieces, text[cut:]), tuple(calls), mistakes=mistakes)
+
+
+def answers_of(documents: Iterable[Document]) -> dict[Side, list[str]]:
+    """The names that queries for each open side and relation have anywhere, as often as they come."""
+    found: dict[Side, list[str]] = defaultdict(list)
+    for document in documents:
+        names = _longest_names(document)
+        for label in dict.fromkeys(document.labels):
+            if label.head in names and label.tail in names:
+                found["object", label.relation].append(names[label.tail])
+                found["subject", label.relation].append(names[label.head])
+    return found
+
+
+def _longest_names(document: Document) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for mention in document.mentions:
+        names[mention.entity] = max(names.get(mention.entity, ""), mention.text, key=len)
+    return names
+
+
+def _answered(document: Document) -> list[tuple[int, Query, tuple[str, ...]]]:
+    """Each query that the labels answer, where its name first stands in the text, and the answers."""
+    names = _longest_names(document)
+    true: dict[int, dict[Side, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    for label in document.labels:
+        if label.head in names and label.tail in names:
+            true[label.head]["object", label.relation][names[label.tail]] = None
+            true[label.tail]["subject", label.relation][names[label.head]] = None
+    found: dict[Query, tuple[int, tuple[str, ...]]] = {}
+    for mention in document.mentions:
+        place = document.offset(mention.sentence) + mention.start
+        for side, answers in true[mention.entity].items():
+            for query in _queries(mention.text, [side]):
+                found.setdefault(query, (place, tuple(answers)))
+    return [(place, query, answers) for query, (place, answers) in found.items()]
+
+
+def _mistake(
+    target: Target,
+    right: Query,
+    answered: Sequence[tuple[int, Query, tuple[str, ...]]],
+    others: Sequence[str],
+    draw: random.Random,
+) -> Asked | None:
+    """What could as well be asked and told at a target without naming it; None if there is nothing."""
+    wrong = [
+        ((query,), answers)
+        for place, query, answers in answered
+        if place < target.start and len(answers) < TOO_BROAD and not any(map(target.may_be, answers))
+    ]
+    if wrong and draw.random() < ASKED_WRONGLY:
+        return draw.choice(wrong)
+    told = draw.choice(others) if others else target.name
+    return None if target.may_be(told) else ((right,), (told,))
 
 
 def answerable(target: Target, memory: Memory, namespace: Namespace) -> tuple[Query, ...]:

@@ -10,8 +10,8 @@ a call, and where a call opens; never what is handed to it (context, sentence, p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from langchain_memllm.local.writer import contexts_of, prompt_ids
 from langchain_memllm.reading import Call, Generate, Reading, Rules, Segment, next_action
 from langchain_memllm.triples import Query, Triple
 
-__all__ = ["Example", "ReadDocument", "WriteDocument", "load", "read_tokens", "save", "write_tokens"]
+__all__ = ["Asked", "Example", "ReadDocument", "WriteDocument", "load", "read_tokens", "save", "write_tokens"]
 
 MAX_PROMPT: Final = 512
 """Tokens of context and sentence, as ``WriteOptions.max_prompt_tokens``."""
@@ -59,17 +59,27 @@ class WriteDocument:
         return {"kind": "write", "source": self.source, "sentences": list(self.sentences), "triples": triples}
 
 
+Asked = tuple[tuple[Query, ...], tuple[str, ...]]
+"""The queries of a call and the names pasted into it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadDocument:
     """Text in pieces and the call between each two: its queries and the names pasted.
 
-    ``ends``: whether the text ends there, as an answer does, so that the end is learnt too.
+    Args:
+        source: What it is made from.
+        pieces: The text; calls stand between them.
+        calls: Queries and names of each.
+        ends: Whether the text ends there, as an answer does, so that the end is learnt too.
+        mistakes: For each call, by its number, what a reader might ask and be told there that does not help.
     """
 
     source: str
     pieces: tuple[str, ...]
-    calls: tuple[tuple[tuple[Query, ...], tuple[str, ...]], ...] = ()
+    calls: tuple[Asked, ...] = ()
     ends: bool = True
+    mistakes: Mapping[int, Asked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that pieces and calls alternate."""
@@ -78,16 +88,29 @@ class ReadDocument:
                 f"{self.source}: {len(self.pieces)} pieces of text with {len(self.calls)} calls; calls stand between "
                 "pieces that are not empty"
             )
-        if not all(queries and names for queries, names in self.calls):
+        if not all(queries and names for queries, names in (*self.calls, *self.mistakes.values())):
             raise ConfigurationError(f"{self.source}: a call asks nothing or found nothing; leave it out")
+        if not self.mistakes.keys() <= set(range(len(self.calls))):
+            raise ConfigurationError(
+                f"{self.source}: mistakes of the calls {sorted(self.mistakes)}, of which there are {len(self.calls)}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         calls = [
-            {"queries": [[q.subject, q.relation, q.object] for q in queries], "results": list(names)}
-            for queries, names in self.calls
+            _asked_dict(call) | ({"mistake": _asked_dict(self.mistakes[at])} if at in self.mistakes else {})
+            for at, call in enumerate(self.calls)
         ]
         return {"kind": "read", "source": self.source, "pieces": list(self.pieces), "calls": calls, "ends": self.ends}
+
+
+def _asked_dict(asked: Asked) -> dict[str, Any]:
+    queries, names = asked
+    return {"queries": [[q.subject, q.relation, q.object] for q in queries], "results": list(names)}
+
+
+def _asked(data: dict[str, Any]) -> Asked:
+    return tuple(Query(*query) for query in data["queries"]), tuple(data["results"])
 
 
 def save(documents: Iterable[WriteDocument | ReadDocument], file: Path) -> int:
@@ -125,8 +148,10 @@ def _from_dict(data: dict[str, Any]) -> WriteDocument | ReadDocument:
     if data["kind"] == "write":
         triples = tuple(None if each is None else tuple(Triple(*t) for t in each) for each in data["triples"])
         return WriteDocument(data["source"], tuple(data["sentences"]), triples)
-    calls = tuple((tuple(Query(*q) for q in call["queries"]), tuple(call["results"])) for call in data["calls"])
-    return ReadDocument(data["source"], tuple(data["pieces"]), calls, data.get("ends", True))
+    calls = data["calls"]
+    mistakes = {at: _asked(call["mistake"]) for at, call in enumerate(calls) if "mistake" in call}
+    pieces, ends = tuple(data["pieces"]), data.get("ends", True)
+    return ReadDocument(data["source"], pieces, tuple(map(_asked, calls)), ends, mistakes)
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
@@ -188,7 +213,8 @@ def read_tokens(
 ) -> list[Example]:
     """One example for each segment: the text before it, its call, the text up to where the next call opens.
 
-    The text before stands without calls, as only one call is in context at a time.
+    The text before stands without calls, as only one call is in context at a time. Where a mistake is given, the text
+    is learnt after that call too, and its queries are not: so a reader learns how far to trust an answer.
 
     Args:
         document: Pieces and calls.
@@ -204,18 +230,29 @@ def read_tokens(
     """
     numbers = range(len(document.pieces))
     examples = [_read_example(document, number, vocabulary, window, spaced, calls) for number in numbers]
-    if withdrawn and calls:
+    if not calls:
+        return examples
+    for at, mistake in sorted(document.mistakes.items()):
+        examples.append(_read_example(document, at + 1, vocabulary, window, spaced, calls, mistake))
+    if withdrawn:
         examples += [_withdrawn_example(document, number, vocabulary, window) for number in numbers[1:]]
     return examples
 
 
 def _read_example(
-    document: ReadDocument, number: int, vocabulary: Vocabulary, window: int, spaced: bool, calls: bool
+    document: ReadDocument,
+    number: int,
+    vocabulary: Vocabulary,
+    window: int,
+    spaced: bool,
+    calls: bool,
+    mistake: Asked | None = None,
 ) -> Example:
     tokens = _Tokens()
     if number and calls:
-        for at, segment in enumerate(_segments(_answered(document, number, spaced))[number:]):
-            tokens.add(vocabulary.encode(segment.text), at in _LEARNT_OF_A_CALL)
+        reading = _answered(document, number, mistake or document.calls[number - 1], spaced)
+        for at, segment in enumerate(_segments(reading)[number:]):
+            tokens.add(vocabulary.encode(segment.text), mistake is None and at in _LEARNT_OF_A_CALL)
     tokens.add(vocabulary.encode(document.pieces[number], special=number == 0), True)
     tokens.add(_what_follows(document, number, vocabulary, calls), True)
     return _after(document, number, tokens, vocabulary, window)
@@ -236,9 +273,9 @@ def _what_follows(document: ReadDocument, number: int, vocabulary: Vocabulary, c
     return _end(vocabulary) if document.ends else []
 
 
-def _answered(document: ReadDocument, number: int, spaced: bool) -> Reading:
+def _answered(document: ReadDocument, number: int, asked: Asked, spaced: bool) -> Reading:
     """The reading after the call before piece ``number`` was answered: what the model then goes on from."""
-    queries, names = document.calls[number - 1]
+    queries, names = asked
     prompt, *pieces = (Segment(piece) for piece in document.pieces[:number])
     written = render_queries(queries, spaced=spaced) + READ_WAIT
     call = Call(len(pieces), written, queries, (names,), names)
@@ -265,7 +302,9 @@ def _after(document: ReadDocument, number: int, tokens: _Tokens, vocabulary: Voc
             f"{document.source}: {len(tokens.ids)} tokens of text and call do not fit the window of {window}; shorten "
             "that text or train with a larger --window"
         )
-    context = vocabulary.encode_segments(map(Segment, document.pieces[:number]))[len(bos) :]
+    context = [
+        id_ for at, piece in enumerate(document.pieces[:number]) for id_ in vocabulary.encode(piece, special=not at)
+    ]
     whole = _Tokens()
     whole.add([*bos, *context[max(0, len(context) - room) :]], False)
     return Example((*whole.ids, *tokens.ids), (*whole.learnt, *tokens.learnt))

@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple
-from langchain_memllm.local import MemLLMModel, WriteOptions
+from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions
+from langchain_memllm.local.decoding import OPENING
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import contexts_of
 from langchain_memllm.memory import Memory
@@ -63,6 +64,7 @@ class Choices:
     Args:
         conditions: Which of ``CONDITIONS``; those without their model are left out.
         thresholds: As in ``editing.Choices``.
+        opening: As in ``Sampling``.
         copy_names: The writer's names are spans of the text.
         batch_size: Queries and sentences written together.
         seed: Of the exchange and the intervals.
@@ -70,6 +72,7 @@ class Choices:
 
     conditions: tuple[str, ...] = CONDITIONS
     thresholds: str = "chat"
+    opening: float = OPENING
     copy_names: bool = False
     batch_size: int = 32
     seed: int = 0
@@ -78,6 +81,7 @@ class Choices:
         """Check what can be mistyped."""
         object.__setattr__(self, "conditions", tuple(self.conditions))
         thresholds_of(self.thresholds)
+        Sampling(opening=self.opening)
         for name in self.conditions:
             if name not in CONDITIONS:
                 raise ConfigurationError(f"there is no condition {name!r}; use some of {', '.join(CONDITIONS)}")
@@ -266,7 +270,7 @@ def _under_memories(model: MemLLMModel, texts: Sequence[Text], memory: Memory, c
     for number, (text, page) in enumerate(zip(texts, pages, strict=True)):
         for name in wanted:
             if name in MEMORIES:
-                runs[number, name] = free_run(page)
+                runs[number, name] = free_run(page, choices.opening)
             elif name.startswith("position"):
                 runs[number, name] = placed_run(page, dict.fromkeys(text.targets))
             else:

@@ -16,6 +16,7 @@ serves many runs together.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
@@ -206,13 +207,14 @@ def off(page: Page) -> Outcome:
     return Outcome([0.0] * page.plain.first + [-each for each in page.plain.forbidden])
 
 
-def free_run(page: Page) -> Run:
-    """The reader opens calls as at inference: greedily, at any token.
+def free_run(page: Page, least: float) -> Run:
+    """The reader opens calls as at inference: greedily, at any token where that has at least this probability.
 
     Where a call opens, its probability is charged to the token that follows; where none does, the token's probability
     is that beside the opening. A withdrawn call leaves the text as it was, and none may open there again.
     """
     outcome, reading = Outcome([0.0] * len(page.ids)), Reading("-", RULES)
+    least_log = math.log(least) if least else -math.inf
     view, at, since = page.plain, page.plain.first, 0
     call: Tokens = ()
     opened_at = 0
@@ -223,7 +225,7 @@ def free_run(page: Page) -> Run:
         if (reading.blocked and at == since) or not at:  # at inference, a prompt stands before the first call
             outcome.nll[at] -= view.forbidden[place]
             at += 1
-        elif view.opens[place]:
+        elif view.opens[place] and view.opening[place] >= least_log:
             outcome.nll[at] -= view.opening[place]
             reading, call = yield from _opened(reading, page.model.vocabulary, outcome, at, at > since, None)
             since, opened_at, view = at, at, page.plain

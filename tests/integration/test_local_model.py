@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tiny_model import CORPUS, tiny, tiny_tokenizer  # noqa: E402
-from tokenizers import pre_tokenizers  # noqa: E402
+from tokenizers import pre_tokenizers, processors  # noqa: E402
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
 from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
@@ -19,6 +20,7 @@ from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights,
 from langchain_memllm.local.cache import PrefixCaches, new_cache  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
 from langchain_memllm.local.decoding import Decoder  # noqa: E402
+from langchain_memllm.local.vocabulary import Vocabulary  # noqa: E402
 from langchain_memllm.local.writer import LateStopping, contexts_of, prompt_ids, write_batch  # noqa: E402
 from langchain_memllm.reading import (  # noqa: E402
     Done,
@@ -32,6 +34,7 @@ from langchain_memllm.reading import (  # noqa: E402
     advance,
     next_action,
 )
+from langchain_memllm.training.scoring import plain  # noqa: E402
 from langchain_memllm.triples import Query, Triple  # noqa: E402
 
 SENTENCES = ["Ada Lovelace was born in London.", "Oslo is the capital of Norway; Bo likes tea {a lot} -- 東京.", "Hm."]
@@ -69,11 +72,50 @@ def test_special_tokens_are_known_in_the_prompt_only(model):
     assert ids.count(2) == 1
 
 
+def test_a_text_has_a_beginning_and_a_chat_prompt_has_its_own(model):
+    vocabulary = model.vocabulary
+    text, chat = (vocabulary.encode_segments([Segment(each)]) for each in ("Ada", "<|im_start|>user\nAda"))
+    assert vocabulary.decode(text) == "<|endoftext|>Ada"
+    assert vocabulary.decode(chat) == "<|im_start|>user\nAda"
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
+    assert Vocabulary(tokenizer, len(tokenizer)).bos == (1,)  # as Llama's and Mistral's
+
+
+def test_the_first_name_of_a_text_is_remembered(smollm2):
+    """Without a beginning before it, a model attends to the first token whatever it is, and forgets which it was."""
+    encode = smollm2.vocabulary.encode
+    text = encode("Robert A. Stemmle was a director. He was born in Magdeburg. His full name is")
+    scores = plain(smollm2, smollm2.vocabulary.bos, [*text, *encode(" Robert")], len(text))
+    forgetful = plain(smollm2, (), [*text, *encode(" Robert")], len(text))
+    assert scores.token[0] > forgetful.token[0] + 2
+
+
 def test_cut_gives_exactly_the_text_before(model):
     for text in CORPUS[:3]:
         ids = encode(model, text)
         for length in range(len(text) + 1):
             assert model.vocabulary.decode(model.vocabulary.cut(ids, length)) == text[:length]
+
+
+def test_a_call_opens_where_that_is_more_probable_than_not(model):
+    (opening,) = encode(model, START)
+    text = encode(model, "a")[0]
+
+    class Unsure(Scripted):
+        def __call__(self, **_inputs):
+            logits = torch.full((1, 1, self.size), -torch.inf)
+            logits[0, 0, opening], logits[0, 0, text], logits[0, 0, text + 1] = (math.log(p) for p in (0.4, 0.35, 0.25))
+            return type("Output", (), {"logits": logits})
+
+    def step(least: float) -> Generated:
+        decoder = Decoder(Unsure(model, []), model.vocabulary, PrefixCaches(0))
+        return decoder.step([5], (START,), 3, "allowed", Sampling(opening=least))
+
+    assert [step(least).stop for least in (0, 0.4 - 1e-6)] == [START, START]
+    assert [step(least).ids for least in (0.4 + 1e-6, 0.5)] == [(text,) * 3] * 2
 
 
 class Scripted:
@@ -279,7 +321,7 @@ def answers_of(queries):
     return [[f"name {n}" for n in range(length % 4 * 11)] for _ in queries]
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.5, seed=3)])
+@pytest.mark.parametrize("sampling", [Sampling(opening=0), Sampling(temperature=1.5, seed=3, opening=0)])
 @pytest.mark.parametrize("batch_size", [2, 32])
 def test_many_readings_together_come_out_as_one_by_one(sampling, batch_size):
     withdrawn = set()
@@ -509,9 +551,11 @@ def test_free_writing_never_raises():
 
 
 class ScriptedBatch(Scripted):
-    """The same for the writer, which gives masks and positions."""
+    """The same for the writer, which first feeds what stands before every prompt, and gives masks and positions."""
 
     def __call__(self, **inputs):
+        if inputs["input_ids"].tolist() == [list(self.model.vocabulary.bos)]:
+            return None
         logits = super().__call__().logits
         logits[0, 0, encode(self.model, ";")[0]] = 0.0  # the runner-up
         return type("Output", (), {"logits": logits})
@@ -565,7 +609,7 @@ def test_wrong_options():
     for wrong in ({"patience": -1}, {"relations": ()}, {"constrained": False, "copy_names": True}):
         with pytest.raises(ConfigurationError):
             WriteOptions(**wrong)
-    for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"temperature": float("nan")}):
+    for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"temperature": float("nan")}, {"opening": 1.5}):
         with pytest.raises(ConfigurationError):
             Sampling(**wrong)
 

@@ -12,7 +12,7 @@ from training.documents_fixture import CURIE
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.memory import Memory
-from langchain_memllm.training.data import AMBIGUOUS, fill, read_document, targets, write_document
+from langchain_memllm.training.data import AMBIGUOUS, answers_of, fill, read_document, targets, write_document
 from langchain_memllm.training.documents import Document, Label, Mention, read_redocred, split, swapped
 from langchain_memllm.training.examples import ReadDocument
 from langchain_memllm.training.spacing import natural
@@ -241,3 +241,24 @@ def test_a_target_asked_as_the_one_before_opens_no_call():
         fill(memory, [write_document(document)], NAMESPACE)
         read = read_document(document, memory, NAMESPACE)
     assert read == ReadDocument("d", ("Ada had", " Bo and Cy."), (((Query("Ada", "child"),), ("Cy", "Bo")),))
+
+
+def test_a_mistake_does_not_name_what_comes_next(curie):
+    other = replace(
+        curie, title="Other", mentions=tuple(replace(m, text=m.text.replace("Oslo", "Kyiv")) for m in curie.mentions)
+    )
+    seen = set()
+    with Memory() as memory:
+        fill(memory, [write_document(curie)], NAMESPACE)
+        plain = read_document(curie, memory, NAMESPACE)
+        for seed in range(40):
+            read = read_document(curie, memory, NAMESPACE, answers_of([curie, other]), seed)
+            assert (read.pieces, read.calls) == (plain.pieces, plain.calls)
+            assert read == read_document(curie, memory, NAMESPACE, answers_of([curie, other]), seed)
+            for at, ((query,), names) in read.mistakes.items():
+                assert not any(name in read.pieces[at + 1].split(".")[0] for name in names)
+                seen.add((at, query, names))
+    assert (0, Query("Ada Curie", "place of birth"), ("Kyiv",)) in seen  # asked well, told what is true of another
+    assert (1, Query("Ada Curie", "place of birth"), ("Oslo",)) in seen  # asked for something else
+    assert not any(query.relation == "place of death" and "Rome" in names for at, query, names in seen if at == 2)
+    assert plain.mistakes == {}

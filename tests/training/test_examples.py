@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("torch")
@@ -25,6 +27,7 @@ from langchain_memllm.training.examples import (
 from langchain_memllm.triples import Query, Triple
 
 BORN = Triple("Ada", "place of birth", "Oslo")
+BEGIN = "<|endoftext|>"
 ASK = Query("Ada", "place of birth")
 READ = ReadDocument(
     "d", ("Ada was born in", " Oslo and wed", " Bo."), (((ASK,), ("Oslo",)), ((Query("Ada", "spouse"),), ("Bo", "Cy")))
@@ -47,7 +50,8 @@ def marked(example: Example, vocabulary) -> str:
     for learning, ids in runs:
         piece = vocabulary.decode(ids).replace("<|im_end|>", "¶")
         text += f"⟦{piece}⟧" if learning else piece
-    return text
+    assert text.startswith(BEGIN)
+    return text.removeprefix(BEGIN)
 
 
 def test_a_writer_learns_the_triples_and_the_end(vocabulary):
@@ -65,17 +69,18 @@ def test_what_a_writer_is_shown_is_what_it_is_shown_in_use(vocabulary):
     (example,) = write_tokens(WriteDocument("d", sentences, (None, (BORN,))), vocabulary, window=512)
     shown = [i for i, learnt in zip(example.ids, example.learnt, strict=True) if not learnt]
     assert shown == prompt_in_use(sentences[1], [sentences[0]])
-    assert vocabulary.decode(shown) == render_write_prompt(sentences[1], sentences[0]) + render_write(())[:-2]
+    prompt = render_write_prompt(sentences[1], sentences[0])
+    assert vocabulary.decode(shown) == BEGIN + prompt + render_write(())[:-2]
 
 
 def prompt_in_use(sentence: str, context: list[str]) -> list[int]:
-    """The first thing that the writer feeds to its model."""
+    """What the writer feeds to its model before it writes: the beginning, then the prompt."""
     model, fed = tiny(), []
     forward = model.model.forward
     model.model.forward = lambda **inputs: (fed.append(inputs["input_ids"][0].tolist()), forward(**inputs))[1]
     with model.role("write") as decoder:
         write_batch(decoder, [sentence], [context], WriteOptions(max_tokens=1), (), lambda _text: None)
-    return fed[0]
+    return [*fed[0], *fed[1]]
 
 
 def test_a_sentence_without_a_list_is_context_only(vocabulary):
@@ -118,6 +123,18 @@ def test_after_a_withdrawn_call_the_text_goes_on_without_it(vocabulary):
     assert len(control) == 3
 
 
+def test_the_text_is_learnt_after_a_mistake_and_the_mistake_is_not(vocabulary):
+    mistaken = replace(READ, mistakes={1: ((Query(None, "child", "Ada"),), ("Di",))})
+    *others, added = read_tokens(mistaken, vocabulary, window=512)
+    assert others == read_tokens(READ, vocabulary, window=512)
+    assert marked(added, vocabulary) == "Ada was born in Oslo and wed({MEM_READ(>>child>>Ada)-->Di})⟦ Bo.¶⟧"
+    assert read_tokens(mistaken, vocabulary, window=512, calls=False) == read_tokens(
+        READ, vocabulary, window=512, calls=False
+    )
+    with pytest.raises(ConfigurationError, match=r"mistakes of the calls \[2\], of which there are 2"):
+        replace(READ, mistakes={2: ((ASK,), ("Di",))})
+
+
 def test_a_text_that_goes_on_has_no_end(vocabulary):
     (example,) = read_tokens(ReadDocument("d", ("Ada",), ends=False), vocabulary, window=512)
     assert marked(example, vocabulary) == "⟦Ada⟧"
@@ -153,11 +170,12 @@ def test_what_a_reader_is_shown_is_what_it_is_shown_in_use(vocabulary):
 def test_the_beginning_is_cut_and_what_is_learnt_never(vocabulary):
     whole = read_tokens(READ, vocabulary, window=512)[2]
     least = next(at for at in range(len(whole.ids)) if vocabulary.decode(whole.ids[at:]).startswith("({MEM_READ"))
-    needed = max(len(whole.ids) - least, 0)
+    needed = 1 + len(whole.ids) - least
     for window in (needed, needed + 3):
         cut = read_tokens(ReadDocument("d", READ.pieces[1:], READ.calls[1:]), vocabulary, window=window)[-1]
         assert len(cut.ids) <= window
-        assert cut.ids[-needed:] == whole.ids[-needed:]
+        assert cut.ids[0] == whole.ids[0]
+        assert cut.ids[1 - needed :] == whole.ids[1 - needed :]
         assert sum(cut.learnt) == sum(whole.learnt)
     with pytest.raises(ConfigurationError, match=r"d: \d+ tokens .* larger --window"):
         read_tokens(READ, vocabulary, window=needed - 1)
@@ -169,16 +187,18 @@ def test_context_of_a_writer_is_cut_and_the_sentence_never(vocabulary):
     (alone,) = write_tokens(WriteDocument("d", document.sentences[1:], ((BORN,),)), vocabulary, window=512)
     (cut,) = write_tokens(document, vocabulary, window=len(alone.ids) + 2)
     assert len(whole.ids) > len(cut.ids) == len(alone.ids) + 2
-    assert cut.ids[2:] == alone.ids
+    assert cut.ids[0] == alone.ids[0]
+    assert cut.ids[3:] == alone.ids[1:]
     with pytest.raises(ConfigurationError, match="split the sentence"):
         write_tokens(document, vocabulary, window=len(alone.ids) - 1)
 
 
 def test_documents_survive_a_file(tmp_path):
     written = WriteDocument("w", ("Hm.", "Ada."), (None, (BORN,)))
+    mistaken = replace(READ, mistakes={1: ((ASK,), ("Di",))}, ends=False)
     file = tmp_path / "a.jsonl"
-    assert save([written, READ], file) == 2
-    assert load([file]) == [written, READ]
+    assert save([written, READ, mistaken], file) == 3
+    assert load([file]) == [written, READ, mistaken]
 
 
 @pytest.mark.parametrize(
