@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify.clients import ONE_VALUE, Client
 from langchain_memllm.verify.graph import compare_slots, facts_in
 from langchain_memllm.verify.ledger import Counts, compare, read_ledgers
+from langchain_memllm.verify.processes import stopped
 
 __all__ = ["run"]
 
@@ -88,7 +87,8 @@ def _trouble(
     """Pauses (``long``: beyond the deadline), a kill and restarts, each at a moment of chance."""
     for _ in range(pauses):
         time.sleep(random_.uniform(0.3, 1.5))
-        _pause(server, 1.2 * DEADLINE if long else random_.uniform(0.5, 3.0))
+        with stopped(server.pid):
+            time.sleep(1.2 * DEADLINE if long else random_.uniform(0.5, 3.0))
     time.sleep(random_.uniform(0.3, 1.5))
     server.kill()
     server.restart()
@@ -120,11 +120,3 @@ def _writing(clients: list[Client]) -> Iterator[list[float]]:
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def _pause(server: LocalServer, seconds: float) -> None:
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        time.sleep(seconds)
-    finally:
-        os.kill(server.pid, signal.SIGCONT)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["TinyEmbedder", "kill", "spawn", "wait"]
+__all__ = ["TinyEmbedder", "kill", "spawn", "stopped", "wait"]
 
 
 class TinyEmbedder:
@@ -50,3 +52,23 @@ def kill(pids: list[int], after: float) -> int:
         os.kill(pid, signal.SIGKILL)
         alive += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     return alive
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Keep a process from running. The signal acts when the process next gets the processor, so that is waited for."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        tasks = Path(f"/proc/{pid}/task")
+        while tasks.is_dir() and not all(map(_is_stopped, tasks.iterdir())):
+            time.sleep(0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(task: Path) -> bool:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:  # it ended
+        return True

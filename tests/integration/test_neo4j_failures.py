@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
 import socket
 import threading
 import time
@@ -21,7 +19,7 @@ from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import TinyEmbedder, stopped
 from langchain_memllm.verify.proxy import Fault, Proxy
 
 pytestmark = pytest.mark.neo4j
@@ -62,15 +60,6 @@ def in_time(seconds: float = DEADLINE, words: str = "neo4j") -> Iterator[None]:
     assert "canary" not in str(error.value)
 
 
-@contextlib.contextmanager
-def paused(server: LocalServer) -> Iterator[None]:
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-
-
 def create(transaction: ManagedTransaction) -> None:
     transaction.run("CREATE (:Trial)").consume()
 
@@ -82,7 +71,7 @@ def trials(driver: Driver) -> int:
 def test_a_paused_server_is_told_in_time_and_goes_on_afterwards(
     bolt: Bolt, neo4j_server: LocalServer, neo4j_driver: Driver, auth: tuple[str, str]
 ) -> None:
-    with paused(neo4j_server):
+    with stopped(neo4j_server.pid):
         with in_time():
             bolt.read(cypher.NAMESPACES)
         with in_time():
