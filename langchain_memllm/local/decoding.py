@@ -28,8 +28,8 @@ from langchain_memllm.triples import stable_hash
 __all__ = ["Asked", "Decoder", "Sampling"]
 
 
-OPENING: Final = 0.5
-"""Least probability at which a call opens: that it is more probable than not."""
+OPENING: Final = 0.3
+"""Least probability at which a call opens; fitted on documents of the training split (benchmarks/DIARY.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Sampling:
         temperature: 0 for greedy, else the divisor of the logits.
         top_p: Smallest set of tokens whose probability is at least this, in (0, 1].
         seed: The same seed and context give the same tokens, also after a resume.
-        opening: A call opens only where its probability is at least this. By default where it is more probable than
-            not: before a name every token is improbable, and calls opened on the slightest chance cost more than they
-            bring (docs/models.md). 0: wherever the opening is chosen like any other token.
+        opening: A call opens only where its probability is at least this: before a name every token is improbable,
+            and calls opened on the slightest chance cost more than they bring. 0: wherever the opening is chosen like
+            any other token.
     """
 
     temperature: float = 0.0

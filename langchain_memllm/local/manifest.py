@@ -28,6 +28,7 @@ _FORMAT: Final = 1
 _ROLES: Final[Mapping[str, frozenset[str]]] = {
     "write": frozenset({"write"}),
     "read": frozenset({"read", "control"}),  # the control is compared with the reader
+    "control": frozenset({"control"}),
 }
 
 

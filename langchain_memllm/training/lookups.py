@@ -12,8 +12,13 @@ from langchain_memllm.triples import Namespace, Query
 
 __all__ = ["RELATED", "lookup_in", "thresholds_of"]
 
-RELATED: Final = Thresholds(0.98, 0.0, 0.5, keep_known=False)
-"""The subject must be the same, the relation only related: a fact may be written and asked by different relations."""
+RELATED: Final = Thresholds(0.98, 0.25, 0.5, keep_known=False)
+"""The subject must be the same, the relation only related: a fact may be written and asked by different relations.
+
+Fitted on 80 edits of the training files: 0.95 (wiki_counterfact) and 0.78 (CounterFact) are found again by their own
+question, and an edit answers another question about its subject in 0.20 of the cases. Without a least similarity of the
+relation these are 0.95, 0.95 and 0.97.
+"""
 
 _PRESETS: Final = {
     "exact": EXACT,

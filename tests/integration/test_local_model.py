@@ -100,7 +100,7 @@ def test_cut_gives_exactly_the_text_before(model):
             assert model.vocabulary.decode(model.vocabulary.cut(ids, length)) == text[:length]
 
 
-def test_a_call_opens_where_that_is_more_probable_than_not(model):
+def test_a_call_opens_where_that_is_probable_enough(model):
     (opening,) = encode(model, START)
     text = encode(model, "a")[0]
 

@@ -311,11 +311,13 @@ def test_the_fingerprint_is_of_the_weights_not_of_the_file(base, tmp_path):
     assert fingerprint(again, model.tokenizer) == fingerprint(base, model.tokenizer)
 
 
-def test_a_training_begins_with_an_earlier_adapter(base, data, tmp_path):
+@pytest.mark.parametrize("role", ["write", "read", "control"])
+def test_a_training_begins_with_an_earlier_adapter(base, data, tmp_path, role):
     earlier, later, plain = (tmp_path / name for name in ("earlier", "later", "plain"))
-    train(base, data, earlier, steps=30, epochs=10)
-    untrained = train(base, data, plain, steps=1).first_loss
-    assert train(base, data, later, steps=1, start=earlier).first_loss < 0.8 * untrained  # of the same first step
+    train(base, data, earlier, role=role, steps=30, epochs=10)
+    untrained = train(base, data, plain, role=role, steps=1).first_loss
+    first = train(base, data, later, role=role, steps=1, start=earlier).first_loss
+    assert first < 0.8 * untrained  # of the same first step
     assert read_manifest(later)["start"] == sha256(earlier / "adapter_model.safetensors")
     assert read_manifest(plain)["start"] is None
 
