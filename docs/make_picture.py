@@ -21,7 +21,7 @@ def main() -> None:
     """Run the demonstration on the last article and save the screen."""
     console = Console(record=True, width=110, highlight=False)
     article = shipped_text().strip().rpartition("\n\n")[2]
-    Demo(Memory(":memory:"), MemLLMModel.smollm2(), console).run(
+    Demo(Memory(":memory:"), MemLLMModel.smollm2(adapters=True), console).run(
         article, shipped_questions()[3:], "an article of Wikipedia"
     )
     svg = console.export_svg(title="memllm demo")

@@ -1,8 +1,8 @@
 """The demonstration: a text is read, questions are asked, a fact is corrected and forgotten, and the model follows.
 
 Nothing is scripted. What the model writes and answers is its own; what is checked is that the names pasted into its
-answer are those that the store holds at that moment. Without a key the model is SmolLM2-135M, shown examples in the
-paper's format; one with adapters needs none.
+answer are those that the store holds at that moment. Without a key the model is SmolLM2-135M with the shipped adapters;
+one without adapters is shown examples in the paper's format.
 """
 
 from __future__ import annotations

@@ -340,7 +340,7 @@ def built(model: Any) -> Any:
     if model == LOCAL:
         from langchain_memllm.local import MemLLMModel
 
-        return MemLLMModel.smollm2()
+        return MemLLMModel.smollm2(adapters=True)
     if _is_local(model):
         return model
     from langchain_memllm.models import chat_model

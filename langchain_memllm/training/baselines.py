@@ -26,18 +26,22 @@ def _sentence(triple: Triple) -> str:
 
 
 class Store:
-    """Plain vector search over the facts as sentences, by the shipped embedder."""
+    """Plain vector search over the facts as sentences, by the shipped embedder; what it cannot read is not found."""
 
     def __init__(self, gold: Mapping[str, Sequence[Triple]]) -> None:
         self._vectors = Vectors(None)
-        self._sentences = list(dict.fromkeys(_sentence(triple) for some in gold.values() for triple in some))
-        self._embedded = _unit(np.array(self._vectors.embed(self._sentences))) if self._sentences else None
+        sentences = list(dict.fromkeys(_sentence(triple) for some in gold.values() for triple in some))
+        vectors = self._vectors.embed(sentences)
+        read = [(sentence, vector) for sentence, vector in zip(sentences, vectors, strict=True) if vector is not None]
+        self._sentences = [sentence for sentence, _ in read]
+        self._embedded = _unit(np.array([vector for _, vector in read])) if read else None
 
     def nearest(self, text: str) -> list[str]:
         """The sentences most similar to a text, the best last: nearest to it."""
-        if self._embedded is None:
+        (vector,) = self._vectors.embed([text])
+        if self._embedded is None or vector is None:
             return []
-        similarities = self._embedded @ _unit(np.array(self._vectors.embed([text])))[0]
+        similarities = self._embedded @ _unit(vector)
         return [self._sentences[at] for at in np.argsort(similarities, kind="stable")[-_NEAREST:]]
 
 

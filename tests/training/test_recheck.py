@@ -16,6 +16,7 @@ from benchmarks.models import rows
 from langchain_memllm.cli import app
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+CONTROL = RESULTS.parent / "control"
 REPORTS = sorted(RESULTS.glob("eval-*.json"))
 
 
@@ -23,7 +24,8 @@ REPORTS = sorted(RESULTS.glob("eval-*.json"))
 @pytest.mark.model
 @pytest.mark.parametrize("report", REPORTS, ids=[report.stem for report in REPORTS])
 def test_a_sample_of_the_published_items_comes_out_the_same(report):
-    done = CliRunner().invoke(app, ["eval", "recheck", str(report), "--share", "0.02"])
+    with_control = ["--control", str(CONTROL)] if report.stem == "eval-ppl" else []
+    done = CliRunner().invoke(app, ["eval", "recheck", str(report), "--share", "0.02", *with_control])
     assert done.exit_code == 0, done.output
     assert " 0 differences" in done.output
 

@@ -23,6 +23,7 @@ from langchain_memllm.local import MemLLMModel
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generated
 from langchain_memllm.training import perplexity
+from langchain_memllm.training.baselines import Store
 from langchain_memllm.training.documents import Document, read_redocred
 from langchain_memllm.training.perplexity import Choices, cases_of, document_of, gold_triples, shuffled
 from langchain_memllm.training.texts import Text
@@ -162,6 +163,12 @@ def test_every_memory_equals_token_by_token(seed, opening, documents):
             said |= set(why)
     assert {"", "malformed"} <= said
     assert seed or {"repeated", "empty"} <= said
+
+
+def test_a_search_leaves_out_what_the_embedder_cannot_read():
+    store = Store({"d": [Triple("Ada", "place of birth", "Oslo"), Triple("郑州", "r", "Москва")]})
+    assert store.nearest("Where is Oslo?") == ["Ada place of birth Oslo."]
+    assert store.nearest("郑州") == []
 
 
 def test_a_text_is_cut_where_mentions_begin_and_end(documents):
