@@ -107,7 +107,7 @@ def interleaved(model: MemLLMModel, script: Script) -> Done:
         if isinstance(action, Lookup):
             reading, action = advance(reading, Results(((next(answers),),)))
         else:
-            forced = Forced(tokens=next(queries if action.query else pieces))
+            forced = Forced(tokens=next(queries if action.query else pieces), opening=0)
             reading, action = advance(reading, model.generate_step(action, sampling=forced))
     return action
 
