@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from langchain_memllm.training.finetune import Progress as Step
 
 app = typer.Typer()
-train = typer.Typer(no_args_is_help=True, help="Fine-tune a model: the writer, the reader, or the control.")
+train = typer.Typer(
+    no_args_is_help=True, help="Fine-tune a model: the writer, the reader, or the control; average two."
+)
 app.add_typer(train, name="train")
 
 STOPPED: Final = 130
@@ -108,6 +110,7 @@ Spaced = Annotated[bool, typer.Option("--spaced", help="Spaces around the names 
 Withdrawn = Annotated[bool, typer.Option(help="A reader learns the text after a withdrawn call, too.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; found by default.")]
 Checkpointing = Annotated[bool, typer.Option("--gradient-checkpointing", help="Slower, in less memory.")]
+Half = Annotated[bool | None, typer.Option("--bf16/--fp32", help="Width of the base; by default half on a GPU.")]
 Every = Annotated[float, typer.Option("--checkpoint-seconds", help="Time between checkpoints.")]
 
 
@@ -137,6 +140,7 @@ def _command(role: str, what: str) -> None:
         withdrawn: Withdrawn = True,
         device: Device = None,
         gradient_checkpointing: Checkpointing = False,
+        bf16: Half = None,
         checkpoint_seconds: Every = 300,
     ) -> None:
         named = {} if targets is None else {"targets": tuple(targets.split(","))}
@@ -163,6 +167,7 @@ def _command(role: str, what: str) -> None:
             spaced=spaced,
             withdrawn=withdrawn,
             gradient_checkpointing=gradient_checkpointing,
+            bf16=bf16,
             checkpoint_seconds=checkpoint_seconds,
             **named,
         )
@@ -174,6 +179,20 @@ def _command(role: str, what: str) -> None:
 _command("write", "Train the writer: sentences to triples.")
 _command("read", "Train the reader: text with reads of the memory.")
 _command("control", "Train the control: the reader's text without any call.")
+
+
+@train.command()
+def average(
+    first: Annotated[Path, typer.Argument(help="Folder of an adapter.")],
+    second: Annotated[Path, typer.Argument(help="Folder of one trained from it (--from).")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
+) -> None:
+    """Average two adapters: most of what the second learnt, less of what it forgot."""
+    with _failures():
+        from langchain_memllm.training import publish
+
+        publish.average(first, second, target)
+    out.print(f"the mean of {first} and {second} is in {target}", markup=False)
 
 
 def _train(base: str, data: list[Path], target: Path, device: str | None, start: Path | None, **choices: Any) -> None:

@@ -135,10 +135,11 @@ def _made(
         report("Re-DocRED")
         documents = _divided(sources, held_out)
         built.without_labels = sum(not document.labels for document in documents)
-        yield "redocred", _both(documents, keep, given, built, sources.mistakes)
+        mistakes = (sources.mistakes, sources.seed)
+        yield "redocred", _both(documents, keep, given, built, *mistakes)
         for number in range(sources.swaps):
             swaps = [swapped(document, documents, sources.seed + number) for document in documents]
-            yield "redocred swapped", _both(swaps, keep, {}, built, sources.mistakes)
+            yield "redocred swapped", _both(swaps, keep, {}, built, *mistakes)
     if sources.fewrel:
         report("FewRel")
         yield "fewrel", _both(fewrel(sources.fewrel, sources.fewrel_each), keep, {}, built)
@@ -181,6 +182,7 @@ def _both(
     given: dict[str, WriteDocument],
     built: Built,
     mistakes: bool = False,
+    seed: int = 0,
 ) -> Made:
     """The writer's documents, then the reader's, answered by a memory of what was written of all of them.
 
@@ -195,7 +197,7 @@ def _both(
     with Memory() as memory:
         fill(memory, [given.get(document.source, document) for document in written], _NAMESPACE)
         for document in documents:
-            yield read_document(document, memory, _NAMESPACE, others)
+            yield read_document(document, memory, _NAMESPACE, others, seed)
 
 
 _NAMESPACE: Final = ("memllm", "training")

@@ -146,8 +146,9 @@ def _loaded(base: Path, options: Options, device: str) -> tuple[Any, Any]:
 
 
 def _dtype(device: str, options: Options) -> torch.dtype:
-    """Full width where the weights themselves are trained, and on CPUs, most of which are slow at less."""
-    return torch.float32 if device == "cpu" or not options.rank else torch.bfloat16
+    """Full width where the weights themselves are trained, and by default on CPUs, most of which are slow at less."""
+    half = device != "cpu" if options.bf16 is None else options.bf16
+    return torch.bfloat16 if half and options.rank else torch.float32
 
 
 def _forest(

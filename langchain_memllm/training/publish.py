@@ -1,5 +1,7 @@
 """What a training leaves: an adapter (or a whole model) in safetensors, a model card, a manifest with hashes.
 
+Two adapters can be averaged: what one learnt later costs less of what it knew before (arXiv 2109.01903).
+
 Files are written to a folder beside the one asked for and moved at the end; a full disk leaves the checkpoint and
 nothing half-written.
 """
@@ -8,18 +10,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from langchain_memllm.errors import ModelError
-from langchain_memllm.local.manifest import MANIFEST, write_manifest
+from langchain_memllm.errors import ConfigurationError, ModelError
+from langchain_memllm.local.manifest import MANIFEST, read_manifest, sha256, write_manifest
+from langchain_memllm.local.weights import ADAPTER_FILE, check_safe
 from langchain_memllm.training.options import Options
 
-__all__ = ["publish"]
+__all__ = ["average", "publish"]
 
 _WHAT: Final = {
     "write": "writes the triples that a sentence states, as `({MEM_WRITE-->subject>>relation>>object})`",
@@ -76,19 +80,82 @@ def publish(
     Raises:
         ModelError: It cannot be written; nothing of an earlier result is touched.
     """
+    _placed(
+        folder, lambda part: _save(part, model, tokenizer, options, str(about["base"]["name"])), options, about, result
+    )
+
+
+def average(first: Path, second: Path, out: Path) -> None:
+    """Save the mean of two adapters' weights as an adapter; its manifest names both by their hashes.
+
+    They must come from one training, the second begun with the first (``memllm train --from``): only then does a point
+    between them work.
+
+    Args:
+        first: Folder of one adapter.
+        second: Folder of the other; what else is known of the result is what its manifest says.
+        out: Folder for the result.
+
+    Raises:
+        ConfigurationError: Adapters of two roles, bases, ranks or sets of layers, whole models, or an ``out`` that
+            holds something already.
+        ModelError: A folder has no manifest or cannot be read, or ``out`` cannot be written.
+    """
+    manifests = [_manifest_of(folder) for folder in (first, second)]
+    options = [Options(**{**m["options"], "targets": tuple(m["options"]["targets"])}) for m in manifests]
+    for what, one, other in (
+        *((name, manifests[0][name], manifests[1][name]) for name in ("role", "base", "spaced")),
+        *((name, getattr(options[0], name), getattr(options[1], name)) for name in ("rank", "alpha", "targets")),
+    ):
+        if one != other:
+            raise ConfigurationError(f"{first} and {second} have no mean: {what} is {one!r} and {other!r}")
+    if (out / MANIFEST).exists():
+        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
+    try:
+        one, other = (load_file(folder / ADAPTER_FILE) for folder in (first, second))
+        config = (second / "adapter_config.json").read_bytes()
+        mean = {name: ((tensor.float() + other[name].float()) / 2).to(tensor.dtype) for name, tensor in one.items()}
+        out.mkdir(parents=True, exist_ok=True)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{first} and {second} cannot be averaged in {out} ({error}); get them again") from error
+
+    def save(part: Path) -> None:
+        save_file(mean, part / ADAPTER_FILE, {"format": "pt"})
+        (part / "adapter_config.json").write_bytes(config)
+
+    about = {name: manifests[1][name] for name in ("role", "base", "start", "data", "spaced")}
+    about["mean_of"] = [sha256(folder / ADAPTER_FILE) for folder in (first, second)]
+    _placed(out, save, options[1], about, {**manifests[1]["result"], "mean_of": ", ".join(about["mean_of"])})
+
+
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    check_safe(folder, "the adapter", ADAPTER_FILE)
+    if (manifest := read_manifest(folder)) is None:
+        raise ModelError(f"the adapter {folder} has no {MANIFEST}, which says what it is; train it with `memllm train`")
+    return manifest
+
+
+def _placed(
+    folder: Path,
+    save: Callable[[Path], None],
+    options: Options,
+    about: Mapping[str, Any],
+    result: Mapping[str, Any],
+) -> None:
+    """Put weights, card and manifest into a folder that exists: all of them, or none."""
     part = folder / ".saving"
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-        _save(part, model, tokenizer, options, str(about["base"]["name"]))
+        save(part)
         (part / "README.md").write_text(_card(options, about, result), encoding="utf-8")
         write_manifest(part, {**about, "options": options.as_dict(), "result": dict(result)})
         for file in sorted(part.iterdir(), key=lambda file: file.name == MANIFEST):
             file.replace(folder / file.name)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"the result cannot be saved in {folder} ({error}); free space there and run the same command again: the "
-            "checkpoint holds everything"
+            f"the result cannot be saved in {folder} ({error}); free space there and run the same command again: what "
+            "was trained is kept"
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -102,11 +169,10 @@ def _save(folder: Path, model: Any, tokenizer: Any, options: Options, base: str)
         tokenizer.save_pretrained(folder)
         return
     from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
 
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
-    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    save_file(tensors, folder / ADAPTER_FILE, {"format": "pt"})
     config = model.peft_config["default"].to_dict()
     kept = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     kept |= {"base_model_name_or_path": base, "inference_mode": True}

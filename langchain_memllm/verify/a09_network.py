@@ -23,7 +23,7 @@ SLOW = ("half-open", "trickle", "delay")  # these cost seconds, so they are rare
 
 
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalServer) -> Counts:
-    """``scale`` faults, a quarter of them between COMMIT and its answer; sabotage acknowledges before it writes."""
+    """``scale`` faults, a quarter of them between COMMIT and its answer; sabotage acknowledges what is not written."""
     counts, auth = Counts(), (server.user, server.password)
     port = int(server.uri.rsplit(":", 1)[1])
     proxies = [Proxy(port) for _ in range(WRITERS)]

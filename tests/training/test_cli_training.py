@@ -146,3 +146,16 @@ def test_two_processes_learn_what_one_does(built, tmp_path):
     same = torch.cat([two[name].flatten() for name in one if "lora_B" in name]).float()
     assert moved.abs().median() > 1e-3
     assert (moved.sub(same).abs() < 1e-4).float().mean() > 0.97
+
+
+def test_the_mean_of_an_adapter_and_what_became_of_it(built, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    given = ["train", "write", "--base", built / "base", "--data", built / "data", "--steps", 1, *SMALL]
+    assert memllm(*given, "--out", first).exit_code == 0
+    assert memllm(*given, "--out", second, "--from", first).exit_code == 0
+    done = memllm("train", "average", first, second, "--out", tmp_path / "mean")
+    assert done.exit_code == 0, done.output
+    assert read_manifest(tmp_path / "mean")["start"] == read_manifest(second)["start"]
+    again = memllm("train", "average", first, second, "--out", tmp_path / "mean")
+    assert again.exit_code == 2
+    assert "holds a finished training" in " ".join(again.output.split())

@@ -16,6 +16,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 import torch
+from safetensors.torch import load_file
 from tiny_model import tiny
 
 from langchain_memllm.errors import ConfigurationError, ModelError
@@ -25,6 +26,7 @@ from langchain_memllm.training.checkpoint import CHECKPOINT
 from langchain_memllm.training.examples import ReadDocument, WriteDocument, save
 from langchain_memllm.training.finetune import Progress, finetune
 from langchain_memllm.training.options import Options
+from langchain_memllm.training.publish import average
 from langchain_memllm.triples import Query, Triple
 
 NAMES = ["Ada", "Bo", "Cy", "Di", "Ed", "Flo"]
@@ -199,7 +201,7 @@ def test_a_full_disk_at_the_end_leaves_the_checkpoint(base, data, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (tmp_path / "adapter_model.safetensors").exists()
     (tmp_path / ".saving").write_text("in the way")
-    with pytest.raises(ModelError, match=r"result cannot be saved .* the checkpoint holds everything"):
+    with pytest.raises(ModelError, match=r"result cannot be saved .* what was trained is kept"):
         train(base, data, tmp_path)
     (tmp_path / ".saving").unlink()
     seen: list[Progress] = []
@@ -216,6 +218,7 @@ def test_a_full_disk_at_the_end_leaves_the_checkpoint(base, data, tmp_path):
         ({"minutes": 0}, "above zero"),
         ({"dropout": 1.0}, "shares"),
         ({"targets": ()}, "rank=0"),
+        ({"rank": 0, "bf16": True}, "half width"),
         ({"window": 20}, "do not fit the window"),
         ({"window": 600}, "--window 512"),
         ({"targets": ("no_such_layer",)}, "--targets"),
@@ -335,3 +338,44 @@ def test_an_adapter_that_does_not_fit_is_no_beginning(base, data, tmp_path, opti
     with pytest.raises((ConfigurationError, ModelError), match=said):
         train(base, data, tmp_path / "later", start=tmp_path / "earlier", **options)
     assert not (tmp_path / "later" / MANIFEST).exists()
+
+
+def test_the_mean_of_two_adapters(base, data, tmp_path):
+    first, second, mean = (tmp_path / name for name in ("first", "second", "mean"))
+    train(base, data, first, steps=2)
+    train(base, data, second, steps=2, start=first)
+    average(first, second, mean)
+    one, other, half = (load_file(folder / "adapter_model.safetensors") for folder in (first, second, mean))
+    assert half.keys() == one.keys()
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    for name, tensor in half.items():
+        torch.testing.assert_close(tensor.float(), (one[name].float() + other[name].float()) / 2, rtol=1e-3, atol=1e-6)
+    manifest = read_manifest(mean)
+    assert manifest["mean_of"] == [sha256(folder / "adapter_model.safetensors") for folder in (first, second)]
+    assert MemLLMModel.from_pretrained(base, write_adapter=mean, device="cpu").adapters == {"write"}
+    with pytest.raises(ConfigurationError, match="holds a finished training"):
+        average(first, second, mean)
+
+
+def test_adapters_without_a_mean(base, data, tmp_path):
+    train(base, data, tmp_path / "write", steps=1)
+    train(base, data, tmp_path / "read", steps=1, role="read")
+    train(base, data, tmp_path / "larger", steps=1, rank=8)
+    for other, says in (("read", "role is 'write' and 'read'"), ("larger", "rank is 4 and 8")):
+        with pytest.raises(ConfigurationError, match=says):
+            average(tmp_path / "write", tmp_path / other, tmp_path / "mean")
+    with pytest.raises(ModelError, match="is no folder"):
+        average(tmp_path / "write", tmp_path / "absent", tmp_path / "mean")
+    (tmp_path / "read" / MANIFEST).unlink()
+    with pytest.raises(ModelError, match=r"has no memllm\.json"):
+        average(tmp_path / "write", tmp_path / "read", tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_the_base_in_half_width(base, data, tmp_path):
+    whole = train(base, data, tmp_path / "whole", steps=3)
+    half = train(base, data, tmp_path / "half", steps=3, bf16=True)
+    assert half.first_loss != whole.first_loss
+    assert half.first_loss == pytest.approx(whole.first_loss, rel=0.01)
+    state = load_file(tmp_path / "half" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}

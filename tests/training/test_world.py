@@ -258,6 +258,16 @@ def test_a_build_says_what_is_in_it_and_is_the_same_again(tmp_path):
     assert record["write"] == dict(built.write)
 
 
+def test_the_seed_decides_the_mistakes(tmp_path):
+    file = written(tmp_path / "d.json.gz", [{**CURIE, "title": f"d{n}"} for n in range(4)])
+    made = []
+    for seed in range(3):
+        build(tmp_path / f"{seed}", Sources(redocred=file, redocred_held_out=file, swaps=0, articles=0, seed=seed))
+        made.append([(document.source, document.mistakes) for document in load([tmp_path / f"{seed}" / "read.jsonl"])])
+    assert len(made[0]) == 4
+    assert not made[0] == made[1] == made[2]
+
+
 def test_nothing_to_build_from(tmp_path):
     with pytest.raises(ConfigurationError, match="nothing to build from"):
         build(tmp_path, Sources(articles=0))
