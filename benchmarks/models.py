@@ -1,4 +1,4 @@
-"""The table of ``docs/models.md``, from the reports of ``memllm eval`` in ``results/``.
+"""The tables of ``docs/models.md``, from the reports of ``memllm eval`` in ``results/``.
 
     python -m benchmarks.models
 
@@ -49,6 +49,26 @@ def rows() -> Iterator[str]:
             yield _row(figures.get(name), label, better, least, words)
 
 
+ABLATION: dict[str, tuple[str, str]] = {
+    "the reader: place and query": ("targets own / off", "targets gold / off"),
+    "the place is given, the reader asks": ("targets position/own / off", "targets position/gold / off"),
+    "place and query are given": ("targets query/own / off", "targets query/gold / off"),
+    "facts as sentences before the text (base alone)": ("", "targets text / base"),
+    "the three nearest sentences by vector search (base alone)": ("", "targets search / base"),
+}
+"""Who chooses, and the figures for what the writer wrote and for the labels."""
+
+
+def ablation() -> Iterator[str]:
+    """The lines of the table that says what limits the reader."""
+    figures = {figure.name: figure.value for figure in Report.load(RESULTS / "eval-ppl.json").figures}
+    yield "| who chooses | own writes | gold memory |"
+    yield "| --- | --- | --- |"
+    for label, names in ABLATION.items():
+        values = (figures.get(name) for name in names)
+        yield f"| {label} | {' | '.join('' if value is None else f'{value:.3f}' for value in values)} |"
+
+
 def _row(figure: Figure | None, label: str, better: float, least: float, words: str) -> str:
     if figure is None or figure.value is None:
         return f"| {label} | not measured | | | {words} |"
@@ -60,4 +80,4 @@ def _row(figure: Figure | None, label: str, better: float, least: float, words: 
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    print(*("\n".join(lines) for lines in (rows(), ablation())), sep="\n\n")

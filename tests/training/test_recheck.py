@@ -12,7 +12,7 @@ pytest.importorskip("peft")
 
 from typer.testing import CliRunner
 
-from benchmarks.models import rows
+from benchmarks.models import ablation, rows
 from langchain_memllm.cli import app
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -34,6 +34,7 @@ def test_each_evaluation_has_a_published_report():
     assert {report.stem.removeprefix("eval-") for report in REPORTS} >= {"extract", "edit", "ppl", "calls"}
 
 
-def test_the_table_in_the_docs_is_that_of_the_reports():
+def test_the_tables_in_the_docs_are_those_of_the_reports():
     document = (RESULTS.parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
-    assert "\n".join(rows()) in document
+    for table in (rows(), ablation()):
+        assert "\n".join(table) in document, "print it: python -m benchmarks.models"
