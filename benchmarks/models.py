@@ -7,9 +7,11 @@ Goals are those of the project's issue; a value that misses its "must" is in bol
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from benchmarks.measure import RESULTS
+from langchain_memllm.local.weights import ADAPTER_FILE, shipped_adapter
 from langchain_memllm.training.evaluate import Report
 from langchain_memllm.training.scores import Figure
 
@@ -47,10 +49,21 @@ def rows() -> Iterator[str]:
         figures = {figure.name: figure for figure in Report.load(RESULTS / f"eval-{evaluation}.json").figures}
         for name, (label, better, least, words) in goals.items():
             yield _row(figures.get(name), label, better, least, words)
+    written = json.loads((RESULTS / "writer.json").read_text(encoding="utf-8"))["figures"]
+    yield _row(
+        Figure("ratio", written["ratio"], count=written["sentences"]), "writing, batched / one by one", 1, 3, "≥ 3"
+    )
+    sizes = [(shipped_adapter(role) / ADAPTER_FILE).stat().st_size for role in ("write", "read")]
+    size = Figure("size", sum(sizes) / 1e6, count=len(sizes))
+    yield _row(size, "shipped adapters together, MB", -1, 30, "< 30")
 
 
 ABLATION: dict[str, tuple[str, str]] = {
     "the reader: place and query": ("targets own / off", "targets gold / off"),
+    "… charged also for openings that generation takes out": (
+        "targets charged/own / off",
+        "targets charged/gold / off",
+    ),
     "the place is given, the reader asks": ("targets position/own / off", "targets position/gold / off"),
     "place and query are given": ("targets query/own / off", "targets query/gold / off"),
     "facts as sentences before the text (base alone)": ("", "targets text / base"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +31,14 @@ _LEARNT_OF_A_CALL: Final = (1, 2)  # of the five segments of a reading's call: t
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids and, for each, whether the model is to learn to predict it from those before. Both of shape (T,)."""
+    """Token ids and, for each, whether the model is to learn to predict it from those before. Both of shape (T,).
+
+    ``closed``: the place of a token before which no call may open; it is learnt among all tokens but those that do.
+    """
 
     ids: tuple[int, ...]
     learnt: tuple[bool, ...]
+    closed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +226,8 @@ def read_tokens(
         window: Longest example, in tokens; the beginning of the text before is cut.
         spaced: Rendering style of the queries and results.
         calls: False gives the control: the same text, learnt in the same pieces, without any call.
-        withdrawn: Add each text after a call as it goes on when that call was withdrawn: without it. The first token
-            is not learnt there, because in its place a call is to be opened.
+        withdrawn: Add each text after a call as it goes on when that call was withdrawn: without it. In the place of
+            its first token a call is to be opened, so that token is learnt as it is decoded there: among the others.
 
     Raises:
         ConfigurationError: A call and its text do not fit the window.
@@ -259,11 +263,12 @@ def _read_example(
 
 
 def _withdrawn_example(document: ReadDocument, number: int, vocabulary: Vocabulary, window: int) -> Example:
-    first, *rest = vocabulary.encode(document.pieces[number])
+    ids = vocabulary.encode(document.pieces[number])
     tokens = _Tokens()
-    tokens.add([first], False)
-    tokens.add([*rest, *_what_follows(document, number, vocabulary, True)], True)
-    return _after(document, number, tokens, vocabulary, window)
+    tokens.add(ids[:1], ids[0] not in vocabulary.opening)
+    tokens.add([*ids[1:], *_what_follows(document, number, vocabulary, True)], True)
+    example = _after(document, number, tokens, vocabulary, window)
+    return replace(example, closed=len(example.ids) - len(tokens.ids))
 
 
 def _what_follows(document: ReadDocument, number: int, vocabulary: Vocabulary, calls: bool) -> list[int]:

@@ -27,13 +27,13 @@ from safetensors.torch import load_file
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.local import weights
-from langchain_memllm.local.manifest import MANIFEST, check_manifest, fingerprint, sha256
+from langchain_memllm.local.manifest import check_manifest, fingerprint, sha256
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.training.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from langchain_memllm.training.examples import Example, ReadDocument, WriteDocument, load, read_tokens, write_tokens
 from langchain_memllm.training.options import Options
 from langchain_memllm.training.packing import Batch, Tree, batch_of, batches, steps_of, trees
-from langchain_memllm.training.publish import publish
+from langchain_memllm.training.publish import check_unfinished, publish
 
 __all__ = ["Progress", "Result", "finetune"]
 
@@ -95,7 +95,8 @@ def finetune(
     _make(out)
     torch.manual_seed(options.seed)  # the adapter's first weights
     model, tokenizer = _loaded(base, options, group.device)
-    forest = _forest(load(data), Vocabulary(tokenizer, model.config.vocab_size), options, group.device)
+    vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
+    forest = _forest(load(data), vocabulary, options, group.device)
     model = _prepared(model, options)
     made_for = fingerprint(base, tokenizer)
     if start is not None:
@@ -108,7 +109,7 @@ def finetune(
         "data": [{"file": file.name, "sha256": sha256(file)} for file in data],
         "spaced": options.spaced,
     }
-    run = _Run(model, forest, options, group, out, about)
+    run = _Run(model, vocabulary.opening, forest, options, group, out, about)
     run.resume()
     with _interruptible() as interrupted:
         finished = run.train(report, interrupted)
@@ -127,8 +128,7 @@ def _make(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"{out} cannot be made ({error}); give another --out") from error
-    if (out / MANIFEST).exists():
-        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
+    check_unfinished(out)
 
 
 def _loaded(base: Path, options: Options, device: str) -> tuple[Any, Any]:
@@ -274,9 +274,17 @@ class _Run:
     """A model, its data, and how far the training has come."""
 
     def __init__(
-        self, model: Any, forest: Sequence[Tree], options: Options, group: _Group, out: Path, about: dict[str, Any]
+        self,
+        model: Any,
+        opening: Sequence[int],
+        forest: Sequence[Tree],
+        options: Options,
+        group: _Group,
+        out: Path,
+        about: dict[str, Any],
     ) -> None:
-        self.model, self.forest, self.options, self.group, self.out = model, forest, options, group, out
+        self.model, self.opening, self.forest = model, opening, forest
+        self.options, self.group, self.out = options, group, out
         self.about = {**about, "options": options.as_dict(), "processes": group.size}
         self.parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -357,7 +365,8 @@ class _Run:
         parts = list(batches(step, max(self.options.window, _budget(self.options, self.group.device))))
         total = torch.zeros((), device=self.group.device)
         for rows in parts[self.group.rank :: self.group.size]:
-            loss = loss_of(self.model, batch_of(rows, self.group.device, self.model.dtype)) / count
+            batch = batch_of(rows, self.group.device, self.model.dtype)
+            loss = loss_of(self.model, batch, self.opening) / count
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self.group.add(total)
@@ -413,8 +422,11 @@ class _Run:
         }
 
 
-def loss_of(model: Any, batch: Batch) -> torch.Tensor:
-    """Sum of the negative log-probabilities of what is learnt; logits are computed for these K places alone."""
+def loss_of(model: Any, batch: Batch, opening: Sequence[int]) -> torch.Tensor:
+    """Sum of the negative log-probabilities of what is learnt; logits are computed for these K places alone.
+
+    Where no call may open, the tokens in ``opening`` have no probability, as when the model generates.
+    """
 
     def pick(_module: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         hidden = inputs[0]  # (B, T, D)
@@ -426,6 +438,11 @@ def loss_of(model: Any, batch: Batch) -> torch.Tensor:
     finally:
         handle.remove()
     logits = output.logits[0].float()  # (K, V)
+    closed = batch.closed.bool()
+    if closed.any() and opening:
+        forbidden = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        forbidden[list(opening)] = True
+        logits = logits.masked_fill(closed[:, None] & forbidden, -torch.inf)
     return torch.nn.functional.cross_entropy(logits, batch.tokens, reduction="sum")
 
 

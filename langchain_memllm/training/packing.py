@@ -28,9 +28,10 @@ ROW: Final = 384
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
-    """Tokens and their parents (-1 for a first one), both (N,); targets (K, 2): node and the token to predict after it.
+    """Tokens and their parents (-1 for a first one), both (N,); targets (K, 3).
 
-    ``examples``: how many are in it.
+    A target is a node, the token to predict after it, and 1 if no call may open there, else 0. ``examples``: how many
+    are in it.
     """
 
     ids: Ints
@@ -45,7 +46,7 @@ class _Growing:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.parents: list[int] = []
-        self.targets: list[tuple[int, int]] = []
+        self.targets: list[tuple[int, int, bool]] = []
         self.examples = 0
         self._children: dict[tuple[int, int], int] = {}
 
@@ -61,9 +62,9 @@ class _Growing:
 
     def add(self, example: Example) -> None:
         node = -1
-        for token, learnt in zip(example.ids, example.learnt, strict=True):
+        for at, (token, learnt) in enumerate(zip(example.ids, example.learnt, strict=True)):
             if learnt and node >= 0:  # nothing stands before a first token
-                self.targets.append((node, token))
+                self.targets.append((node, token, at == example.closed))
             child = self._children.get((node, token))
             if child is None:
                 child = self._children[node, token] = len(self.ids)
@@ -73,7 +74,7 @@ class _Growing:
         self.examples += 1
 
     def tree(self) -> Tree:
-        targets = np.array(self.targets, dtype=np.int32).reshape(-1, 2)
+        targets = np.array(self.targets, dtype=np.int32).reshape(-1, 3)
         return Tree(np.array(self.ids, np.int32), np.array(self.parents, np.int32), targets, self.examples)
 
 
@@ -115,7 +116,7 @@ def joined(some: Sequence[Tree]) -> Tree:
         np.concatenate([np.where(tree.parents < 0, -1, tree.parents + start) for tree, start in pairs]).astype(
             np.int32
         ),
-        np.concatenate([np.add(tree.targets, [start, 0]) for tree, start in pairs]).astype(np.int32),
+        np.concatenate([np.add(tree.targets, [start, 0, 0]) for tree, start in pairs]).astype(np.int32),
         sum(tree.examples for tree in some),
     )
 
@@ -158,6 +159,7 @@ class Batch:
         mask: (B, 1, T, T), 0 where a token (row) may look at another, else the lowest number of the type.
         places: (K,), where in the flattened (B * T) a prediction is learnt.
         tokens: (K,), the tokens to be predicted there.
+        closed: (K,), 1 where they are predicted among the tokens that open no call, else 0.
     """
 
     ids: torch.Tensor
@@ -165,6 +167,7 @@ class Batch:
     mask: torch.Tensor
     places: torch.Tensor
     tokens: torch.Tensor
+    closed: torch.Tensor
 
 
 def batch_of(rows: Sequence[Tree], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
@@ -180,9 +183,11 @@ def batch_of(rows: Sequence[Tree], device: str | torch.device = "cpu", dtype: to
                 positions[row, node] = positions[row, parent] + 1
                 sees[row, node] |= sees[row, parent]
     places = np.concatenate([tree.targets[:, 0] + row * width for row, tree in enumerate(rows)])
-    tokens = np.concatenate([tree.targets[:, 1] for tree in rows])
+    tokens, closed = np.concatenate([tree.targets[:, 1:] for tree in rows]).T
     mask = torch.zeros((len(rows), 1, width, width), dtype=dtype)
     mask.masked_fill_(torch.from_numpy(~sees)[:, None], torch.finfo(dtype).min)
-    as_ints = (torch.from_numpy(array.astype(np.int64)).to(device) for array in (ids, positions, places, tokens))
-    ids_, positions_, places_, tokens_ = as_ints
-    return Batch(ids_, positions_, mask.to(device), places_, tokens_)
+    arrays = (ids, positions, places, tokens, closed)
+    ids_, positions_, places_, tokens_, closed_ = (
+        torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays
+    )
+    return Batch(ids_, positions_, mask.to(device), places_, tokens_, closed_)

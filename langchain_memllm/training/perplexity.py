@@ -7,6 +7,8 @@ mentions begin and end. What calls cost is in ``scoring``.
 
 Conditions: ``off`` (no call may open), ``empty``, ``own`` (what the writer wrote of all the documents), ``gold`` (their
 labels), ``shuffled`` (the labels with objects of the same relation exchanged): the reader opens calls as it likes.
+``charged/empty``, ``charged/own``, ``charged/gold``: the same calls, but a token before which the reader does not open
+one is charged for that even where generation takes an improbable opening out.
 ``position/own`` and ``position/gold``: a call at each target and nowhere else, uncharged. ``query/own`` and
 ``query/gold``: with the queries of the training data, too. And to compare with: ``base`` (the untrained model),
 ``control`` (the same tuning without calls), ``text`` (the untrained model with the document's labels as sentences
@@ -44,11 +46,12 @@ Case = Mapping[str, Any]
 Report = Callable[[int, int], None]
 
 MEMORIES: Final = ("empty", "own", "gold", "shuffled")
+CHARGED: Final = ("charged/empty", "charged/own", "charged/gold")
 PLACED: Final = ("position/own", "position/gold", "query/own", "query/gold")
 BASELINES: Final = ("base", "control", "text", "search")
-CONDITIONS: Final = ("off", *MEMORIES, *PLACED, *BASELINES)
+CONDITIONS: Final = ("off", *MEMORIES, *CHARGED, *PLACED, *BASELINES)
 _RATIOS: Final = (
-    *((name, "off") for name in (*MEMORIES, *PLACED)),
+    *((name, "off") for name in (*MEMORIES, *CHARGED, *PLACED)),
     ("off", "control"),
     ("off", "base"),
     ("text", "base"),
@@ -262,15 +265,15 @@ def _namespace(condition: str) -> tuple[str, ...]:
 
 def _under_memories(model: MemLLMModel, texts: Sequence[Text], memory: Memory, choices: Choices) -> dict[Key, Outcome]:
     """The reader's conditions for some texts."""
-    wanted = [name for name in choices.conditions if name in MEMORIES or name in PLACED]
+    wanted = [name for name in choices.conditions if name in (*MEMORIES, *CHARGED, *PLACED)]
     if not wanted and "off" not in choices.conditions:
         return {}
     pages = [Page(model, text.ids) for text in texts]
     runs: dict[Key, Run] = {}
     for number, (text, page) in enumerate(zip(texts, pages, strict=True)):
         for name in wanted:
-            if name in MEMORIES:
-                runs[number, name] = free_run(page, choices.opening)
+            if name in (*MEMORIES, *CHARGED):
+                runs[number, name] = free_run(page, choices.opening, name in CHARGED)
             elif name.startswith("position"):
                 runs[number, name] = placed_run(page, dict.fromkeys(text.targets))
             else:

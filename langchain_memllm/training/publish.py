@@ -23,7 +23,7 @@ from langchain_memllm.local.manifest import MANIFEST, read_manifest, sha256, wri
 from langchain_memllm.local.weights import ADAPTER_FILE, check_safe
 from langchain_memllm.training.options import Options
 
-__all__ = ["average", "publish"]
+__all__ = ["average", "check_unfinished", "publish"]
 
 _WHAT: Final = {
     "write": "writes the triples that a sentence states, as `({MEM_WRITE-->subject>>relation>>object})`",
@@ -102,15 +102,17 @@ def average(first: Path, second: Path, out: Path) -> None:
         ModelError: A folder has no manifest or cannot be read, or ``out`` cannot be written.
     """
     manifests = [_manifest_of(folder) for folder in (first, second)]
-    options = [Options(**{**m["options"], "targets": tuple(m["options"]["targets"])}) for m in manifests]
+    options = [_options_of(folder, manifest) for folder, manifest in zip((first, second), manifests, strict=True)]
     for what, one, other in (
-        *((name, manifests[0][name], manifests[1][name]) for name in ("role", "base", "spaced")),
+        *((name, manifests[0].get(name), manifests[1].get(name)) for name in ("role", "base", "spaced")),
         *((name, getattr(options[0], name), getattr(options[1], name)) for name in ("rank", "alpha", "targets")),
     ):
         if one != other:
-            raise ConfigurationError(f"{first} and {second} have no mean: {what} is {one!r} and {other!r}")
-    if (out / MANIFEST).exists():
-        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
+            raise ConfigurationError(
+                f"{first} and {second} have no mean: {what} is {one!r} and {other!r}; give two adapters of one "
+                "training, the second begun with the first (memllm train --from)"
+            )
+    check_unfinished(out)
     try:
         one, other = (load_file(folder / ADAPTER_FILE) for folder in (first, second))
         config = (second / "adapter_config.json").read_bytes()
@@ -123,9 +125,32 @@ def average(first: Path, second: Path, out: Path) -> None:
         save_file(mean, part / ADAPTER_FILE, {"format": "pt"})
         (part / "adapter_config.json").write_bytes(config)
 
-    about = {name: manifests[1][name] for name in ("role", "base", "start", "data", "spaced")}
-    about["mean_of"] = [sha256(folder / ADAPTER_FILE) for folder in (first, second)]
-    _placed(out, save, options[1], about, {**manifests[1]["result"], "mean_of": ", ".join(about["mean_of"])})
+    about = {name: manifests[1].get(name) for name in ("role", "base", "start", "data", "spaced")}
+    mean_of = [sha256(folder / ADAPTER_FILE) for folder in (first, second)]
+    result = {**manifests[1].get("result", {}), "mean_of": ", ".join(mean_of)}
+    _placed(out, save, options[1], {**about, "mean_of": mean_of}, result)
+
+
+def check_unfinished(out: Path) -> None:
+    """Refuse a folder that holds a result already.
+
+    Raises:
+        ConfigurationError: It does.
+    """
+    if (out / MANIFEST).exists():
+        raise ConfigurationError(f"{out} holds a finished training; give another --out, or remove what is there")
+
+
+def _options_of(folder: Path, manifest: Mapping[str, Any]) -> Options:
+    """How an adapter was trained."""
+    try:
+        held = manifest["options"]
+        return Options(**{**held, "targets": tuple(held["targets"])})
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"{MANIFEST} of {folder} does not say how it was trained, or in words unknown to this version ({error}); "
+            "average adapters that were trained with one version of this package"
+        ) from error
 
 
 def _manifest_of(folder: Path) -> dict[str, Any]:
@@ -184,7 +209,7 @@ def _save(folder: Path, model: Any, tokenizer: Any, options: Options, base: str)
 def _card(options: Options, about: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     base = about["base"]["name"]
     facts = {**options.as_dict(), **result}
-    data = [f"- {part['file']}: SHA-256 `{part['sha256']}`" for part in about["data"]]
+    data = [f"- {part['file']}: SHA-256 `{part['sha256']}`" for part in about["data"] or ()]
     return _CARD.format(
         base=base,
         library="peft" if options.rank else "transformers",

@@ -207,11 +207,13 @@ def off(page: Page) -> Outcome:
     return Outcome([0.0] * page.plain.first + [-each for each in page.plain.forbidden])
 
 
-def free_run(page: Page, least: float) -> Run:
+def free_run(page: Page, least: float, charged: bool = False) -> Run:
     """The reader opens calls as at inference: greedily, at any token where that has at least this probability.
 
-    Where a call opens, its probability is charged to the token that follows; where none does, the token's probability
-    is that beside the opening. A withdrawn call leaves the text as it was, and none may open there again.
+    Where a call opens, its probability is charged to the token that follows. Where none does though it might, the
+    token's probability is that beside the opening; where the opening is less probable than ``least``, generation takes
+    it out (``Sampling.opening``), and the token's probability is that among the others, unless ``charged``. A withdrawn
+    call leaves the text as it was, and none may open there again.
     """
     outcome, reading = Outcome([0.0] * len(page.ids)), Reading("-", RULES)
     least_log = math.log(least) if least else -math.inf
@@ -222,10 +224,12 @@ def free_run(page: Page, least: float) -> Run:
         if at >= view.end:
             (view,) = yield (Branch(opened_at, call, len(page.ids)),)
         place = at - view.first
-        if (reading.blocked and at == since) or not at:  # at inference, a prompt stands before the first call
+        improbable = view.opening[place] < least_log
+        # at inference, a prompt stands before the first call
+        if not at or (reading.blocked and at == since) or (improbable and not charged):
             outcome.nll[at] -= view.forbidden[place]
             at += 1
-        elif view.opens[place] and view.opening[place] >= least_log:
+        elif view.opens[place] and not improbable:
             outcome.nll[at] -= view.opening[place]
             reading, call = yield from _opened(reading, page.model.vocabulary, outcome, at, at > since, None)
             since, opened_at, view = at, at, page.plain

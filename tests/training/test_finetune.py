@@ -366,6 +366,11 @@ def test_adapters_without_a_mean(base, data, tmp_path):
             average(tmp_path / "write", tmp_path / other, tmp_path / "mean")
     with pytest.raises(ModelError, match="is no folder"):
         average(tmp_path / "write", tmp_path / "absent", tmp_path / "mean")
+    manifest = json.loads((tmp_path / "write" / MANIFEST).read_text())
+    for options in ({}, {"targets": [], "unknown": 1}):
+        (tmp_path / "write" / MANIFEST).write_text(json.dumps({**manifest, "options": options}))
+        with pytest.raises(ModelError, match="does not say how it was trained"):
+            average(tmp_path / "write", tmp_path / "larger", tmp_path / "mean")
     (tmp_path / "read" / MANIFEST).unlink()
     with pytest.raises(ModelError, match=r"has no memllm\.json"):
         average(tmp_path / "write", tmp_path / "read", tmp_path / "mean")

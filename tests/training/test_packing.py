@@ -24,7 +24,7 @@ def test_a_tree_by_hand():
     (tree,) = trees([example([5, 6, 7], ".xx"), example([5, 6, 8, 9], "..x."), example([4], "x")], budget=100)
     assert tree.ids.tolist() == [5, 6, 7, 8, 9, 4]
     assert tree.parents.tolist() == [-1, 0, 1, 1, 3, -1]
-    assert tree.targets.tolist() == [[0, 6], [1, 7], [1, 8]]  # nothing stands before 4, so it cannot be learnt
+    assert tree.targets.tolist() == [[0, 6, 0], [1, 7, 0], [1, 8, 0]]  # nothing stands before 4, so it cannot be learnt
     assert tree.examples == 3
     batch = batch_of([tree])
     assert batch.positions.tolist() == [[0, 1, 2, 2, 3, 0]]
@@ -49,7 +49,7 @@ def test_a_tree_ends_at_the_budget():
 def test_predictions_are_those_of_each_example_alone():
     model = tiny()
     documents = [
-        read_tokens(READ, model.vocabulary, window=512),
+        read_tokens(READ, model.vocabulary, window=512, withdrawn=True),
         write_tokens(
             WriteDocument("d", ("Hm.", "Ada was born in Oslo.", "Ada."), ((), (BORN,), ())),
             model.vocabulary,
@@ -60,9 +60,13 @@ def test_predictions_are_those_of_each_example_alone():
     assert len(rows) == 2
     alone = sum(len(example.ids) for document in documents for example in document)
     assert sum(len(tree.ids) for tree in rows) < alone
-    expected = sum(brute(model.model, e) for d in documents for e in d)
+    opening = list(model.vocabulary.opening)
+    assert opening
+    expected = sum(brute(model.model, e, opening) for d in documents for e in d)
     for batch in (batch_of(rows), batch_of([joined(rows)])):
-        assert float(loss_of(model.model, batch).detach()) == pytest.approx(expected, rel=1e-5)
+        assert float(loss_of(model.model, batch, model.vocabulary.opening).detach()) == pytest.approx(
+            expected, rel=1e-5
+        )
 
 
 def test_trees_side_by_side_by_hand():
@@ -71,16 +75,18 @@ def test_trees_side_by_side_by_hand():
     both = joined([first, second])
     assert both.ids.tolist() == [5, 6, 7, 8, 9, 4]
     assert both.parents.tolist() == [-1, 0, -1, 2, 3, 2]
-    assert both.targets.tolist() == [[0, 6], [2, 8], [3, 9], [2, 4]]
+    assert both.targets.tolist() == [[0, 6, 0], [2, 8, 0], [3, 9, 0], [2, 4, 0]]
     assert both.examples == 3
 
 
-def brute(model, example: Example) -> float:
+def brute(model, example: Example, opening: list[int]) -> float:
     """Sum of the negative log-probabilities of the learnt tokens, one forward pass for each."""
     total = 0.0
     for at in range(1, len(example.ids)):
         if example.learnt[at]:
             logits = model(input_ids=torch.tensor([example.ids[:at]])).logits[0, -1]
+            if at == example.closed:
+                logits = logits.index_fill(0, torch.tensor(opening), -torch.inf)
             total -= float(torch.log_softmax(logits, -1)[example.ids[at]].detach())
     return total
 
@@ -89,7 +95,7 @@ def test_logits_are_computed_where_something_is_learnt():
     model, seen = tiny().model, []
     (tree,) = trees([example([5, 6, 7, 8], "..x.")], 100)
     handle = model.lm_head.register_forward_hook(lambda _m, _i, output: seen.append(tuple(output.shape)))
-    loss_of(model, batch_of([tree]))
+    loss_of(model, batch_of([tree]), ())
     assert seen == [(1, 1, model.config.vocab_size)]
     handle.remove()
     assert model(input_ids=torch.tensor([[5, 6]])).logits.shape[1] == 2  # all of them again

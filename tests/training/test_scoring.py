@@ -73,7 +73,8 @@ class Brute:
     ids: Sequence[int]
     lookup: Callable[[Sequence[Query]], list[list[str]]] | None
     places: dict[int, str | None] | None = None  # where calls open, with the queries; None: as the model likes
-    least: float = 0.0  # probability that it must have for that
+    least: float = 0.0  # probability that it must have for that; with less, it is taken out
+    charged: bool = False  # not opening costs what it would have had, also where it is taken out
 
     def probabilities(self, context: Sequence[int]) -> torch.Tensor:
         with torch.no_grad():
@@ -107,7 +108,8 @@ class Brute:
                 p = self.probabilities([*self.ids[:since], *call, *self.ids[since:at]])
                 open_ = float(p[opening].sum())
                 wants = placed if self.places is not None else int(p.argmax()) in opening and open_ >= self.least
-                if self.lookup is None or blocked or (self.places is not None and not placed):
+                out = self.places is None and open_ < self.least and not self.charged
+                if self.lookup is None or blocked or out or (self.places is not None and not placed):
                     cost -= math.log(float(p[self.ids[at]]) / (1 - open_))
                     break
                 if not wants:
@@ -125,11 +127,14 @@ class Brute:
         return costs, said
 
 
+READ = ("off", *perplexity.MEMORIES, *perplexity.CHARGED, *perplexity.PLACED)
+
+
 @pytest.mark.parametrize(("seed", "opening"), [(0, 0.0), (1, 0.0), (2, 0.2), (3, 0.5)])
 def test_every_memory_equals_token_by_token(seed, opening, documents):
     model = asking(seed, often=3.0)
     cases = cases_of(documents, {document.title: WRITTEN for document in documents})
-    results = perplexity.run(model, cases, Choices(("off", *perplexity.MEMORIES, *perplexity.PLACED), opening=opening))
+    results = perplexity.run(model, cases, Choices(READ, opening=opening))
     gold = [triple for document in documents for triple in gold_triples(document)]
     said: set[str] = set()
     for case, document in zip(cases, documents, strict=True):
@@ -154,7 +159,8 @@ def test_every_memory_equals_token_by_token(seed, opening, documents):
                 elif condition.startswith("query"):
                     asked = {call["at"]: call["queries"] for call in result["calls"][condition]}
                     places = {at: render_queries([Query(*q) for q in asked[at]]) + ")" for at in text.targets}
-                costs, why = Brute(model, text.ids, None if held is None else lookup, places, opening).run()
+                charged = condition.startswith("charged")
+                costs, why = Brute(model, text.ids, None if held is None else lookup, places, opening, charged).run()
             assert overall == pytest.approx(sum(costs), rel=1e-4), condition
             means = [sum(costs[a:b]) / (b - a) for a, b in text.target_spans]
             assert result["targets"][condition] == pytest.approx(means, rel=1e-3), condition
