@@ -50,7 +50,7 @@ class Client:
         seed: Of its choices.
         deadline: Seconds a call may take.
         patience: Seconds in which it sends an operation again before it gives it up; 0 for one try.
-        sabotage: Acknowledge before writing, send nothing again, and every fourth operation not at all.
+        sabotage: Acknowledge before writing, send nothing again, and of every four operations the first one not at all.
         errors: How many calls failed.
         longest: The longest call, in seconds.
     """
@@ -103,7 +103,7 @@ class Client:
         ledger.intent(op_id, triples)
         if self.sabotage:
             ledger.ack(op_id, ["stored"] * len(triples), 0)
-            if self._number % 4 == 0:  # a driver may get a write through every fault; what was never sent is lost
+            if self._number % 4 == 1:  # a driver may get a write through every fault; what was never sent is lost
                 return True
         ends = time.monotonic() + (0 if self.sabotage or random_.random() < 0.1 else self.patience)
         while True:
