@@ -35,6 +35,9 @@ JsonOut = Annotated[Path | None, typer.Option(help="Keep the report, item by ite
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first cases of each part.")]
 Seed = Annotated[int, typer.Option(help="Of samples, shuffles and intervals.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; found by default.")]
+Opening = Annotated[
+    float | None, typer.Option(help="Least probability at which a call opens; as in generation by default.")
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Texts run together.")]
 Data = Annotated[Path | None, typer.Option(help="Folder that `memllm data` made: says which documents are held out.")]
 Redocred = Annotated[Path | None, typer.Option(help="The file of documents that `memllm data` was given.")]
@@ -136,7 +139,7 @@ def ppl(
     condition: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated. Default: all.")] = None,
     limit: Limit = None,
     thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
-    opening: Annotated[float, typer.Option(help="Least probability at which a call opens.")] = 0.3,
+    opening: Opening = None,
     copy_names: Annotated[bool, typer.Option("--copy-names", help="Written names must be spans of the text.")] = False,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
@@ -145,11 +148,13 @@ def ppl(
 ) -> None:
     """Does the memory make text easier to predict? Perplexity of unseen documents under several memories."""
     with _failures():
+        from langchain_memllm.local.decoding import OPENING
         from langchain_memllm.training import perplexity
 
         cases = _documents(data, redocred, writes, limit)
         conditions = tuple(condition or perplexity.CONDITIONS)
-        choices = perplexity.Choices(conditions, thresholds, opening, copy_names, batch_size, seed)
+        least = OPENING if opening is None else opening
+        choices = perplexity.Choices(conditions, thresholds, least, copy_names, batch_size, seed)
         writing = any(name.endswith("own") for name in conditions) and any("writes" not in case for case in cases)
         model, about = _model(base, device, write=write if writing else "none", read=read)
         others, told = _others(base, device, control, conditions)
@@ -164,7 +169,7 @@ def calls(
     redocred: Redocred = None,
     limit: Limit = None,
     thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
-    opening: Annotated[float, typer.Option(help="Least probability at which a call opens.")] = 0.3,
+    opening: Opening = None,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
@@ -172,9 +177,10 @@ def calls(
 ) -> None:
     """Does the reader ask the right thing in the right place? On unseen documents, with a memory of their labels."""
     with _failures():
+        from langchain_memllm.local.decoding import OPENING
         from langchain_memllm.training import calls
 
-        choices = calls.Choices(thresholds, opening, batch_size, seed)
+        choices = calls.Choices(thresholds, OPENING if opening is None else opening, batch_size, seed)
         model, about = _model(base, device, write="none", read=read)
         _run("calls", model, _documents(data, redocred, None, limit), choices, about, json_out)
 
