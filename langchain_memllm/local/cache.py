@@ -9,7 +9,7 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["PrefixCaches", "new_cache"]
+__all__ = ["PrefixCaches", "join_rows", "keep_rows", "new_cache"]
 
 _SPARE = 256  # tokens of room beyond what is needed now
 
@@ -52,10 +52,41 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         super().batch_repeat_interleave(repeats)
         self._buffers = None
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep some rows; the copy has no spare room yet."""
-        super().batch_select_indices(indices)
-        self._buffers = None
+    def keep(self, rows: torch.Tensor, first: int) -> None:
+        """Keep some rows, and their tokens from ``first`` on."""
+        self._fill([(self.keys[rows, :, first:], self.values[rows, :, first:])])
+
+    def join(self, other: _GrowingLayer) -> None:
+        """Add another's rows; whichever has fewer tokens is padded on the left, with zeros."""
+        self._fill([(self.keys, self.values), (other.keys, other.values)])
+
+    def _fill(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Hold these keys and values, one below the other, in new buffers."""
+        width = max(keys.shape[-2] for keys, _ in parts)
+        total = sum(len(keys) for keys, _ in parts)
+        buffers = []
+        for states in zip(*parts, strict=True):
+            _, heads, _, size = states[0].shape
+            buffer = states[0].new_zeros((total, heads, width + max(_SPARE, width // 2), size))
+            row = 0
+            for part in states:
+                buffer[row : row + len(part), :, width - part.shape[-2] : width] = part
+                row += len(part)
+            buffers.append(buffer)
+        self._buffers = (buffers[0], buffers[1])
+        self.keys, self.values = (buffer[..., :width, :] for buffer in buffers)
+
+
+def keep_rows(cache: Cache, rows: torch.Tensor, first: int) -> None:
+    """Keep some rows of a cache, and their tokens from ``first`` on."""
+    for layer in cache.layers:
+        layer.keep(rows, first)
+
+
+def join_rows(cache: Cache, other: Cache) -> None:
+    """Add the rows of another cache to one; whichever has fewer tokens is padded on the left."""
+    for layer, others in zip(cache.layers, other.layers, strict=True):
+        layer.join(others)
 
 
 def new_cache() -> Cache:

@@ -114,14 +114,14 @@ class Decoder:
         self.caches.give(held + pending, cache)
         return step.outcome
 
-    def steps(self, asked: Sequence[Asked], sampling: Sampling) -> list[Generated]:
-        """Many steps together, each as ``step`` makes it alone; no cache is kept."""
+    def steps(self, asked: Sequence[Asked], sampling: Sampling, rows: int) -> list[Generated]:
+        """Many steps, ``rows`` at a time, each as ``step`` makes it alone; no cache is kept."""
         steps = [_Step(self, *each[:4], sampling, each[4]) for each in asked]
 
         def choose(numbers: Sequence[int], logits: torch.Tensor) -> list[int | None]:
             return [steps[number].choose(logits[at]) for at, number in enumerate(numbers)]
 
-        run_together(self.model, [each[0] for each in asked], choose)
+        run_together(self.model, [each[0] for each in asked], choose, rows=rows)
         return [step.outcome for step in steps]
 
     def room(self, ids: Sequence[int]) -> int:

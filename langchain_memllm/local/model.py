@@ -321,21 +321,19 @@ class MemLLMModel:
             raise ConfigurationError(f"batch_size={batch_size} must be at least 1")
         contexts = [self.vocabulary.encode_segments(action.segments) for action in actions]
         order = sorted(range(len(actions)), key=lambda at: (actions[at].query, len(contexts[at])))
-        outcomes: dict[int, Generated] = {}
+        asked: list[Asked] = [
+            (
+                contexts[at],
+                actions[at].stop,
+                actions[at].max_tokens,
+                actions[at].calls,
+                self._query_constraint(actions[at], constrained, relations),
+            )
+            for at in order
+        ]
         with self.role("read") as decoder:
-            for begin in range(0, len(order), batch_size):
-                group = order[begin : begin + batch_size]
-                asked: list[Asked] = [
-                    (
-                        contexts[at],
-                        actions[at].stop,
-                        actions[at].max_tokens,
-                        actions[at].calls,
-                        self._query_constraint(actions[at], constrained, relations),
-                    )
-                    for at in group
-                ]
-                outcomes |= zip(group, decoder.steps(asked, sampling or Sampling()), strict=True)
+            written = decoder.steps(asked, sampling or Sampling(), batch_size)
+        outcomes = dict(zip(order, written, strict=True))
         return [outcomes[at] for at in range(len(actions))]
 
     def generate_step(

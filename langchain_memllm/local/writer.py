@@ -199,10 +199,8 @@ def write_batch(
         state = constraint.start() if constraint else None
         rows.append(_Row(index, prompt, constraint, LateStopping(options.patience), state))
     rows.sort(key=lambda row: len(row.prompt))
-    for at in range(0, len(rows), options.batch_size):
-        group = rows[at : at + options.batch_size]
-        _decode(decoder, prefix, group, options)
-        outputs |= {row.index: _output(decoder, row) for row in group}
+    _decode(decoder, prefix, rows, options)
+    outputs |= {row.index: _output(decoder, row) for row in rows}
     return [outputs[index] for index in range(len(sentences))]
 
 
@@ -232,7 +230,7 @@ def prompt_ids(vocabulary: Vocabulary, sentence: str, context: Sequence[str], li
 
 
 def _decode(decoder: Decoder, prefix: list[int], rows: list[_Row], options: WriteOptions) -> None:
-    """Decode rows together."""
+    """Decode rows, ``batch_size`` at a time."""
 
     def choose(numbers: Sequence[int], logits: torch.Tensor) -> list[int | None]:
         active = [rows[number] for number in numbers]
@@ -242,8 +240,14 @@ def _decode(decoder: Decoder, prefix: list[int], rows: list[_Row], options: Writ
             for row, token in zip(active, chosen, strict=True)
         ]
 
-    cache = _prefix_cache(decoder, prefix, len(rows))
-    run_together(decoder.model, [row.prompt for row in rows], choose, cache=cache, held=len(prefix))
+    run_together(
+        decoder.model,
+        [row.prompt for row in rows],
+        choose,
+        rows=options.batch_size,
+        begun=lambda count: _prefix_cache(decoder, prefix, count),
+        held=len(prefix),
+    )
 
 
 def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> Cache:

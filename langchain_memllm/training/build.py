@@ -19,7 +19,7 @@ from langchain_memllm.local.manifest import sha256
 from langchain_memllm.memory import Memory
 from langchain_memllm.training.data import Keep, answers_of, fill, read_document, write_document
 from langchain_memllm.training.documents import Document, read_redocred, split, swapped
-from langchain_memllm.training.edits import Edited, counterfact, fewrel, knowedit
+from langchain_memllm.training.edits import Edited, counterfact, fewrel, knowedit, property_labels
 from langchain_memllm.training.examples import ReadDocument, WriteDocument, load, save
 from langchain_memllm.training.world import World
 
@@ -33,7 +33,7 @@ _LICENCES: Final = {
     "fewrel": "MIT; text of Wikipedia, CC BY-SA",
     "counterfact": "MIT",
     "knowedit": "Apache-2.0 (KnowEdit: MIT)",
-    "world": "Apache-2.0, made by this package",
+    "world": "Apache-2.0, made by this package; labels of --properties: CC0, Wikidata",
 }
 
 
@@ -52,6 +52,8 @@ class Sources:
         knowedit: Training parts of KnowEdit.
         edits: Most edits of one file; drawn from it if it has more.
         articles: Articles of the synthetic world; a conversation for every two, questions about every third fact.
+        facts: Facts of the synthetic world that no article states, each told in a sentence and asked for.
+        properties: Labels of relations (JSON, id to label), for every second of these facts.
         mistakes: Each call in Re-DocRED also has an answer that does not help, see ``data.read_document``.
         writes: What a writer wrote of these documents (JSON lines, kind "write"), to fill the reader's memory with;
             the gold triples by default.
@@ -68,9 +70,19 @@ class Sources:
     knowedit: tuple[Path, ...] = ()
     edits: int = 3_000
     articles: int = 3_000
+    facts: int = 0
+    properties: Path | None = None
     mistakes: bool = True
     writes: Path | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what would be ignored silently."""
+        if self.facts < 0 or (self.properties and not self.facts):
+            raise ConfigurationError(
+                f"{self.facts} facts of the synthetic world cannot be told; give --facts 1000, every second one of a "
+                "relation in --properties, or leave both out"
+            )
 
 
 @dataclass(slots=True)
@@ -152,6 +164,9 @@ def _made(
     if sources.articles:
         report("the synthetic world")
         yield "world", _world(World(sources.seed), sources.articles, keep, built)
+    if sources.facts:
+        report("facts of the synthetic world")
+        yield "world facts", _facts(World(sources.seed + 2), sources)
 
 
 def _drawn(edits: Sequence[Edited], sources: Sources) -> Made:
@@ -213,6 +228,12 @@ def _world(world: World, articles: int, keep: Keep | None, built: Built) -> Made
         yield from world.conversation()
 
 
+def _facts(world: World, sources: Sources) -> Made:
+    labels = property_labels(sources.properties) if sources.properties else ()
+    for _ in range(sources.facts):
+        yield from world.question(world.fact(labels))
+
+
 def _shipped(text: str) -> bool:
     return any(name in text for name in SHIPPED)
 
@@ -242,7 +263,8 @@ def _save(
 def _record(out: Path, sources: Sources, built: Built) -> dict[str, Any]:
     """What the files are made from: choices, hashes of the sources and of the files, counts, licences."""
     choices = asdict(sources)
-    files = [path for path in (sources.redocred, sources.fewrel, sources.counterfact, *sources.knowedit) if path]
+    given = (sources.redocred, sources.fewrel, sources.counterfact, sources.properties, *sources.knowedit)
+    files = [path for path in given if path]
     return {
         "choices": {key: value for key, value in choices.items() if isinstance(value, int)},
         "sources": {path.name: sha256(path) for path in files},

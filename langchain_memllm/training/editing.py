@@ -279,7 +279,7 @@ class _Part:
 
     def _groups(self, cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
         """A few batches at a time, so that a bar can move."""
-        size = 4 * self.choices.batch_size
+        size = 8 * self.choices.batch_size
         return (cases[at : at + size] for at in range(0, len(cases), size))
 
     def _others(self, memory: Memory) -> dict[str, list[Done]]:

@@ -19,7 +19,7 @@ from langchain_memllm.training.examples import ReadDocument, WriteDocument
 from langchain_memllm.training.spacing import natural
 from langchain_memllm.triples import Query, Triple
 
-__all__ = ["EVALUATED", "Edited", "counterfact", "fewrel", "knowedit", "relation_of"]
+__all__ = ["EVALUATED", "Edited", "counterfact", "fewrel", "knowedit", "property_labels", "relation_of"]
 
 EVALUATED: Final = 1_000
 """The first edits of the CounterFact file, which the evaluation uses."""
@@ -173,6 +173,21 @@ def fewrel(file: Path, each: int, catalogue: Catalogue | None = None) -> list[Do
         ]
     except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise ConfigurationError(f"{file} is not in FewRel's format ({type(error).__name__}: {error})") from error
+
+
+_UNTOLD: Final = re.compile(r"\b(ID|identifier|code|image|URL|number|category|template|map|[A-Z]{3,})\b|[^\w' -]")
+
+
+def property_labels(file: Path) -> tuple[str, ...]:
+    """The labels of Wikidata's properties that a sentence could name: no identifiers, links or codes.
+
+    Raises:
+        ConfigurationError: The file is no JSON object of labels.
+    """
+    labels = load_json(file)
+    if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):
+        raise ConfigurationError(f"{file} is no object of property ids and labels; give Wikidata's, id to label")
+    return tuple(sorted({label for label in labels.values() if not _UNTOLD.search(label) and len(label.split()) < 6}))
 
 
 def _sentence(title: str, relation: str, record: Mapping[str, Any]) -> Document:

@@ -130,7 +130,7 @@ def run(
     done, outputs = 0, []
     for some, how in jobs:
         written: dict[str, WriteOutput] = {}
-        for batch in _batches(some, choices.batch_size):
+        for batch in _batches(some, 8 * choices.batch_size):
             calls = model.write_calls([c["sentence"] for c in batch], [c["context"] for c in batch], options=how)
             written |= {case["id"]: call for case, call in zip(batch, calls, strict=True)}
             done += len(batch)

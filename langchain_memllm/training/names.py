@@ -7,6 +7,7 @@ from lists of ordinary words.
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Callable
 from typing import Final
 
@@ -83,11 +84,63 @@ _LISTS: Final[dict[str, tuple[str, ...]]] = {
     "colour": _words(
         "teal,crimson,navy blue,olive green,mustard yellow,violet,turquoise,black,coral,silver,orange,ivory"
     ),
+    "status": _words("least concern,near threatened,vulnerable,endangered,critically endangered,extinct in the wild"),
+    "organism": _words(
+        "human,house mouse,fruit fly,zebrafish,chicken,baker's yeast,dog,rat,honey bee,maize,barley,horse"
+    ),
+    "chromosome": tuple(f"chromosome {number}" for number in (*range(1, 23), "X", "Y")),
+    "constellation": _words(
+        "Orion,Lyra,Cygnus,Draco,Aquila,Pegasus,Perseus,Cassiopeia,Hydra,Leo,Virgo,Gemini,Taurus,Cetus,Corvus,Lupus,Vela"
+    ),
+    "disease": _words(
+        "measles,lung cancer,malaria,a stroke,asthma,diabetes,cholera,tetanus,heart failure,epilepsy,scarlet fever,"
+        "leukaemia,typhoid fever,drowning,a traffic accident,gout,anaemia,smallpox"
+    ),
+    "branch": _words("navy,air force,coast guard,artillery,cavalry,marine corps,royal engineers,infantry,border guard"),
+    "rank": _words("captain,major,colonel,sergeant,lieutenant,admiral,brigadier,corporal,commodore,field marshal"),
+    "code": _words("Fortran,Cobol,Lisp,Pascal,Ada,Haskell,Java,Python,C,Prolog,Smalltalk,Rust,Perl,Erlang"),
+    "platform": _words("Amiga,Atari 2600,Windows,Linux,Android,Game Boy,MS-DOS,Sega Saturn,ZX Spectrum,Commodore 64"),
+    "voice": _words("soprano,alto,tenor,baritone,bass,mezzo-soprano,countertenor,contralto"),
+    "industry": _words("mining,brewing,shipping,insurance,tourism,printing,fishing,forestry,software,banking,textiles"),
+    "field": _words("optics,botany,linguistics,topology,ethics,hydrology,genetics,astronomy,acoustics,archaeology"),
+    "gender": _words("male,female,non-binary,intersex,trans man,trans woman"),
+    "sport": _words("handball,cricket,rugby,ice hockey,water polo,curling,rowing,volleyball,table tennis,bandy"),
+    "material": _words("granite,oak,brick,steel,glass,limestone,bamboo,concrete,marble,copper,adobe"),
     "plan": _words(
         "a trip to the coast,a new kitchen,a marathon in autumn,a year abroad,a bigger garden,a language course,"
         "a book about bees,a bicycle tour,a change of jobs,a move to the country,a boat of my own,a family reunion"
     ),
 }
+
+
+_PATTERNS: Final[dict[str, tuple[str, ...]]] = {
+    "taxon": ("{stem}ella {end}ensis", "{stem}us", "{stem}odon", "{stem}is {end}ata", "{stem}'s {end} frog"),
+    "taxon family": ("{stem}idae", "{stem}aceae", "{stem}inae", "{stem}oidea"),
+    "gene": ("{letters}{number}", "{letters}-{letters}", "{letters}{number} gene", "{stem}in"),
+    "star": ("{letters} {number}{number}", "{number} {stem}i", "{stem} {letters}", "{letters} {number}"),
+    "war": ("{stem} War", "War of {town}", "Siege of {town}", "Battle of the {stem}", "{stem}–{end} War"),
+    "building": (
+        "{town} Hall",
+        "{stem} Tower",
+        "{family} House",
+        "Museum of {town}",
+        "{town} Station",
+        "{stem} Stadium",
+    ),
+    "device": ("{stem} engine", "{family} valve", "{stem}graph", "{stem}scope", "{family} pump", "{stem}-{end} cell"),
+    "software": ("{stem}OS", "{stem} {number}", "Open{stem}", "{stem}Quest", "{stem} and the {end} Maze"),
+    "spacecraft": ("{stem}-{number}", "{letters}-{number}", "{stem}sat {number}", "{stem} {number}"),
+    "ship": ("HMS {stem}", "SS {town}", "MS {stem}", "{stem} {end}"),
+    "ship class": ("{stem} class", "{town}-class ferry", "{stem}-class destroyer", "Type {number}"),
+    "house": ("House of {stem}", "{stem} dynasty", "House of {town}", "House of {family}"),
+    "network": ("{letters}", "{stem} TV", "Radio {town}", "Channel {number}", "{stem} Television"),
+    "league": ("{stem} League", "{town} Premier Division", "{stem} Second Division", "{letters} Championship"),
+    "exchange": ("{town} Stock Exchange", "{town} Bourse", "{stem}dex"),
+    "currency": ("{stem} crown", "{stem}ian pound", "{stem}o", "{stem} thaler"),
+    "airline": ("{stem} Air", "{stem}jet", "Air {stem}", "{stem} Airways"),
+    "airport": ("{town} Airport", "{stem} International Airport", "{family} Airfield"),
+}
+"""What names of more kinds look like. ``{letters}`` are capitals, ``{number}`` is below 400, ``{end}`` another stem."""
 
 
 class Names:
@@ -132,10 +185,11 @@ class Names:
         """
         if kind in _LISTS:
             return self._pick(_LISTS[kind])
-        if kind not in self._makers:
-            raise ConfigurationError(f"kind {kind!r} of name is unknown; use one of {', '.join(self._makers)}")
+        if kind not in self._makers and kind not in _PATTERNS:
+            known = ", ".join((*self._makers, *_PATTERNS, *_LISTS))
+            raise ConfigurationError(f"kind {kind!r} of name is unknown; use one of {known}")
         while True:
-            name = self._makers[kind]()
+            name = self._makers[kind]() if kind in self._makers else self._of_pattern(kind)
             if kind in ("date", "year", "day"):
                 return name
             if name not in self._used:
@@ -144,6 +198,16 @@ class Names:
 
     def _pick(self, words: tuple[str, ...]) -> str:
         return self._draw.choice(words)
+
+    def _of_pattern(self, kind: str) -> str:
+        return self._pick(_PATTERNS[kind]).format(
+            stem=self._stem(),
+            end=self._stem().lower(),
+            town=self._town(),
+            family=self._family(),
+            letters="".join(self._draw.choices(string.ascii_uppercase, k=self._draw.randint(2, 4))),
+            number=self._draw.randint(1, 399),
+        )
 
     def _stem(self) -> str:
         middle = self._pick(_MIDDLES) if self._draw.random() < 0.6 else ""

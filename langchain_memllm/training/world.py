@@ -32,7 +32,7 @@ _ARTICLE_KINDS: Final = frozenset({"event"})
 
 @cache
 def forms() -> dict[str, Any]:
-    """The surface forms: relations, talk, updates, retractions, empty sentences, small talk."""
+    """The surface forms: of relations, of those only asked for, of talk, updates, retractions and what says nothing."""
     text = resources.files("langchain_memllm.training").joinpath("world.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
@@ -140,17 +140,32 @@ class World:
         kind = forms()["relations"][relation]["kinds"][1]
         return text.entity(self._names.new(kind), kind)
 
-    def _form(self, relation: str, part: str) -> str:
+    def _form(self, relation: str, part: str, of: str = "relations") -> str:
         """A surface form: one of those that are trained on, or the one held out."""
-        found: Sequence[str] = forms()["relations"][relation][part]
+        found: Sequence[str] = forms()[of][relation][part]
         return found[-1] if self._held_out else self._draw.choice(found[:-1])
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
+    def fact(self, labels: Sequence[str] = ()) -> Triple:
+        """A fact on its own, of a relation that no article states.
+
+        Args:
+            labels: Other relations; every second fact is of one of them, about anything and with any end.
+        """
+        if labels and self._draw.random() < 0.5:
+            relation = self._draw.choice(labels)
+            kinds = [self._draw.choice(list(forms()["asked"].values()))["kinds"][end] for end in range(2)]
+        else:
+            relation = self._draw.choice(list(forms()["asked"]))
+            kinds = forms()["asked"][relation]["kinds"]
+        subject, object_ = map(self._names.new, kinds)
+        return Triple(subject, relation, object_)
+
     def question(self, fact: Triple) -> tuple[WriteDocument, ReadDocument]:
         """A fact as an edit sentence for the writer, and asked another way for the reader."""
         source = f"question {fact.subject}"
-        told, asked = (self._form(fact.relation, "questions").format(s=fact.subject) for _ in range(2))
+        told, asked = (self._question(fact.relation).format(s=fact.subject) for _ in range(2))
         cloze = f"The {fact.relation} of {fact.subject} is"
         edit = self._draw.choice(
             (f'{told} It is or they are "{fact.object}".', f"{told} {fact.object}.", f"{cloze} {fact.object}.")
@@ -161,6 +176,13 @@ class World:
             WriteDocument(source, (edit,), ((fact,),)),
             ReadDocument(source, (prompt, f" {fact.object}."), (call,)),
         )
+
+    def _question(self, relation: str) -> str:
+        """A question of the relation's own, or one in the words of its label."""
+        for part in ("relations", "asked"):
+            if relation in forms()[part]:
+                return self._form(relation, "questions", part)
+        return self._draw.choice(("What is the {r} of {{s}}?", "Which {r} does {{s}} have?")).format(r=relation)
 
     # --- conversations ------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,10 @@ from tokenizers import pre_tokenizers, processors  # noqa: E402
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
 from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
 from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights, writer  # noqa: E402
-from langchain_memllm.local.cache import PrefixCaches, new_cache  # noqa: E402
+from langchain_memllm.local.cache import PrefixCaches, join_rows, keep_rows, new_cache  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
 from langchain_memllm.local.decoding import Decoder  # noqa: E402
+from langchain_memllm.local.together import run_together  # noqa: E402
 from langchain_memllm.local.vocabulary import Vocabulary  # noqa: E402
 from langchain_memllm.local.writer import LateStopping, contexts_of, prompt_ids, write_batch  # noqa: E402
 from langchain_memllm.reading import (  # noqa: E402
@@ -199,10 +200,66 @@ def test_the_cache_grows_crops_and_repeats_like_transformers_own(model):
         else:
             for cache in (ours, theirs):
                 cache.batch_repeat_interleave(2)
-                cache.batch_select_indices(torch.tensor([3, 0]))
+            keep_rows(ours, torch.tensor([3, 0]), 0)
+            theirs.batch_select_indices(torch.tensor([3, 0]))
         assert ours.get_seq_length() == theirs.get_seq_length()
         assert torch.equal(ours.layers[0].keys, theirs.layers[0].keys)
         assert torch.equal(ours.layers[0].values, theirs.layers[0].values)
+
+
+def test_rows_of_caches_leave_and_join():
+    long, short = new_cache(), new_cache()
+    states = torch.randn(3, 2, 6, 4, generator=torch.Generator().manual_seed(0))
+    long.update(states, -states, 0)
+    short.update(states[:2, :, :3], -states[:2, :, :3], 0)
+    keep_rows(long, torch.tensor([2, 0]), 2)
+    join_rows(short, long)
+    keys, values = short.update(torch.ones(4, 2, 1, 4), -torch.ones(4, 2, 1, 4), 0)
+    assert torch.equal(keys, -values)
+    padded = torch.nn.functional.pad(states[:2, :, :3], (0, 0, 1, 0))
+    assert torch.equal(keys[:2, :, :4], padded)
+    assert torch.equal(keys[2:, :, :4], states[[2, 0], :, 2:])
+    assert torch.equal(keys[:, :, 4:], torch.ones(4, 2, 1, 4))
+    assert short.get_seq_length() == 5
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 40])
+@pytest.mark.parametrize("held", [0, 4])
+def test_contexts_that_take_the_place_of_others_come_out_as_alone(model, rows, held):
+    """Of many lengths and ends, so that rows leave and join at every width."""
+    draw = random.Random(3)
+    beginning = [draw.randrange(model.vocabulary.size) for _ in range(held)]
+    prompts = [[draw.randrange(model.vocabulary.size) for _ in range(draw.randint(1, 12))] for _ in range(20)]
+    lengths = [draw.randint(1, 9) for _ in prompts]
+
+    def begun(count):
+        cache = new_cache()
+        if held:
+            with torch.inference_mode():
+                ids = torch.tensor([beginning] * count)
+                model.model(input_ids=ids, past_key_values=cache, use_cache=True)
+        return cache
+
+    def written(which, rows):
+        found = {at: [] for at in which}
+
+        def choose(numbers, logits):
+            assert len(numbers) == len(logits) <= rows
+            tokens = []
+            for number, values in zip(numbers, logits, strict=True):
+                found[which[number]].append(int(values.argmax()))
+                going = len(found[which[number]]) < lengths[which[number]]
+                tokens.append(found[which[number]][-1] if going else None)
+            return tokens
+
+        given = [prompts[at] for at in which]
+        run_together(model.model, given, choose, rows=rows, begun=begun, held=held)
+        return found
+
+    together = written(range(20), rows)
+    assert [len(each) for each in together.values()] == lengths
+    for at in range(20):
+        assert written([at], 1) == {at: together[at]}
 
 
 class Length:

@@ -16,7 +16,7 @@ from langchain_memllm.extraction import SPEAKER, sentences_of
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.training.build import SHIPPED, Sources, build
 from langchain_memllm.training.data import write_document
-from langchain_memllm.training.edits import EVALUATED, counterfact, fewrel, knowedit, relation_of
+from langchain_memllm.training.edits import EVALUATED, counterfact, fewrel, knowedit, property_labels, relation_of
 from langchain_memllm.training.examples import ReadDocument, WriteDocument, load
 from langchain_memllm.training.world import World, forms
 from langchain_memllm.triples import Query, Triple
@@ -210,6 +210,72 @@ def test_fewrel_sentences_have_one_label(tmp_path):
     assert documents[0].sentences == ("Bo Lie (tenor) sang.",)
     with pytest.raises(ConfigurationError, match="FewRel"):
         fewrel(written(tmp_path / "bad.json.gz", [1]), 2)
+
+
+# --- single facts -----------------------------------------------------------------------------------------------------
+
+
+def test_single_facts_are_of_relations_that_no_article_states():
+    asked = forms()["asked"]
+    assert len(asked) >= 50
+    assert not asked.keys() & forms()["relations"].keys()
+    for form in asked.values():
+        assert len(form["kinds"]) == 2
+        assert len(form["questions"]) == len(set(form["questions"])) >= 7
+        assert all(question.count("{s}") == 1 for question in form["questions"])
+    world, relations = World(6), set()
+    for _ in range(400):
+        fact = world.fact()
+        write, read = world.question(fact)
+        relations.add(fact.relation)
+        assert write.triples == ((fact,),)
+        assert fact.subject in write.sentences[0] and fact.object in write.sentences[0]
+        assert read.calls == (((Query(fact.subject, fact.relation),), (fact.object,)),)
+        assert fact.subject in read.pieces[0] and read.pieces[1] == f" {fact.object}."
+    assert relations <= asked.keys()
+    assert len(relations) > 0.9 * len(asked)
+
+
+def test_facts_of_given_labels_are_told_and_asked_in_their_words():
+    world = World(7)
+    facts = [world.fact(["tensile strength", "mascot"]) for _ in range(200)]
+    labelled = [fact for fact in facts if fact.relation not in forms()["asked"]]
+    assert 60 < len(labelled) < 140
+    assert {fact.relation for fact in labelled} == {"tensile strength", "mascot"}
+    for fact in labelled:
+        write, read = world.question(fact)
+        assert fact.relation in write.sentences[0]
+        assert fact.relation in read.pieces[0]
+
+
+def test_a_held_out_world_asks_in_other_forms():
+    trained = {q for form in forms()["asked"].values() for q in form["questions"][:-1]}
+    world = World(8, held_out=True)
+    for _ in range(50):
+        fact = world.fact()
+        write, _read = world.question(fact)
+        told = write.sentences[0].replace(fact.subject, "{s}")
+        assert not any(told.startswith(question) for question in trained)
+
+
+def test_labels_of_properties_leave_out_identifiers(tmp_path):
+    labels = {"P6": "head of government", "P213": "ISNI", "P345": "IMDb ID", "P18": "image", "P9": "sister"}
+    assert property_labels(written(tmp_path / "p.json.gz", labels)) == ("head of government", "sister")
+    with pytest.raises(ConfigurationError, match="no object of property ids"):
+        property_labels(written(tmp_path / "bad.json.gz", ["sister"]))
+    with pytest.raises(ConfigurationError, match="0 facts of the synthetic world"):
+        Sources(properties=tmp_path / "p.json.gz")
+    with pytest.raises(ConfigurationError, match="-1 facts"):
+        Sources(facts=-1)
+
+
+def test_facts_are_built_beside_the_world(tmp_path):
+    labels = written(tmp_path / "p.json.gz", {"P9": "sister-in-law"})
+    built = build(tmp_path / "out", Sources(articles=0, facts=10, properties=labels))
+    assert built.write == built.read == {"world facts": 10}
+    record = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert record["sources"].keys() == {"p.json.gz"}
+    assert "sister-in-law" in (tmp_path / "out" / "read.jsonl").read_text()
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
