@@ -229,11 +229,12 @@ class Demo:
     # -- correcting and forgetting -----------------------------------------------------------------------------------
 
     def _to_edit(self, questions: Sequence[Question]) -> Question:
-        """A question whose fact is stored, if there is one: only that can be corrected."""
+        """A question whose fact is stored, if there is one: only that can be corrected; rather a name than a date."""
         stored = [
             q for q in questions if self.memory.read(q.subject, q.relation, namespace=NAMESPACE, thresholds=EXACT)
         ]
-        return (stored or list(questions))[0]
+        resolve = self.memory.catalogue.resolve
+        return min(stored or questions, key=lambda question: resolve(question.relation).range == "literal")
 
     def _edit(self, question: Question) -> None:
         slot = (question.subject, question.relation)

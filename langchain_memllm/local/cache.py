@@ -67,10 +67,12 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         buffers = []
         for states in zip(*parts, strict=True):
             _, heads, _, size = states[0].shape
-            buffer = states[0].new_zeros((total, heads, width + max(_SPARE, width // 2), size))
+            buffer = states[0].new_empty((total, heads, width + max(_SPARE, width // 2), size))
             row = 0
             for part in states:
-                buffer[row : row + len(part), :, width - part.shape[-2] : width] = part
+                rows, pad = buffer[row : row + len(part)], width - part.shape[-2]
+                rows[:, :, :pad] = 0  # what is masked must be finite, too
+                rows[:, :, pad:width] = part
                 row += len(part)
             buffers.append(buffer)
         self._buffers = (buffers[0], buffers[1])
