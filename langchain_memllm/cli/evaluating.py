@@ -70,6 +70,9 @@ def extract(
     free: Annotated[int, typer.Option(min=0, help="Sentences of each part also written without constraint.")] = 50,
     copy_names: Annotated[bool, typer.Option("--copy-names", help="Names must be spans of the text.")] = False,
     patience: Annotated[int, typer.Option(min=0, help="Ends that may follow the best one (late stopping).")] = 5,
+    samples: Annotated[int, typer.Option(min=1, help="Times each sentence is written; kept is what comes often.")] = 1,
+    votes: Annotated[float, typer.Option(help="Share of the samples in which a triple must come.")] = 0.25,
+    temperature: Annotated[float, typer.Option(help="Of the samples.")] = 1.0,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
@@ -88,7 +91,15 @@ def extract(
             marked = {case["id"] for case in extracting.sampled(chosen, free, seed)}
             cases += [{**case, "free": True} if case["id"] in marked else case for case in chosen]
         model, about = _model(base, device, write=write, read="none")
-        choices = extracting.Choices(batch_size, patience=patience, copy_names=copy_names, seed=seed)
+        choices = extracting.Choices(
+            batch_size,
+            patience=patience,
+            copy_names=copy_names,
+            seed=seed,
+            samples=samples,
+            votes=votes,
+            temperature=temperature,
+        )
         _run("extract", model, cases, choices, about, json_out)
 
 
@@ -102,8 +113,12 @@ def edit(
     limit: Limit = None,
     marks: Annotated[int, typer.Option(min=0, help="Edits of each part made twice, and as many forgotten.")] = 100,
     thresholds: Annotated[str, typer.Option(help="exact, strict, chat, related, paper, or cosines: 0.98,0.3,0.6.")] = (
-        "related"
+        "exact"
     ),
+    likely: Annotated[
+        float | None,
+        typer.Option(help="Ask by a relation that is stored, if this likely beside the one written; 0: never."),
+    ] = None,
     form: Annotated[str, typer.Option(help="What a prompt is put into, at {}.")] = "{}",
     text_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 16,
     free: Annotated[bool, typer.Option("--free", help="Also ask without forcing the read.")] = False,
@@ -115,6 +130,7 @@ def edit(
 ) -> None:
     """Does an edit change the answer, and nothing else? All edits are written first, then each is asked for."""
     with _failures():
+        from langchain_memllm.local.leading import LIKELY
         from langchain_memllm.training import editing
 
         if zsre is None and counterfact is None:
@@ -122,7 +138,8 @@ def edit(
         parts = [editing.zsre_cases(zsre)] if zsre else []
         parts += [editing.counterfact_cases(counterfact)] if counterfact else []
         cases = [case for part in parts for case in editing.marked(part[:limit], marks, seed)]
-        choices = editing.Choices(thresholds, form, text_tokens, free, copy_names, batch_size, seed)
+        least = LIKELY if likely is None else likely
+        choices = editing.Choices(thresholds, least, form, text_tokens, free, copy_names, batch_size, seed)
         model, about = _model(base, device, write=write, read=read)
         _run("edit", model, cases, choices, about, json_out)
 

@@ -2,7 +2,8 @@
 
 Importing this package loads neither torch nor transformers; taking a name from it does. ``weights`` finds, converts and
 loads models, ``vocabulary`` knows their tokens, ``constraint`` keeps them inside the grammar, ``decoding`` runs them
-step by step with a cache that is extended and cropped, ``writer`` and ``model`` put these together.
+step by step with a cache that is extended and cropped, ``leading`` brings queries to what a memory holds, ``writer``
+and ``model`` put these together.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 from langchain_memllm.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from langchain_memllm.local.leading import Leading
     from langchain_memllm.local.model import MemLLMModel, Sampling
     from langchain_memllm.local.writer import WriteOptions, WriteOutput
 
-__all__ = ["MemLLMModel", "Sampling", "WriteOptions", "WriteOutput"]
+__all__ = ["Leading", "MemLLMModel", "Sampling", "WriteOptions", "WriteOutput"]
 
-_HOMES = {"MemLLMModel": "model", "Sampling": "model", "WriteOptions": "writer", "WriteOutput": "writer"}
+_HOMES = {
+    "Leading": "leading",
+    "MemLLMModel": "model",
+    "Sampling": "model",
+    "WriteOptions": "writer",
+    "WriteOutput": "writer",
+}
 
 
 def __getattr__(name: str) -> Any:

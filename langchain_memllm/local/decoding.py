@@ -7,6 +7,7 @@ there are changes how long a step takes and never what comes out.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from transformers import Cache
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import START
-from langchain_memllm.local.cache import PrefixCaches
+from langchain_memllm.local.cache import PrefixCaches, new_cache
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.together import run_together
 from langchain_memllm.local.vocabulary import Vocabulary
@@ -123,6 +124,34 @@ class Decoder:
 
         run_together(self.model, [each[0] for each in asked], choose, rows=rows)
         return [step.outcome for step in steps]
+
+    @torch.inference_mode()
+    def logprobs(self, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
+        """Log-probability of each of several continuations of ``ids``; none may be empty."""
+        width = max(map(len, continuations))
+        rows = [[ids[-1], *each[:-1], *[0] * (width - len(each))] for each in continuations]  # what pads comes last
+        inputs = torch.tensor(rows, device=self.model.device)
+        cache = self.begun(ids[:-1], len(rows))
+        logits = self.model(input_ids=inputs, past_key_values=cache, use_cache=True).logits.float()  # (B, T, V)
+        values = logits.log_softmax(dim=-1)
+        return [
+            sum(float(values[row, at, token]) for at, token in enumerate(each))
+            for row, each in enumerate(continuations)
+        ]
+
+    @torch.inference_mode()
+    def begun(self, ids: Sequence[int], rows: int) -> Cache:
+        """A cache that holds ``ids`` in each of so many rows; the beginning is encoded once and kept."""
+        if not ids:
+            return new_cache()
+        held, cache = self.caches.take([*ids, -1])  # all of them may come from a cache
+        if len(held) < len(ids):
+            inputs = torch.tensor([ids[len(held) :]], device=self.model.device)
+            self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        repeated = copy.deepcopy(cache)
+        self.caches.give(list(ids), cache)
+        repeated.batch_repeat_interleave(rows)
+        return repeated
 
     def room(self, ids: Sequence[int]) -> int:
         """How many tokens fit after ``ids``."""

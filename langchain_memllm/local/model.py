@@ -21,6 +21,7 @@ from langchain_memllm.local import weights
 from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
 from langchain_memllm.local.decoding import Asked, Decoder, Sampling
+from langchain_memllm.local.leading import Leading
 from langchain_memllm.local.manifest import check_manifest, fingerprint
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import Example, WriteOptions, WriteOutput, write_batch
@@ -228,6 +229,7 @@ class MemLLMModel:
         sampling: Sampling | None = None,
         constrained: bool = False,
         relations: Sequence[str] | None = None,
+        leading: Leading | None = None,
     ) -> Done:
         """Go on after ``prompt``, asking ``lookup`` whenever the model opens a call.
 
@@ -238,6 +240,7 @@ class MemLLMModel:
             sampling: Greedy if not given.
             constrained: Queries always parse.
             relations: Relations a query may name; needs ``constrained``.
+            leading: Leads queries to relations that the memory holds (``Leading.by``); None leaves them as written.
         """
         reading = Reading.start(prompt, rules)
         action = next_action(reading)
@@ -246,7 +249,13 @@ class MemLLMModel:
             if isinstance(action, Lookup):
                 event = _results(lookup(action.queries))
             else:
-                event = self.generate_step(action, sampling=sampling, constrained=constrained, relations=relations)
+                event = self.generate_step(
+                    action,
+                    sampling=sampling,
+                    constrained=constrained,
+                    relations=relations,
+                    leading=leading,
+                )
             reading, action = advance(reading, event)
         log.info("read: %d calls, %d text tokens, ended by %s", len(action.calls), reading.text_tokens, action.reason)
         return action
@@ -260,6 +269,7 @@ class MemLLMModel:
         sampling: Sampling | None = None,
         constrained: bool = False,
         relations: Sequence[str] | None = None,
+        leading: Leading | None = None,
         batch_size: int = 32,
         report: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> list[Done]:
@@ -272,6 +282,7 @@ class MemLLMModel:
             sampling: Greedy if not given.
             constrained: Queries always parse.
             relations: Relations a query may name; needs ``constrained``.
+            leading: Leads queries to relations that the memory holds (``Leading.by``); None leaves them as written.
             batch_size: Contexts run at once; more is faster and takes more memory.
             report: Told how many of how many are over, now and then.
 
@@ -295,6 +306,7 @@ class MemLLMModel:
                 sampling=sampling,
                 constrained=constrained,
                 relations=relations,
+                leading=leading,
                 batch_size=batch_size,
             )
             events |= dict(zip(going, written, strict=True))
@@ -311,6 +323,7 @@ class MemLLMModel:
         sampling: Sampling | None = None,
         constrained: bool = False,
         relations: Sequence[str] | None = None,
+        leading: Leading | None = None,
         batch_size: int = 32,
     ) -> list[Generated]:
         """Carry out several ``Generate`` together, those of similar length at a time; each comes out as it does alone.
@@ -332,8 +345,10 @@ class MemLLMModel:
             for at in order
         ]
         with self.role("read") as decoder:
-            written = decoder.steps(asked, sampling or Sampling(), batch_size)
-        outcomes = dict(zip(order, written, strict=True))
+            outcomes = dict(zip(order, decoder.steps(asked, sampling or Sampling(), batch_size), strict=True))
+            if leading is not None and (calls := [at for at in order if actions[at].query]):
+                led = leading.lead(decoder, [contexts[at] for at in calls], [outcomes[at] for at in calls])
+                outcomes |= dict(zip(calls, led, strict=True))
         return [outcomes[at] for at in range(len(actions))]
 
     def generate_step(
@@ -343,12 +358,18 @@ class MemLLMModel:
         sampling: Sampling | None = None,
         constrained: bool = False,
         relations: Sequence[str] | None = None,
+        leading: Leading | None = None,
     ) -> Generated:
         """Carry out one ``Generate``; the cache is found by the tokens of the context, or they are encoded again."""
         constraint = self._query_constraint(action, constrained, relations)
         with self.role("read") as decoder:
             ids = self.vocabulary.encode_segments(action.segments)
-            return decoder.step(ids, action.stop, action.max_tokens, action.calls, sampling or Sampling(), constraint)
+            written = decoder.step(
+                ids, action.stop, action.max_tokens, action.calls, sampling or Sampling(), constraint
+            )
+            if leading is not None and action.query:
+                (written,) = leading.lead(decoder, [ids], [written])
+            return written
 
     def _query_constraint(
         self, action: Generate, constrained: bool, relations: Sequence[str] | None

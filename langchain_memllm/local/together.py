@@ -45,7 +45,7 @@ def run_together(
         going = running.going() if running else []
         if started < len(prompts) and len(going) <= _FULL * rows:
             numbers = range(started, min(len(prompts), started + rows - len(going)))
-            new = _Rows.of(model, numbers, [prompts[at] for at in numbers], begun(len(numbers)), held, choose)
+            new = _Rows.of(model, numbers, [prompts[at] for at in numbers], begun, held, choose)
             running = running.kept().joined(new) if running and going else new
             started = numbers.stop
         elif running and going:
@@ -70,16 +70,21 @@ class _Rows:
         model: Any,
         numbers: Sequence[int],
         prompts: Sequence[Sequence[int]],
-        cache: Cache,
+        begun: Callable[[int], Cache],
         held: int,
         choose: Choose,
     ) -> _Rows:
-        """Encode prompts, padded on the left, after the ``held`` tokens of their cache."""
-        width = max(map(len, prompts))
-        pads = [width - len(prompt) for prompt in prompts]
-        inputs = [[0] * pad + list(prompt) for prompt, pad in zip(prompts, pads, strict=True)]
+        """Encode prompts, padded on the left, after the ``held`` tokens of their cache; equal ones once."""
+        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        cache, width = begun(len(places)), max(map(len, places))
+        pads = [width - len(prompt) for prompt in places]
+        inputs = [[0] * pad + list(prompt) for prompt, pad in zip(places, pads, strict=True)]
         mask = torch.tensor([[1] * held + [0] * pad + [1] * (width - pad) for pad in pads], device=model.device)
         logits = _forward(model, torch.tensor(inputs, device=model.device), mask, cache)
+        if len(places) < len(prompts):
+            rows = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=model.device)
+            keep_rows(cache, rows, 0)
+            logits, mask = logits[rows], mask[rows]
         return cls(list(numbers), list(choose(numbers, logits)), cache, mask)
 
     def going(self) -> list[int]:

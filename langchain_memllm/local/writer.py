@@ -10,14 +10,12 @@ always parses. Sentences are decoded together in batches.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import torch
-from transformers import Cache
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import (
@@ -30,12 +28,11 @@ from langchain_memllm.grammar import (
     render_write,
     write_prompt_segments,
 )
-from langchain_memllm.local.cache import new_cache
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.decoding import Decoder
 from langchain_memllm.local.together import run_together
 from langchain_memllm.local.vocabulary import Vocabulary
-from langchain_memllm.triples import Triple
+from langchain_memllm.triples import Triple, name_key, stable_hash
 
 __all__ = ["Example", "LateStopping", "WriteOptions", "WriteOutput", "contexts_of", "prompt_ids", "write_batch"]
 
@@ -58,7 +55,12 @@ class WriteOptions:
         patience: Ends that may follow the best one before decoding stops (the paper's K, 5); 0 stops at the first.
         max_tokens: Tokens of one call.
         max_prompt_tokens: Tokens of context and sentence; the context is cut from the left, the sentence never.
-        batch_size: Sentences decoded together.
+        batch_size: Lists decoded together.
+        samples: How often each sentence is written: once greedily, or several times by sampling, without late stopping.
+            More than once needs ``constrained``.
+        votes: Share of the samples, in (0, 1], in which a triple must come to be kept.
+        temperature: Divisor of the logits when sampling, above 0.
+        seed: Of the samples; the same seed and prompt give the same.
         spaced: Rendering style the adapter was trained with, for the examples.
     """
 
@@ -70,13 +72,24 @@ class WriteOptions:
     max_tokens: int = 192
     max_prompt_tokens: int = 512
     batch_size: int = 32
+    samples: int = 1
+    votes: float = 0.25
+    temperature: float = 1.0
+    seed: int = 0
     spaced: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name, least in (("patience", 0), ("max_tokens", 1), ("max_prompt_tokens", 1), ("batch_size", 1)):
+        least_of = {"patience": 0, "max_tokens": 1, "max_prompt_tokens": 1, "batch_size": 1, "samples": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise ConfigurationError(f"{name}={getattr(self, name)} of the writer must be at least {least}")
+        if not 0 < self.votes <= 1:
+            raise ConfigurationError(f"votes={self.votes} of the writer is no share of its samples; give one in (0, 1]")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ConfigurationError(f"temperature={self.temperature} of the writer must be above 0")
+        if self.samples > 1 and not self.constrained:
+            raise ConfigurationError("samples= counts the triples of calls that parse; leave constrained=True")
         if not self.constrained and (self.relations is not None or self.copy_names or not self.may_be_empty):
             raise ConfigurationError(
                 "relations=, copy_names= and may_be_empty= restrict constrained decoding; leave constrained=True"
@@ -92,7 +105,8 @@ class WriteOutput:
     Args:
         text: The call.
         parsed: Its triples, and what was skipped.
-        logprob: Mean log-probability of a generated token, the end included; None if nothing was generated.
+        logprob: Mean log-probability of a generated token, the end included; None if nothing was generated, or of
+            several samples.
         cut_off: The budget ended it before the model would have.
     """
 
@@ -165,6 +179,7 @@ class _Row:
     prompt: list[int]
     constraint: Constraint | None
     stopping: LateStopping
+    noise: Callable[[torch.Tensor], torch.Tensor] | None = None
     state: State | None = None
     written: list[int] = field(default_factory=list)
     logprob: float = 0.0
@@ -189,6 +204,7 @@ def write_batch(
     prefix = _examples_ids(decoder, examples, options.spaced)
     outputs: dict[int, WriteOutput] = {}
     rows: list[_Row] = []
+    patience = options.patience if options.samples == 1 else 0
     for index, (sentence, context) in enumerate(zip(sentences, contexts, strict=True)):
         prompt = prompt_ids(decoder.vocabulary, sentence, context, options.max_prompt_tokens)
         if len(prefix) + len(prompt) + options.max_tokens > decoder.window:
@@ -197,11 +213,42 @@ def write_batch(
             continue
         constraint = constraint_of(" ".join([*context[-CONTEXT_SENTENCES:], sentence]))
         state = constraint.start() if constraint else None
-        rows.append(_Row(index, prompt, constraint, LateStopping(options.patience), state))
+        noises = (
+            [None] if options.samples == 1 else [_noise(options, number, prompt) for number in range(options.samples)]
+        )
+        rows += [_Row(index, prompt, constraint, LateStopping(patience), noise, state) for noise in noises]
     rows.sort(key=lambda row: len(row.prompt))
     _decode(decoder, prefix, rows, options)
-    outputs |= {row.index: _output(decoder, row) for row in rows}
+    samples: dict[int, list[WriteOutput]] = {}
+    for row in rows:
+        samples.setdefault(row.index, []).append(_output(decoder, row))
+    outputs |= {index: some[0] if options.samples == 1 else _voted(some, options) for index, some in samples.items()}
     return [outputs[index] for index in range(len(sentences))]
+
+
+def _noise(options: WriteOptions, number: int, prompt: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Makes the greatest of logits ``(V,)``, or of any part of them, a sample (the Gumbel trick)."""
+    random = torch.Generator()
+    random.manual_seed(int(stable_hash(options.seed, number, *prompt)[:15], 16))
+
+    def noisy(logits: torch.Tensor) -> torch.Tensor:
+        uniform = torch.rand(logits.shape, generator=random).clamp_(1e-9, 1 - 1e-7).to(logits.device)
+        return logits / options.temperature - (-uniform.log()).log()
+
+    return noisy
+
+
+def _voted(samples: Sequence[WriteOutput], options: WriteOptions) -> WriteOutput:
+    """The triples that come in enough samples, most first; if one is to be written in any case, at least the first."""
+    votes: dict[tuple[str, ...], list[Triple]] = {}
+    for sample in samples:
+        for key, triple in {tuple(map(name_key, triple)): triple for triple in sample.triples}.items():
+            votes.setdefault(key, []).append(triple)
+    ranked = sorted(votes.values(), key=len, reverse=True)
+    enough = sum(len(some) >= options.votes * len(samples) for some in ranked)
+    kept = ranked[: enough if options.may_be_empty else max(1, enough)]
+    text = render_write([some[0] for some in kept])
+    return WriteOutput(text, parse(text), cut_off=all(sample.cut_off for sample in samples))
 
 
 def _examples_ids(decoder: Decoder, examples: Iterable[Example], spaced: bool) -> list[int]:
@@ -245,28 +292,16 @@ def _decode(decoder: Decoder, prefix: list[int], rows: list[_Row], options: Writ
         [row.prompt for row in rows],
         choose,
         rows=options.batch_size,
-        begun=lambda count: _prefix_cache(decoder, prefix, count),
+        begun=lambda count: decoder.begun(prefix, count),
         held=len(prefix),
     )
-
-
-def _prefix_cache(decoder: Decoder, prefix: list[int], batch: int) -> Cache:
-    """The common beginning, encoded once and repeated for every row."""
-    if not prefix:
-        return new_cache()
-    held, cache = decoder.caches.take([*prefix, -1])  # all of the prefix may come from a cache
-    if len(held) < len(prefix):
-        inputs = torch.tensor([prefix[len(held) :]], device=decoder.model.device)
-        decoder.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    repeated = copy.deepcopy(cache)
-    decoder.caches.give(list(prefix), cache)
-    repeated.batch_repeat_interleave(batch)
-    return repeated
 
 
 def _choose_all(decoder: Decoder, rows: Sequence[_Row], logits: torch.Tensor) -> list[int]:
     """The next token of every row; ``logits`` is (B, V). Finished rows are marked and get any token."""
     logits = logits.float()
+    if any(row.noise for row in rows):
+        logits = torch.stack([row.noise(each) if row.noise else each for row, each in zip(rows, logits, strict=True)])
     norms = logits.logsumexp(dim=-1).tolist()
     values, tokens = (part.tolist() for part in logits.topk(min(_LOOKED_AT, logits.shape[-1]), dim=-1))
     return [

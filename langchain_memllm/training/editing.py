@@ -19,6 +19,7 @@ from typing import Any, Final
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import START
 from langchain_memllm.local import MemLLMModel, WriteOptions
+from langchain_memllm.local.leading import LIKELY, Leading
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Done, Rules
 from langchain_memllm.training.documents import load_json
@@ -51,6 +52,8 @@ class Choices:
     Args:
         thresholds: A preset (exact, strict, chat, related, paper), or least cosines of entity, relation and mean, as
             ``0.98,0.3,0.6``.
+        likely: How likely the reader must find a relation that the memory holds, as a share of the one it asks by
+            (``leading``); 0: it asks as it likes.
         form: What a prompt is put into, at ``{}``.
         text_tokens: Tokens of an answer.
         free: Also ask without forcing the read.
@@ -59,7 +62,8 @@ class Choices:
         seed: Of the intervals.
     """
 
-    thresholds: str = "related"
+    thresholds: str = "exact"
+    likely: float = LIKELY
     form: str = "{}"
     text_tokens: int = 16
     free: bool = False
@@ -70,6 +74,8 @@ class Choices:
     def __post_init__(self) -> None:
         """Check what can be mistyped."""
         thresholds_of(self.thresholds)
+        if self.likely:
+            Leading(lambda _queries: [], self.likely)
         if "{}" not in self.form:
             raise ConfigurationError(f"the form {self.form!r} has no place for the prompt; write {{}} there")
 
@@ -267,12 +273,18 @@ class _Part:
 
     def _ask(self, memory: Memory, cases: Sequence[Case], key: str, *, forced: bool) -> list[Done]:
         lookup = lookup_in(memory, _NAMESPACE, thresholds_of(self.choices.thresholds))
+        likely = self.choices.likely
         rules = Rules(text_tokens=self.choices.text_tokens, calls=3, stop=("\n",))
         done: list[Done] = []
         for group in self._groups(cases):
             prompts = [self.choices.form.replace("{}", case[key].rstrip()) + START * forced for case in group]
             done += self.model.read_many(
-                prompts, lookup, rules=rules, constrained=True, batch_size=self.choices.batch_size
+                prompts,
+                lookup,
+                rules=rules,
+                constrained=True,
+                leading=Leading.by(memory, _NAMESPACE, likely) if likely else None,
+                batch_size=self.choices.batch_size,
             )
             self.steps.add(len(group))
         return done

@@ -38,7 +38,10 @@ class Choices:
         max_tokens: Tokens of one call.
         patience: See ``WriteOptions``.
         copy_names: Names are spans of the text.
-        seed: Of the sample and the intervals.
+        seed: Of the sample, what is drawn by the writer, and the intervals.
+        samples: See ``WriteOptions``, also for the next two.
+        votes: Share of the samples in which a triple must come.
+        temperature: Of the samples.
     """
 
     batch_size: int = 32
@@ -46,6 +49,9 @@ class Choices:
     patience: int = 5
     copy_names: bool = False
     seed: int = 0
+    samples: int = 1
+    votes: float = 0.25
+    temperature: float = 1.0
 
 
 def cases_of(
@@ -117,6 +123,10 @@ def run(
         patience=choices.patience,
         copy_names=choices.copy_names,
         batch_size=choices.batch_size,
+        samples=choices.samples,
+        votes=choices.votes,
+        temperature=choices.temperature,
+        seed=choices.seed,
     )
     free = WriteOptions(
         constrained=False,

@@ -15,7 +15,7 @@ from tiny_model import CORPUS, tiny, tiny_tokenizer  # noqa: E402
 from tokenizers import pre_tokenizers, processors  # noqa: E402
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError  # noqa: E402
-from langchain_memllm.grammar import END, START, parse, parse_queries  # noqa: E402
+from langchain_memllm.grammar import END, START, parse, parse_queries, render_write  # noqa: E402
 from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights, writer  # noqa: E402
 from langchain_memllm.local.cache import PrefixCaches, join_rows, keep_rows, new_cache  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
@@ -225,11 +225,13 @@ def test_rows_of_caches_leave_and_join():
 
 @pytest.mark.parametrize("rows", [1, 3, 5, 40])
 @pytest.mark.parametrize("held", [0, 4])
-def test_contexts_that_take_the_place_of_others_come_out_as_alone(model, rows, held):
-    """Of many lengths and ends, so that rows leave and join at every width."""
+@pytest.mark.parametrize("times", [1, 4])
+def test_contexts_that_take_the_place_of_others_come_out_as_alone(model, rows, held, times):
+    """Of many lengths and ends, so that rows leave and join at every width; also where several are the same."""
     draw = random.Random(3)
     beginning = [draw.randrange(model.vocabulary.size) for _ in range(held)]
-    prompts = [[draw.randrange(model.vocabulary.size) for _ in range(draw.randint(1, 12))] for _ in range(20)]
+    prompts = [[draw.randrange(model.vocabulary.size) for _ in range(draw.randint(1, 12))] for _ in range(20 // times)]
+    prompts = [prompt for prompt in prompts for _ in range(times)]
     lengths = [draw.randint(1, 9) for _ in prompts]
 
     def begun(count):
@@ -601,6 +603,47 @@ def test_batched_writing_equals_one_by_one(seed):
         assert [output.text for output in together] == [output.text for output in alone]
 
 
+def test_samples_depend_on_the_seed_and_on_nothing_beside(model):
+    def written(batch_size, sentences=SENTENCES, **options):
+        options = WriteOptions(
+            samples=4, batch_size=batch_size, max_tokens=60, copy_names=True, relations=("likes",), **options
+        )
+        return [output.text for output in model.write_calls(sentences, options=options)]
+
+    once = written(32)
+    assert once == written(1) == written(5) == [*written(32, SENTENCES[:1]), *written(32, SENTENCES[1:])]
+    assert once != written(32, seed=1)
+    assert once != written(32, temperature=0.3)
+    assert all(parse(text).writes for text in once)
+
+
+def test_votes_by_hand():
+    def output(*triples):
+        text = render_write([Triple(*triple) for triple in triples])
+        return writer.WriteOutput(text, parse(text), -1.0)
+
+    ada, bo = ("Ada", "born", "London"), ("Bo", "likes", "tea")
+    samples = [output(bo, ada), output(("ADA", "born", "London"), ada), output(ada), output()]
+    for votes, kept in ((0.25, [ada, bo]), (0.5, [ada]), (0.75, [ada]), (0.8, [])):
+        voted = writer._voted(samples, WriteOptions(samples=4, votes=votes))
+        assert (voted.triples, voted.logprob) == (tuple(Triple(*each) for each in kept), None)
+        assert voted.text == render_write(voted.triples)
+    forced = WriteOptions(samples=4, votes=0.8, may_be_empty=False)
+    assert writer._voted(samples, forced).triples == (Triple(*ada),)
+    assert writer._voted([output(), output()], forced).triples == ()
+
+
+def test_a_list_that_is_sampled_is_as_frequent_as_it_is_probable(model):
+    """One token, so that the probabilities are known: of 600 samples each comes as often as it should."""
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    counts = torch.zeros(4)
+    for number in range(600):
+        noisy = writer._noise(WriteOptions(samples=600, temperature=2.0), number, [1, 2])
+        counts[int(noisy(logits).argmax())] += 1
+    expected = (logits / 2).softmax(-1) * 600
+    assert float(((counts - expected) ** 2 / expected).sum()) < 16.3  # chi square, three degrees of freedom, 1 in 1,000
+
+
 def test_free_writing_never_raises():
     for seed in range(4):
         outputs = tiny(seed).write_calls(SENTENCES, options=WriteOptions(constrained=False, max_tokens=30))
@@ -663,7 +706,16 @@ def test_a_sentence_that_does_not_fit_is_reported():
 def test_wrong_options():
     with pytest.raises(ConfigurationError, match="2 sentences came with 1 contexts"):
         tiny().write_calls(["a", "b"], [[]])
-    for wrong in ({"patience": -1}, {"relations": ()}, {"constrained": False, "copy_names": True}):
+    for wrong in (
+        {"patience": -1},
+        {"relations": ()},
+        {"constrained": False, "copy_names": True},
+        {"samples": 0},
+        {"samples": 2, "constrained": False},
+        {"votes": 0.0},
+        {"votes": 1.1},
+        {"temperature": 0.0},
+    ):
         with pytest.raises(ConfigurationError):
             WriteOptions(**wrong)
     for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"temperature": float("nan")}, {"opening": 1.5}):

@@ -1,0 +1,110 @@
+"""Queries are led to what the memory holds: a reader asks by a relation that is there, if it might have written it.
+
+Writer and reader name relations freely, so a fact written by "publisher" is asked for by "owned by", and no cosine of
+the two names tells that from a question about something else. The reader itself knows better: where the memory has no
+answer to a query but has other facts of its name, each of their relations is put in the place of the one that was
+written, and the most probable is asked by if it is likely enough. A query that is answered as it is, and one about a
+name that is not stored, costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.grammar import SEP, parse_queries, render_queries
+from langchain_memllm.local.decoding import Decoder
+from langchain_memllm.memory import EXACT, Memory, Namespaces
+from langchain_memllm.reading import Generated
+from langchain_memllm.triples import Query
+
+__all__ = ["LIKELY", "Leading"]
+
+LIKELY: Final = 0.05
+"""The least ratio of those tried at which none of 100 edits answers a question about something else; the edits are of
+KnowEdit's training part, and no adapter was trained on them (benchmarks/DIARY.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """What queries are led to; ``Leading.by`` makes one of a memory.
+
+    Args:
+        held: For queries, the relations of the facts that the memory holds of the name each one knows; none where it
+            answers the query as it is.
+        likely: Least ratio, in (0, 1], of the probabilities of such a relation and of the one that was written.
+
+    Raises:
+        ConfigurationError: ``likely`` is out of range.
+    """
+
+    held: Callable[[Sequence[Query]], Sequence[Sequence[str]]]
+    likely: float = LIKELY
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 < self.likely <= 1:
+            raise ConfigurationError(f"likely {self.likely} is no ratio of probabilities; give a number in (0, 1]")
+
+    @classmethod
+    def by(cls, memory: Memory, namespace: Namespaces, likely: float = LIKELY) -> Leading:
+        """Lead to what a memory holds in one namespace or several, as in ``Memory.read``.
+
+        Of a name with more facts than one read returns, only the relations of those that come first are tried.
+        """
+
+        def held(queries: Sequence[Query]) -> list[tuple[str, ...]]:
+            found = memory.read_many(queries, namespace=namespace, thresholds=EXACT)
+            others = [replace(query, relation=None) for query in queries]
+            known = memory.read_many(others, namespace=namespace, thresholds=EXACT)
+            return [
+                () if answered else tuple(dict.fromkeys(match.triple.relation for match in facts))
+                for answered, facts in zip(found, known, strict=True)
+            ]
+
+        return cls(held, likely)
+
+    def lead(
+        self, decoder: Decoder, contexts: Sequence[Sequence[int]], written: Sequence[Generated]
+    ) -> list[Generated]:
+        """The queries of several calls as they are to be asked.
+
+        Args:
+            decoder: The reader.
+            contexts: Token ids before each call's queries.
+            written: The queries of each call, as generated.
+
+        Raises:
+            ConfigurationError: ``held`` does not answer every query.
+        """
+        parsed = [
+            parse_queries(each.text.rstrip().removesuffix(")")).good if each.reason == "stop" else ()
+            for each in written
+        ]
+        queries = [query for some in parsed for query in some]
+        relations = self.held(queries) if queries else []
+        if len(relations) != len(queries):
+            raise ConfigurationError(f"held got {len(queries)} queries and answered {len(relations)}; answer each")
+        left = iter(relations)
+        outcomes = []
+        for context, some, each in zip(contexts, parsed, written, strict=True):
+            spaced = f" {SEP}" in each.text
+            led = [self._led(decoder, context, query, next(left), spaced) for query in some]
+            text = render_queries(led, spaced=spaced) + ")"
+            outcomes.append(each if led == list(some) else replace(each, text=text, ids=(), tokens=each.cost))
+        return outcomes
+
+    def _led(
+        self, decoder: Decoder, context: Sequence[int], query: Query, relations: Sequence[str], spaced: bool
+    ) -> Query:
+        """The query by the most probable of the relations, or as it is."""
+        if not relations:
+            return query
+        others = [replace(query, relation=relation) for relation in relations]
+        texts = [render_queries([each], spaced=spaced) for each in (query, *others)]
+        asked, *logprobs = decoder.logprobs(context, [decoder.vocabulary.encode(text) for text in texts])
+        best = max(range(len(others)), key=logprobs.__getitem__)
+        return others[best] if logprobs[best] - asked >= math.log(self.likely) else query
