@@ -56,6 +56,10 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Keep some rows, and their tokens from ``first`` on."""
         self._fill([(self.keys[rows, :, first:], self.values[rows, :, first:])])
 
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep some rows."""
+        self.keep(indices, 0)
+
     def join(self, other: _GrowingLayer) -> None:
         """Add another's rows; whichever has fewer tokens is padded on the left, with zeros."""
         self._fill([(self.keys, self.values), (other.keys, other.values)])
