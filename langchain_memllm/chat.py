@@ -36,6 +36,7 @@ from langchain_memllm.triples import Query
 
 if TYPE_CHECKING:
     from langchain_memllm.local import MemLLMModel
+    from langchain_memllm.local.leading import Held
 
 __all__ = [
     "CHAT_RULES",
@@ -471,7 +472,7 @@ class LocalReader:
         model: A ``MemLLMModel``.
         rules: Budgets of a reading; the paper's by default.
         prompt: From the conversation to the text that the model goes on after.
-        options: Passed to ``MemLLMModel.generate_step``: ``sampling``, ``constrained``, ``relations``.
+        options: Passed to ``MemLLMModel.generate_step``: ``sampling``, ``constrained``, ``relations``, ``leading``.
     """
 
     def __init__(
@@ -484,6 +485,13 @@ class LocalReader:
     ) -> None:
         """Keep the model and the choices."""
         self.model, self.rules, self.prompt, self.options = model, rules or Rules(), prompt, options
+
+    def led(self, held: Held) -> LocalReader:
+        """The same, its queries led to what a memory holds; as it is if it was given a ``leading``."""
+        from langchain_memllm.local.leading import Leading
+
+        options = {"leading": Leading(held), **self.options}
+        return LocalReader(self.model, rules=self.rules, prompt=self.prompt, **options)
 
     def start(self, messages: Sequence[BaseMessage]) -> Reading:
         """See ``Reader.start``."""

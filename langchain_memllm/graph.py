@@ -103,7 +103,13 @@ def recall_node(
 
 
 def generate_node(
-    model: ReaderModel | Reader, *, rules: Rules | None = None, mode: ReaderMode = "auto"
+    model: ReaderModel | Reader,
+    *,
+    rules: Rules | None = None,
+    mode: ReaderMode = "auto",
+    memory: Memory | None = None,
+    scope: Scope | None = None,
+    on_error: OnError = "warn",
 ) -> Runnable[Any, dict[str, Any]]:
     """A node that answers, and stops where it wants to read: ``route`` tells where to go on.
 
@@ -111,9 +117,20 @@ def generate_node(
         model: A chat model, its name, a ``MemLLMModel``, or a ``Reader``.
         rules: Budgets of a reading.
         mode: How a chat model reads: by tools or by grammar.
+        memory: What the reading node reads: the queries of a local model are led to what it holds (``local.Leading``).
+        scope: Whose memory a run uses, as for the reading node.
+        on_error: As for the reading node.
     """
-    answerer = Answerer(_reader(model, rules, mode))
-    return RunnableLambda(answerer.generate, afunc=answerer.agenerate, name=GENERATE)
+    lookups = None if memory is None else Lookups(memory, scope or Scope(), on_error=on_error)
+    answerer = Answerer(_reader(model, rules, mode), lookups)
+
+    def generate(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return answerer.generate(state, config, _runtime())
+
+    async def agenerate(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return await answerer.agenerate(state, config, _runtime())
+
+    return RunnableLambda(generate, afunc=agenerate, name=GENERATE)
 
 
 def read_node(memory: Memory, scope: Scope, *, on_error: OnError = "warn") -> Runnable[Any, dict[str, Any]]:
@@ -195,7 +212,7 @@ def build_graph(
         raise ConfigurationError("a reader cannot extract; give extractor=…, or write='off'")
     scope, reader = scope or Scope(), _reader(model, rules, mode)
     graph = StateGraph(MemLLMState, context_schema=context_schema)
-    graph.add_node(GENERATE, generate_node(reader))
+    graph.add_node(GENERATE, generate_node(reader, memory=memory, scope=scope, on_error=on_error))
     graph.add_node(MEMORY_READ, read_node(memory, scope, on_error=on_error))
     before: list[str] = []
     after: list[str] = []

@@ -564,7 +564,14 @@ class MemLLMMemory:
         """A node that answers, and stops where it wants to read; by default with this memory's model."""
         from langchain_memllm import graph
 
-        return graph.generate_node(self._answering(model), rules=rules, mode=mode)
+        return graph.generate_node(
+            self._answering(model),
+            rules=rules,
+            mode=mode,
+            memory=self.core,
+            scope=self.scope,
+            on_error=self.on_error,
+        )
 
     def read_node(self) -> Runnable[Any, dict[str, Any]]:
         """A node that answers the queries of the generating node; see ``graph.read_node``."""

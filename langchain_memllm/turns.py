@@ -21,14 +21,15 @@ from typing import Any, Final, Literal, cast, get_args
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 
-from langchain_memllm.chat import MEMORY_READ, Reader, Step, with_block
+from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, Step, with_block
 from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.extraction import Extraction, Extractor
+from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.render import render, without_blocks
 from langchain_memllm.scope import Scope
-from langchain_memllm.triples import Kind, Namespace, Receipt, Source, stable_hash
+from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, stable_hash
 
 __all__ = [
     "Answerer",
@@ -292,33 +293,45 @@ class Answerer:
 
     Args:
         reader: Generates.
+        lookups: Where its queries will be answered: a local model's are led to what is held there.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        """Keep the reader."""
-        self.reader = reader
+    def __init__(self, reader: Reader, lookups: Lookups | None = None) -> None:
+        """Keep the pieces."""
+        self.reader, self.lookups = reader, lookups
 
-    def generate(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    def generate(
+        self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None, runtime: Any = None
+    ) -> dict[str, Any]:
         """The update of the state: the reading, and the answer when it is done.
 
         Raises:
             ModelError: The model failed; that is never swallowed, there is no answer without it.
         """
         messages, turn, reading = self._begin(state)
-        step: Step | None = None
+        reader, step = self._led(config, runtime), None
         while isinstance(next_action(reading), Generate):
-            step = self.reader.step(reading, messages)
+            step = reader.step(reading, messages)
             reading = step.reading
         return _answered(turn, reading, step)
 
-    async def agenerate(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    async def agenerate(
+        self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None, runtime: Any = None
+    ) -> dict[str, Any]:
         """Async twin of ``generate``."""
         messages, turn, reading = self._begin(state)
-        step: Step | None = None
+        reader, step = self._led(config, runtime), None
         while isinstance(next_action(reading), Generate):
-            step = await self.reader.astep(reading, messages)
+            step = await reader.astep(reading, messages)
             reading = step.reading
         return _answered(turn, reading, step)
+
+    def _led(self, config: Mapping[str, Any] | None, runtime: Any) -> Reader:
+        """The reader, led to what is held where this run looks things up."""
+        lookups, reader = self.lookups, self.reader
+        if lookups is None or not isinstance(reader, LocalReader):
+            return reader
+        return reader.led(lambda queries: lookups.held(queries, config, runtime))
 
     def _begin(self, state: Mapping[str, Any]) -> tuple[list[BaseMessage], str, Reading]:
         """The conversation as the model sees it, the key of its last turn, and the reading of that turn."""
@@ -381,3 +394,18 @@ class Lookups:
             emit(runtime, "read", queries=len(action.queries), answers=sum(map(len, results.answers)))
         reading, _ = advance(reading, results)
         return _saved(saved["turn"], reading)
+
+    def held(
+        self, queries: Sequence[Query], config: Mapping[str, Any] | None = None, runtime: Any = None
+    ) -> Sequence[Sequence[str]]:
+        """The relations that the run's memory holds, see ``local.leading``; none if it cannot be asked.
+
+        Raises:
+            NamespaceError: The run does not say whose memory it uses.
+            MemLLMError: Something failed, and ``on_error`` is ``raise``.
+        """
+        namespace = self.scope.resolve(config, runtime)
+        relations: list[Sequence[str]] = []
+        with fail_open(MEMORY_READ, self.on_error, runtime):
+            relations += held_by(self.memory, namespace, queries)
+        return relations or [()] * len(queries)

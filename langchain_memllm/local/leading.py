@@ -12,20 +12,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import SEP, parse_queries, render_queries
-from langchain_memllm.local.decoding import Decoder
 from langchain_memllm.memory import EXACT, Memory, Namespaces
 from langchain_memllm.reading import Generated
 from langchain_memllm.triples import Query
 
-__all__ = ["LIKELY", "Leading"]
+if TYPE_CHECKING:
+    from langchain_memllm.local.decoding import Decoder
+
+__all__ = ["LIKELY", "Held", "Leading", "held_by"]
+
+Held = Callable[[Sequence[Query]], Sequence[Sequence[str]]]
+"""For queries, the relations of the facts held of the name that each one knows; none where it is answered as it is."""
 
 LIKELY: Final = 0.05
 """The least ratio of those tried at which none of 100 edits answers a question about something else; the edits are of
 KnowEdit's training part, and no adapter was trained on them (benchmarks/DIARY.md)."""
+
+
+def held_by(memory: Memory, namespace: Namespaces, queries: Sequence[Query]) -> list[tuple[str, ...]]:
+    """The relations that a memory holds, see ``Held``; of a name with more facts than a read returns, of the first."""
+    found = memory.read_many(queries, namespace=namespace, thresholds=EXACT)
+    others = [replace(query, relation=None) for query in queries]
+    known = memory.read_many(others, namespace=namespace, thresholds=EXACT)
+    return [
+        () if answered else tuple(dict.fromkeys(match.triple.relation for match in facts))
+        for answered, facts in zip(found, known, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +49,14 @@ class Leading:
     """What queries are led to; ``Leading.by`` makes one of a memory.
 
     Args:
-        held: For queries, the relations of the facts that the memory holds of the name each one knows; none where it
-            answers the query as it is.
+        held: What the memory holds.
         likely: Least ratio, in (0, 1], of the probabilities of such a relation and of the one that was written.
 
     Raises:
         ConfigurationError: ``likely`` is out of range.
     """
 
-    held: Callable[[Sequence[Query]], Sequence[Sequence[str]]]
+    held: Held
     likely: float = LIKELY
 
     def __post_init__(self) -> None:
@@ -51,21 +66,8 @@ class Leading:
 
     @classmethod
     def by(cls, memory: Memory, namespace: Namespaces, likely: float = LIKELY) -> Leading:
-        """Lead to what a memory holds in one namespace or several, as in ``Memory.read``.
-
-        Of a name with more facts than one read returns, only the relations of those that come first are tried.
-        """
-
-        def held(queries: Sequence[Query]) -> list[tuple[str, ...]]:
-            found = memory.read_many(queries, namespace=namespace, thresholds=EXACT)
-            others = [replace(query, relation=None) for query in queries]
-            known = memory.read_many(others, namespace=namespace, thresholds=EXACT)
-            return [
-                () if answered else tuple(dict.fromkeys(match.triple.relation for match in facts))
-                for answered, facts in zip(found, known, strict=True)
-            ]
-
-        return cls(held, likely)
+        """Lead to what a memory holds in one namespace or several, as in ``Memory.read``."""
+        return cls(lambda queries: held_by(memory, namespace, queries), likely)
 
     def lead(
         self, decoder: Decoder, contexts: Sequence[Sequence[int]], written: Sequence[Generated]

@@ -24,12 +24,13 @@ from langchain_memllm.chat import GrammarReader, LocalReader, Reader, ToolReader
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreUnavailable
 from langchain_memllm.extraction import ChatExtractor
 from langchain_memllm.graph import MemLLMState, build_graph, generate_node, read_node, recall_node, route, write_node
+from langchain_memllm.local.leading import Leading
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generated, Rules
 from langchain_memllm.render import parse_block, render
 from langchain_memllm.scope import Scope
 from langchain_memllm.testing import ScriptedModel, tool_call
-from langchain_memllm.triples import Source, Triple
+from langchain_memllm.triples import Query, Source, Triple
 from langchain_memllm.turns import TurnWriter
 
 ADA = ("memllm", "ada")
@@ -243,11 +244,13 @@ class StepModel:
     """What ``LocalReader`` needs of a ``MemLLMModel``."""
 
     def __init__(self):
-        self.contexts = []
+        self.contexts, self.held = [], []
 
-    def generate_step(self, action):
+    def generate_step(self, action, *, leading=None):
         self.contexts.append(action.context)
         if action.query:
+            if leading is not None:
+                self.held += leading.held([Query("Ada", "lives in"), Query("Ada", "owned by"), Query("Bo", "likes")])
             return Generated("Ada>>lives in>>)", "stop", "-->", (7,))
         return (
             Generated(" Oslo.", "end", "", (1, 2))
@@ -266,6 +269,34 @@ async def test_reading_by_steps_of_a_local_model(memory):
             f"{QUESTION} It is({{MEM_READ(",
             f"{QUESTION} It is({{MEM_READ(Ada>>lives in>>)-->Oslo}})",
         ]
+
+
+def test_queries_of_a_local_model_are_led_to_what_the_memory_of_the_run_holds(memory, monkeypatch):
+    """``lives in`` is answered as it is, another relation of Ada is led there, and of Bo nothing is known."""
+    model = StepModel()
+    graph = build_graph(LocalReader(model), memory, write="off")
+    graph.invoke(ask(), config())
+    (lives,) = {fact.triple.relation for fact in memory.facts(namespace=ADA)}
+    assert model.held == [(), (lives,), ()]
+    model.held.clear()
+    graph.invoke(ask(), config("bo"))
+    assert set(model.held) == {()}
+    with pytest.raises(NamespaceError):
+        graph.invoke(ask())
+    monkeypatch.setattr(memory, "read_many", _fails)
+    assert said(graph.invoke(ask(), config())).startswith(" It is")
+    with pytest.raises(StoreUnavailable, match="gone"):
+        build_graph(LocalReader(model), memory, write="off", on_error="raise").invoke(ask(), config())
+
+
+def _fails(*_arguments, **_options):
+    raise StoreUnavailable("the store is gone")
+
+
+def test_a_leading_of_ones_own_stays(memory):
+    model, own = StepModel(), Leading(lambda queries: [("own",)] * len(queries))
+    build_graph(LocalReader(model, leading=own), memory, write="off").invoke(ask(), config())
+    assert model.held == [("own",)] * 3
 
 
 def test_a_prompt_that_forces_a_read(memory):
