@@ -3,8 +3,8 @@
 Writer and reader name relations freely, so a fact written by "publisher" is asked for by "owned by", and no cosine of
 the two names tells that from a question about something else. The reader itself knows better: where the memory has no
 answer to a query but has other facts of its name, each of their relations is put in the place of the one that was
-written, and the most probable is asked by if it is likely enough. A query that is answered as it is, and one about a
-name that is not stored, costs nothing.
+written, and the most probable is asked by if it is likely enough. For a query that is answered as it is, and for one
+about a name that is not stored, the model does not run.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ class Leading:
         return cls(lambda queries: held_by(memory, namespace, queries), likely)
 
     def lead(
-        self, decoder: Decoder, contexts: Sequence[Sequence[int]], written: Sequence[Generated]
+        self,
+        decoder: Decoder,
+        contexts: Sequence[Sequence[int]],
+        written: Sequence[Generated],
+        allowed: Sequence[str] | None = None,
     ) -> list[Generated]:
         """The queries of several calls as they are to be asked.
 
@@ -78,6 +82,7 @@ class Leading:
             decoder: The reader.
             contexts: Token ids before each call's queries.
             written: The queries of each call, as generated.
+            allowed: Relations that queries may name; None for any.
 
         Raises:
             ConfigurationError: ``held`` does not answer every query.
@@ -90,7 +95,7 @@ class Leading:
         relations = self.held(queries) if queries else []
         if len(relations) != len(queries):
             raise ConfigurationError(f"held got {len(queries)} queries and answered {len(relations)}; answer each")
-        left = iter(relations)
+        left = iter([one for one in some if allowed is None or one in allowed] for some in relations)
         outcomes = []
         for context, some, each in zip(contexts, parsed, written, strict=True):
             spaced = f" {SEP}" in each.text

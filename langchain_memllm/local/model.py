@@ -347,7 +347,7 @@ class MemLLMModel:
         with self.role("read") as decoder:
             outcomes = dict(zip(order, decoder.steps(asked, sampling or Sampling(), batch_size), strict=True))
             if leading is not None and (calls := [at for at in order if actions[at].query]):
-                led = leading.lead(decoder, [contexts[at] for at in calls], [outcomes[at] for at in calls])
+                led = leading.lead(decoder, [contexts[at] for at in calls], [outcomes[at] for at in calls], relations)
                 outcomes |= dict(zip(calls, led, strict=True))
         return [outcomes[at] for at in range(len(actions))]
 
@@ -368,7 +368,7 @@ class MemLLMModel:
                 ids, action.stop, action.max_tokens, action.calls, sampling or Sampling(), constraint
             )
             if leading is not None and action.query:
-                (written,) = leading.lead(decoder, [ids], [written])
+                (written,) = leading.lead(decoder, [ids], [written], relations)
             return written
 
     def _query_constraint(

@@ -91,6 +91,8 @@ def test_several_queries_are_led_one_by_one_and_what_is_no_query_stays(model):
     assert asked == [Query("Ada", "born"), Query("Bo", "likes")]
     assert parse_queries(led[0].text.removesuffix(")")).good == (Query("Ada", "capital of"), Query("Bo", "likes"))
     assert led[1:] == written[1:]
+    with model.role("read") as decoder:
+        assert Leading(held, 1e-30).lead(decoder, contexts, written, ["born", "likes"]) == written
 
 
 def test_a_memory_holds_relations_of_names_it_knows_unless_it_answers():
