@@ -618,7 +618,7 @@ from test_graph import MODELS, config
 
 class Killed(Memory):
     def read_many(self, *args, **kwargs):
-        if sys.argv[2] == "kill":
+        if sys.argv[2] == "kill" and "thresholds" not in kwargs:  # in the look-up, not where queries are led
             os.kill(os.getpid(), signal.SIGKILL)
         return super().read_many(*args, **kwargs)
 
