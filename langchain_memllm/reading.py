@@ -51,6 +51,7 @@ __all__ = [
     "Started",
     "advance",
     "next_action",
+    "queries_of",
 ]
 
 NOTHING: Final = "nothing stored"
@@ -392,13 +393,17 @@ def _after_text(reading: Reading, event: Generated) -> Reading:
     return replace(reading, phase="query", live=None)
 
 
+def queries_of(written: str) -> tuple[Query, ...]:
+    """The queries of a call as the model wrote them, up to its bracket; what cannot be parsed is left out."""
+    return tuple(parse_queries(written.rstrip().removesuffix(")")).good)
+
+
 def _after_query(reading: Reading, event: Generated) -> Reading:
     """A query was written: ask it, or withdraw the call."""
     call = Call(len(reading.pieces), event.text)
     if event.reason != "stop":
         return _withdraw(reading, replace(call, withdrawn="cut off"))
-    parsed = parse_queries(event.text.rstrip().removesuffix(")"))
-    queries = tuple(dict.fromkeys(parsed.good))[: reading.rules.queries]
+    queries = tuple(dict.fromkeys(queries_of(event.text)))[: reading.rules.queries]
     asks = event.stop == WAIT or event.text.rstrip().endswith(SEP + ")")  # the second closes the call too early
     if not asks or not queries:
         return _withdraw(reading, replace(call, withdrawn="malformed"))

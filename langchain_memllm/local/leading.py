@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.grammar import SEP, parse_queries, render_queries
+from langchain_memllm.grammar import SEP, render_queries
 from langchain_memllm.memory import EXACT, Memory, Namespaces
-from langchain_memllm.reading import Generated
+from langchain_memllm.reading import Generated, queries_of
 from langchain_memllm.triples import Query
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ class Leading:
         Raises:
             ConfigurationError: ``held`` does not answer every query.
         """
-        parsed = [
-            parse_queries(each.text.rstrip().removesuffix(")")).good if each.reason == "stop" else ()
-            for each in written
-        ]
+        parsed = [queries_of(each.text) if each.reason == "stop" else () for each in written]
         queries = [query for some in parsed for query in some]
         relations = self.held(queries) if queries else []
         if len(relations) != len(queries):
