@@ -122,7 +122,7 @@ def edit(
     form: Annotated[str, typer.Option(help="What a prompt is put into, at {}.")] = "{}",
     text_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 16,
     free: Annotated[bool, typer.Option("--free", help="Also ask without forcing the read.")] = False,
-    copy_names: Annotated[bool, typer.Option("--copy-names", help="Written names must be spans of the text.")] = False,
+    copy_names: Annotated[bool, typer.Option(help="Written names must be spans of the sentence.")] = True,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
@@ -154,6 +154,9 @@ def ppl(
     redocred: Redocred = None,
     writes: Annotated[Path | None, typer.Option(help="What a writer wrote of these documents (JSON lines).")] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated. Default: all.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="A report of the same documents and models, whose other conditions are kept.")
+    ] = None,
     limit: Limit = None,
     thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
     opening: Opening = None,
@@ -175,7 +178,7 @@ def ppl(
         writing = any(name.endswith("own") for name in conditions) and any("writes" not in case for case in cases)
         model, about = _model(base, device, write=write if writing else "none", read=read)
         others, told = _others(base, device, control, conditions)
-        _run("ppl", model, cases, choices, about | told, json_out, **others)
+        _run("ppl", model, cases, choices, about | told, json_out, into=into, **others)
 
 
 @evaluation.command()
@@ -287,12 +290,22 @@ def _adapter(role: str, given: str | None) -> Path | None:
 
 
 def _run(
-    name: str, model: MemLLMModel, cases: list[Any], choices: Any, about: dict[str, Any], file: Path | None, **more: Any
+    name: str,
+    model: MemLLMModel,
+    cases: list[Any],
+    choices: Any,
+    about: dict[str, Any],
+    file: Path | None,
+    *,
+    into: Path | None = None,
+    **more: Any,
 ) -> None:
-    from langchain_memllm.training.evaluate import evaluate
+    from langchain_memllm.training.evaluate import Report, evaluate, joined
 
+    kept = Report.load(into) if into is not None else None
     with progress(name) as report:
         made = evaluate(name, model, cases, choices, about=about, report=report, **more)
+    made = joined(kept, made) if kept is not None else made
     if file is not None:
         made.save(file)
     _show(made)

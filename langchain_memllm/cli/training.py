@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 train = typer.Typer(
-    no_args_is_help=True, help="Fine-tune a model: the writer, the reader, or the control; average two."
+    no_args_is_help=True, help="Fine-tune a model: the writer, the reader, or the control; average or scale."
 )
 app.add_typer(train, name="train")
 
@@ -197,6 +197,20 @@ def average(
 
         publish.average(first, second, target)
     out.print(f"the mean of {first} and {second} is in {target}", markup=False)
+
+
+@train.command()
+def scale(
+    adapter: Annotated[Path, typer.Argument(help="Folder of an adapter.")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
+    share: Annotated[float, typer.Option(help="How much of what it changes is kept, between 0 and 1.")],
+) -> None:
+    """Scale an adapter: a point between the base and what was learnt, where less is known by heart."""
+    with _failures():
+        from langchain_memllm.training import publish
+
+        publish.scale(adapter, share, target)
+    out.print(f"{share:g} of {adapter} is in {target}", markup=False)
 
 
 def _train(base: str, data: list[Path], target: Path, device: str | None, start: Path | None, **choices: Any) -> None:

@@ -67,7 +67,7 @@ class Choices:
     form: str = "{}"
     text_tokens: int = 16
     free: bool = False
-    copy_names: bool = False
+    copy_names: bool = True
     batch_size: int = 32
     seed: int = 0
 

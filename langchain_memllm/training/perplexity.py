@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -326,6 +326,15 @@ def _result(text: Text, outcomes: Mapping[str, Outcome], vocabulary: Vocabulary)
             if outcome.calls
         },
     }
+
+
+def joined(kept: Mapping[str, Any], new: Mapping[str, Any], measured: Collection[str]) -> dict[str, Any]:
+    """The result of one document with the conditions that were measured anew in the place of its own."""
+    views = {}
+    for view in ("overall", "targets", "entities", "calls"):
+        both = {name: value for name, value in kept[view].items() if name not in measured} | new[view]
+        views[view] = {name: both[name] for name in CONDITIONS if name in both}
+    return {**kept, **new, **views}
 
 
 def _means(outcome: Outcome, spans: Iterable[tuple[int, int]]) -> list[float]:

@@ -1,6 +1,7 @@
 """What a training leaves: an adapter (or a whole model) in safetensors, a model card, a manifest with hashes.
 
-Two adapters can be averaged: what one learnt later costs less of what it knew before (arXiv 2109.01903).
+Two adapters can be averaged: what one learnt later costs less of what it knew before. An adapter can be scaled, which
+is a mean with the base: it has learnt less of its texts by heart (both: arXiv 2109.01903).
 
 Files are written to a folder beside the one asked for and moved at the end; a full disk leaves the checkpoint and
 nothing half-written.
@@ -23,7 +24,7 @@ from langchain_memllm.local.manifest import MANIFEST, read_manifest, sha256, wri
 from langchain_memllm.local.weights import ADAPTER_FILE, check_safe
 from langchain_memllm.training.options import Options
 
-__all__ = ["average", "check_unfinished", "publish"]
+__all__ = ["average", "check_unfinished", "publish", "scale"]
 
 _WHAT: Final = {
     "write": "writes the triples that a sentence states, as `({MEM_WRITE-->subject>>relation>>object})`",
@@ -115,20 +116,63 @@ def average(first: Path, second: Path, out: Path) -> None:
     check_unfinished(out)
     try:
         one, other = (load_file(folder / ADAPTER_FILE) for folder in (first, second))
-        config = (second / "adapter_config.json").read_bytes()
         mean = {name: ((tensor.float() + other[name].float()) / 2).to(tensor.dtype) for name, tensor in one.items()}
-        out.mkdir(parents=True, exist_ok=True)
+        mean_of = [sha256(folder / ADAPTER_FILE) for folder in (first, second)]
+        _derived(out, mean, second, manifests[1], options[1], {"mean_of": mean_of})
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise ModelError(f"{first} and {second} cannot be averaged in {out} ({error}); get them again") from error
 
+
+def scale(folder: Path, share: float, out: Path) -> None:
+    """Save an adapter that changes the base by a share of what it did; its manifest names the adapter by its hash.
+
+    Args:
+        folder: The adapter.
+        share: In (0, 1): the weights lie so far from those of the base towards those of base and adapter.
+        out: Folder for the result.
+
+    Raises:
+        ConfigurationError: A share out of range, an adapter with biases, a whole model, or an ``out`` that holds
+            something already.
+        ModelError: The folder has no manifest or cannot be read, or ``out`` cannot be written.
+    """
+    if not 0 < share < 1:
+        raise ConfigurationError(f"share {share} is no point between base and adapter; give a number between 0 and 1")
+    manifest = _manifest_of(folder)
+    options = _options_of(folder, manifest)
+    check_unfinished(out)
+    try:
+        held = load_file(folder / ADAPTER_FILE)
+        if not all("lora_A" in name or "lora_B" in name for name in held):
+            raise ConfigurationError(
+                f"{folder} has weights beside those of low rank, which are no difference to the base; scale another"
+            )
+        changed = {name: tensor * share if "lora_B" in name else tensor for name, tensor in held.items()}
+        origin = {"scaled": share, "scaled_of": sha256(folder / ADAPTER_FILE)}
+        _derived(out, changed, folder, manifest, options, origin)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{folder} cannot be scaled in {out} ({error}); get it again") from error
+
+
+def _derived(
+    out: Path,
+    tensors: Mapping[str, torch.Tensor],
+    folder: Path,
+    manifest: Mapping[str, Any],
+    options: Options,
+    origin: Mapping[str, Any],
+) -> None:
+    """Put an adapter that was made of the one in ``folder`` and perhaps others into ``out``."""
+    config = (folder / "adapter_config.json").read_bytes()
+
     def save(part: Path) -> None:
-        save_file(mean, part / ADAPTER_FILE, {"format": "pt"})
+        save_file(dict(tensors), part / ADAPTER_FILE, {"format": "pt"})
         (part / "adapter_config.json").write_bytes(config)
 
-    about = {name: manifests[1].get(name) for name in ("role", "base", "start", "data", "spaced")}
-    mean_of = [sha256(folder / ADAPTER_FILE) for folder in (first, second)]
-    result = {**manifests[1].get("result", {}), "mean_of": ", ".join(mean_of)}
-    _placed(out, save, options[1], {**about, "mean_of": mean_of}, result)
+    out.mkdir(parents=True, exist_ok=True)
+    about = {name: manifest.get(name) for name in ("role", "base", "start", "data", "spaced")}
+    told = {name: ", ".join(value) if isinstance(value, list) else value for name, value in origin.items()}
+    _placed(out, save, options, {**about, **origin}, {**manifest.get("result", {}), **told})
 
 
 def check_unfinished(out: Path) -> None:

@@ -156,6 +156,9 @@ def test_the_mean_of_an_adapter_and_what_became_of_it(built, tmp_path):
     done = memllm("train", "average", first, second, "--out", tmp_path / "mean")
     assert done.exit_code == 0, done.output
     assert read_manifest(tmp_path / "mean")["start"] == read_manifest(second)["start"]
+    scaled = memllm("train", "scale", first, "--share", 0.9, "--out", tmp_path / "part")
+    assert scaled.exit_code == 0, scaled.output
+    assert read_manifest(tmp_path / "part")["scaled"] == 0.9
     again = memllm("train", "average", first, second, "--out", tmp_path / "mean")
     assert again.exit_code == 2
     assert "holds a finished training" in " ".join(again.output.split())

@@ -127,6 +127,26 @@ def test_ppl(folder):
     assert list(given.results["Curie"]["overall"]) == ["off", "own"]
 
 
+def test_conditions_that_are_measured_later_join_a_report(folder):
+    documents = ("--write", "none", "--read", "none", "--redocred", folder / "docs.json.gz")
+    names = ("off", "empty", "base", "text")
+    wanted = {name: ("--condition", name) for name in names}
+    whole = evaluated(folder, "ppl", *documents, *(word for name in names for word in wanted[name]))
+    first = evaluated(folder, "ppl", *documents, *wanted["off"], *wanted["text"], *wanted["empty"])
+    first.results["Curie"]["overall"]["text"] = -1.0  # what is measured again takes its place
+    first.save(folder / "first.json")
+    made = evaluated(folder, "ppl", *documents, *wanted["base"], *wanted["text"], "--into", folder / "first.json")
+    assert made.results == whole.results
+    assert list(made.results["Curie"]["overall"]) == list(names)
+    assert made.figures == whole.figures
+    assert made.choices["conditions"] == list(names)
+    assert made.about["command"].count("; ") == 1
+    for more, says in ((("--limit", 1), "differ in cases"), (("--opening", 0.5), "differ in opening")):
+        done = memllm("eval", "ppl", "--base", folder / "base", *documents, *more, "--into", folder / "first.json")
+        assert done.exit_code == 2
+        assert says in " ".join(done.output.split())
+
+
 def test_calls(folder):
     made = evaluated(folder, "calls", "--read", "none", "--redocred", folder / "docs.json.gz")
     figures = {figure.name: figure for figure in made.figures}

@@ -26,7 +26,7 @@ from langchain_memllm.training.checkpoint import CHECKPOINT
 from langchain_memllm.training.examples import ReadDocument, WriteDocument, save
 from langchain_memllm.training.finetune import Progress, finetune
 from langchain_memllm.training.options import Options
-from langchain_memllm.training.publish import average
+from langchain_memllm.training.publish import average, scale
 from langchain_memllm.triples import Query, Triple
 
 NAMES = ["Ada", "Bo", "Cy", "Di", "Ed", "Flo"]
@@ -375,6 +375,40 @@ def test_adapters_without_a_mean(base, data, tmp_path):
     with pytest.raises(ModelError, match=r"has no memllm\.json"):
         average(tmp_path / "write", tmp_path / "read", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+def test_a_scaled_adapter_changes_the_base_by_its_share(base, data, tmp_path):
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    train(base, data, whole, steps=3, learning_rate=1e-2)
+    scale(whole, 0.5, half)
+    one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole, half))
+    layers = [name for name in one if "lora_B" in name]
+    assert layers
+    for name in layers:
+        left = name.replace("lora_B", "lora_A")
+        change, halved = (held[name].float() @ held[left].float() for held in (one, other))
+        assert change.abs().max() > 0
+        torch.testing.assert_close(halved, change / 2, rtol=2e-3, atol=1e-6)
+    manifest = read_manifest(half)
+    assert manifest["scaled_of"] == sha256(whole / "adapter_model.safetensors")
+    assert manifest["scaled"] == 0.5
+    assert MemLLMModel.from_pretrained(base, write_adapter=half, device="cpu").adapters == {"write"}
+    train(base, data, tmp_path / "on", steps=1, start=half)
+
+
+def test_what_cannot_be_scaled(base, data, tmp_path):
+    train(base, data, tmp_path / "write", steps=1)
+    for share in (0, 1, -0.5, float("nan")):
+        with pytest.raises(ConfigurationError, match="is no point between base and adapter"):
+            scale(tmp_path / "write", share, tmp_path / "part")
+    with pytest.raises(ModelError, match="is no folder"):
+        scale(tmp_path / "absent", 0.5, tmp_path / "part")
+    assert not (tmp_path / "part").exists()
+    with pytest.raises(ConfigurationError, match="holds a finished training"):
+        scale(tmp_path / "write", 0.5, tmp_path / "write")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="cannot be scaled"):
+        scale(tmp_path / "write", 0.5, tmp_path / "file" / "part")
 
 
 def test_the_base_in_half_width(base, data, tmp_path):
