@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_model import tiny
 
 from langchain_memllm.errors import ConfigurationError, ModelError
@@ -409,6 +409,10 @@ def test_what_cannot_be_scaled(base, data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="cannot be scaled"):
         scale(tmp_path / "write", 0.5, tmp_path / "file" / "part")
+    file = tmp_path / "write" / "adapter_model.safetensors"
+    save_file({**load_file(file), "layer.bias": torch.zeros(2)}, file)
+    with pytest.raises(ConfigurationError, match="weights beside those of low rank"):
+        scale(tmp_path / "write", 0.5, tmp_path / "part")
 
 
 def test_the_base_in_half_width(base, data, tmp_path):
