@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -175,7 +176,7 @@ def ppl(
         conditions = tuple(condition or perplexity.CONDITIONS)
         least = OPENING if opening is None else opening
         choices = perplexity.Choices(conditions, thresholds, least, copy_names, batch_size, seed)
-        writing = any(name.endswith("own") for name in conditions) and any("writes" not in case for case in cases)
+        writing = any(map(perplexity.of_own_writes, conditions)) and any("writes" not in case for case in cases)
         model, about = _model(base, device, write=write if writing else "none", read=read)
         others, told = _others(base, device, control, conditions)
         _run("ppl", model, cases, choices, about | told, json_out, into=into, **others)
@@ -300,9 +301,11 @@ def _run(
     into: Path | None = None,
     **more: Any,
 ) -> None:
-    from langchain_memllm.training.evaluate import Report, evaluate, joined
+    from langchain_memllm.training.evaluate import Report, check_joins, evaluate, joined
 
     kept = Report.load(into) if into is not None else None
+    if kept is not None:  # before it costs an hour
+        check_joins(kept, Report(name, asdict(choices), (), cases, {}, about))
     with progress(name) as report:
         made = evaluate(name, model, cases, choices, about=about, report=report, **more)
     made = joined(kept, made) if kept is not None else made

@@ -27,7 +27,7 @@ from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.local import MemLLMModel
 from langchain_memllm.training.scores import Figure
 
-__all__ = ["Report", "differences", "evaluate", "joined", "recheck"]
+__all__ = ["Report", "check_joins", "differences", "evaluate", "joined", "recheck"]
 
 _MODULES: Final = {"extract": "extracting", "edit": "editing", "ppl": "perplexity", "calls": "calls"}
 
@@ -158,27 +158,35 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def joined(kept: Report, new: Report) -> Report:
-    """A report with the conditions of another run, of the same cases and models, in the place of its own.
-
-    So what is wanted later, or beside another control, costs its own time and no other's.
+def check_joins(kept: Report, new: Report) -> None:
+    """Whether a run, which may be still to come, can join a report: it differs in its conditions only.
 
     Raises:
         ConfigurationError: They are of different evaluations, cases, choices or models, or of one without conditions.
     """
     if kept.evaluation != new.evaluation or "conditions" not in kept.choices:
         raise ConfigurationError(f"reports of {kept.evaluation} and {new.evaluation} have no conditions to join")
-    new = replace(new, choices=json.loads(json.dumps(new.choices)), cases=json.loads(json.dumps(new.cases)))
     models = [name for name in ("base", "write", "read") if name in new.about]
     differ: list[str] = [name for name in models if kept.about.get(name) != new.about[name]]
     differ += [name for name, value in new.choices.items() if name != "conditions" and kept.choices.get(name) != value]
-    differ += ["cases"] if kept.cases != new.cases else []
+    differ += ["cases"] if kept.cases != json.loads(json.dumps(new.cases)) else []
     if differ:
         raise ConfigurationError(f"the reports differ in {', '.join(differ)}; join what differs in conditions only")
-    module, measured = _module(new.evaluation), new.choices["conditions"]
-    every = [name for name in module.CONDITIONS if name in {*kept.choices["conditions"], *measured}]
+
+
+def joined(kept: Report, new: Report) -> Report:
+    """A report with the conditions that another run measured in the place of its own.
+
+    So what is wanted later, or beside another control, costs its own time and no other's.
+
+    Raises:
+        ConfigurationError: They cannot be joined, see ``check_joins``.
+    """
+    check_joins(kept, new)
+    module = _module(new.evaluation)
+    every = [name for name in module.CONDITIONS if name in {*kept.choices["conditions"], *new.choices["conditions"]}]
     choices = {**kept.choices, "conditions": every}
-    results = {name: module.joined(result, new.results[name], measured) for name, result in kept.results.items()}
+    results = {name: module.joined(result, new.results[name]) for name, result in kept.results.items()}
     figures = tuple(module.figures(kept.cases, results, module.Choices(**choices)))
     about = kept.about | new.about
     about["seconds"] = round(kept.about["seconds"] + new.about["seconds"], 1)

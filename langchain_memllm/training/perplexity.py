@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -40,7 +40,18 @@ from langchain_memllm.training.scoring import Key, Outcome, Page, Run, drive, fr
 from langchain_memllm.training.texts import Text
 from langchain_memllm.triples import Query, Source, Triple
 
-__all__ = ["CONDITIONS", "Choices", "cases_of", "document_of", "figures", "gold_triples", "run", "shuffled"]
+__all__ = [
+    "CONDITIONS",
+    "Choices",
+    "cases_of",
+    "document_of",
+    "figures",
+    "gold_triples",
+    "joined",
+    "of_own_writes",
+    "run",
+    "shuffled",
+]
 
 Case = Mapping[str, Any]
 Report = Callable[[int, int], None]
@@ -245,7 +256,7 @@ def _writes(
     every: Sequence[Case],
 ) -> dict[str, list[Triple]]:
     """What was written of every document: as the cases say, now, or before."""
-    if not any(name.endswith("own") for name in choices.conditions):
+    if not any(map(of_own_writes, choices.conditions)):
         return {}
     unknown = [document_of(case) for case in cases if "writes" not in case]
     now = written_by(model, unknown, choices) if unknown else {}
@@ -328,13 +339,19 @@ def _result(text: Text, outcomes: Mapping[str, Outcome], vocabulary: Vocabulary)
     }
 
 
-def joined(kept: Mapping[str, Any], new: Mapping[str, Any], measured: Collection[str]) -> dict[str, Any]:
+def joined(kept: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The result of one document with the conditions that were measured anew in the place of its own."""
-    views = {}
+    views, measured = {}, new["overall"]
     for view in ("overall", "targets", "entities", "calls"):
         both = {name: value for name, value in kept[view].items() if name not in measured} | new[view]
         views[view] = {name: both[name] for name in CONDITIONS if name in both}
-    return {**kept, **new, **views}
+    wrote = new if any(map(of_own_writes, measured)) else kept
+    return {**new, **views, "written": wrote["written"]}
+
+
+def of_own_writes(condition: str) -> bool:
+    """Whether a condition needs what the writer wrote of the documents."""
+    return condition.endswith("own")
 
 
 def _means(outcome: Outcome, spans: Iterable[tuple[int, int]]) -> list[float]:

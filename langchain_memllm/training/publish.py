@@ -132,9 +132,8 @@ def scale(folder: Path, share: float, out: Path) -> None:
         out: Folder for the result.
 
     Raises:
-        ConfigurationError: A share out of range, an adapter with biases, a whole model, or an ``out`` that holds
-            something already.
-        ModelError: The folder has no manifest or cannot be read, or ``out`` cannot be written.
+        ConfigurationError: A share out of range, an adapter with biases, or an ``out`` that holds something already.
+        ModelError: The folder holds no adapter with a manifest or cannot be read, or ``out`` cannot be written.
     """
     if not 0 < share < 1:
         raise ConfigurationError(f"share {share} is no point between base and adapter; give a number between 0 and 1")

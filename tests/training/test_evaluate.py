@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from langchain_memllm.cli import app
 from langchain_memllm.training.evaluate import Report, differences
+from langchain_memllm.training.perplexity import CONDITIONS
 
 
 def memllm(*arguments: str | Path):
@@ -129,10 +130,12 @@ def test_ppl(folder):
 
 def test_conditions_that_are_measured_later_join_a_report(folder):
     documents = ("--write", "none", "--read", "none", "--redocred", folder / "docs.json.gz")
-    names = ("off", "empty", "base", "text")
+    names = ("off", "empty", "own", "base", "text")
     wanted = {name: ("--condition", name) for name in names}
     whole = evaluated(folder, "ppl", *documents, *(word for name in names for word in wanted[name]))
-    first = evaluated(folder, "ppl", *documents, *wanted["off"], *wanted["text"], *wanted["empty"])
+    early = (word for name in ("off", "text", "empty", "own") for word in wanted[name])
+    first = evaluated(folder, "ppl", *documents, *early)
+    assert first.results["Curie"]["written"]
     first.results["Curie"]["overall"]["text"] = -1.0  # what is measured again takes its place
     first.save(folder / "first.json")
     made = evaluated(folder, "ppl", *documents, *wanted["base"], *wanted["text"], "--into", folder / "first.json")
@@ -141,6 +144,19 @@ def test_conditions_that_are_measured_later_join_a_report(folder):
     assert made.figures == whole.figures
     assert made.choices["conditions"] == list(names)
     assert made.about["command"].count("; ") == 1
+    again = evaluated(folder, "ppl", *documents, "--into", folder / "first.json")  # of all; but there is no control
+    assert list(again.results["Curie"]["overall"]) == [name for name in CONDITIONS if name != "control"]
+    for result in first.results.values():
+        for view in ("overall", "targets", "entities"):
+            result[view]["control"] = result[view]["off"]
+    first.save(folder / "first.json")
+    again = memllm(
+        *("eval", "ppl", "--base", folder / "base", *documents, "--into", folder / "first.json"),
+        *("--json-out", folder / "again.json", *wanted["off"], *("--condition", "control")),
+    )
+    assert again.exit_code == 0, again.output
+    kept = Report.load(folder / "again.json").results["Curie"]["overall"]  # what was not measured stays
+    assert kept["control"] == kept["off"]
     for more, says in ((("--limit", 1), "differ in cases"), (("--opening", 0.5), "differ in opening")):
         done = memllm("eval", "ppl", "--base", folder / "base", *documents, *more, "--into", folder / "first.json")
         assert done.exit_code == 2
