@@ -397,15 +397,15 @@ class Lookups:
 
     def held(
         self, queries: Sequence[Query], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> Sequence[Sequence[str]]:
-        """The relations that the run's memory holds, see ``local.leading``; none if it cannot be asked.
+    ) -> Sequence[Sequence[Query]]:
+        """The queries that the run's memory answers, see ``local.leading``; none if it cannot be asked.
 
         Raises:
             NamespaceError: The run does not say whose memory it uses.
             MemLLMError: Something failed, and ``on_error`` is ``raise``.
         """
         namespace = self.scope.resolve(config, runtime)
-        relations: list[Sequence[str]] = []
+        answered: list[Sequence[Query]] = []
         with fail_open(MEMORY_READ, self.on_error, runtime):
-            relations += held_by(self.memory, namespace, queries)
-        return relations or [()] * len(queries)
+            answered += held_by(self.memory, namespace, queries)
+        return answered or [()] * len(queries)

@@ -96,6 +96,9 @@ Base = Annotated[str, typer.Option(help="Folder of a causal LM in safetensors, o
 Data = Annotated[list[Path], typer.Option("--data", help="Training files, or folders that `memllm data` made.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoint and result.")]
 Start = Annotated[Path | None, typer.Option("--from", help="An adapter to begin with, of the same rank and layers.")]
+Teacher = Annotated[
+    Path | None, typer.Option(help="For a reader: a control's adapter, which says how text without an answer goes on.")
+]
 Rank = Annotated[int, typer.Option(help="Rank of the adapter; 0 trains every weight.")]
 Alpha = Annotated[float, typer.Option(help="Scale of the adapter.")]
 Dropout = Annotated[float, typer.Option(help="Share of the adapter's inputs dropped.")]
@@ -126,6 +129,7 @@ def _command(role: str, what: str) -> None:
         data: Data,
         target: Out,
         start: Start = None,
+        teacher: Teacher = None,
         rank: Rank = 16,
         alpha: Alpha = 8,
         dropout: Dropout = 0.1,
@@ -154,6 +158,7 @@ def _command(role: str, what: str) -> None:
             target,
             device,
             start,
+            teacher,
             role=role,
             rank=rank,
             alpha=alpha,
@@ -213,7 +218,15 @@ def scale(
     out.print(f"{share:g} of {adapter} is in {target}", markup=False)
 
 
-def _train(base: str, data: list[Path], target: Path, device: str | None, start: Path | None, **choices: Any) -> None:
+def _train(
+    base: str,
+    data: list[Path],
+    target: Path,
+    device: str | None,
+    start: Path | None,
+    teacher: Path | None,
+    **choices: Any,
+) -> None:
     with _failures():
         from langchain_memllm.local import weights
         from langchain_memllm.training.finetune import finetune
@@ -223,7 +236,9 @@ def _train(base: str, data: list[Path], target: Path, device: str | None, start:
         folder = weights.smollm2_folder() if base == "smollm2" else Path(base).expanduser()
         files = [_file(path, options.role) for path in data]
         with _bar(options.role) as report:
-            result = finetune(folder, files, target, options, start=start, device=device, report=report)
+            result = finetune(
+                folder, files, target, options, start=start, teacher=teacher, device=device, report=report
+            )
     loss = f"loss {result.first_loss:.3f} at first, {result.last_loss:.3f} at last"
     if not result.finished:
         fail(f"stopped after step {result.steps} ({loss}); the same command goes on", STOPPED)

@@ -1,10 +1,10 @@
-"""Queries are led to what the memory holds: a reader asks by a relation that is there, if it might have written it.
+"""Queries are led to what the memory holds: a reader asks for what is there, if it might have written that query.
 
-Writer and reader name relations freely, so a fact written by "publisher" is asked for by "owned by", and no cosine of
-the two names tells that from a question about something else. The reader itself knows better: where the memory has no
-answer to a query but has other facts of its name, each of their relations is put in the place of the one that was
-written, and the most probable is asked by if it is likely enough. For a query that is answered as it is, and for one
-about a name that is not stored, the model does not run.
+Writer and reader name things freely, so a fact written by "publisher" is asked for by "owned by", one of "Brad Brown" by
+"Player Brad Brown", and no cosine of the two tells that from a question about something else. The reader itself knows
+better: where the memory has no answer to a query but has other facts of its name, or facts of similar names, the query
+that each one answers is put in the place of the one that was written, and the most probable is asked if it is likely
+enough. For a query that is answered as it is, and for one about a name like no other, the model does not run.
 """
 
 from __future__ import annotations
@@ -16,32 +16,58 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import SEP, render_queries
-from langchain_memllm.memory import EXACT, Memory, Namespaces
+from langchain_memllm.memory import EXACT, Memory, Namespaces, Thresholds
 from langchain_memllm.reading import Generated, queries_of
-from langchain_memllm.triples import Query
+from langchain_memllm.triples import Query, Triple
 
 if TYPE_CHECKING:
     from langchain_memllm.local.decoding import Decoder
 
 __all__ = ["LIKELY", "Held", "Leading", "held_by"]
 
-Held = Callable[[Sequence[Query]], Sequence[Sequence[str]]]
-"""For queries, the relations of the facts held of the name that each one knows; none where it is answered as it is."""
+Held = Callable[[Sequence[Query]], Sequence[Sequence[Query]]]
+"""For queries, those that are answered by facts of the name that each one knows, or of similar ones; none where it is
+answered as it is."""
 
 LIKELY: Final = 0.01
 """Of 300 edits of training files on which no adapter was trained, the mean of those that are answered and of questions
 about something else that are not is highest from 0.01 to 0.001; of these the most careful (benchmarks/DIARY.md)."""
 
 
-def held_by(memory: Memory, namespace: Namespaces, queries: Sequence[Query]) -> list[tuple[str, ...]]:
-    """The relations that a memory holds, see ``Held``; of a name with more facts than a read returns, of the first."""
+_ALIKE: Final = Thresholds(entity=0.7, relation=-1.0, mean=-1.0, keep_known=False)
+"""Names are looked for as in a conversation (``memory.CHAT``), whatever their relation: the reader says which is meant."""
+_MOST_ALIKE: Final = 10
+"""Most facts of similar names that are tried."""
+
+
+def held_by(memory: Memory, namespace: Namespaces, queries: Sequence[Query]) -> list[tuple[Query, ...]]:
+    """What a memory holds, see ``Held``; of a name with more facts than a read returns, the first.
+
+    Similar names are looked for only where a name is not known: what is stored is stood for by nothing else.
+    """
     found = memory.read_many(queries, namespace=namespace, thresholds=EXACT)
     others = [replace(query, relation=None) for query in queries]
-    known = memory.read_many(others, namespace=namespace, thresholds=EXACT)
-    return [
-        () if answered else tuple(dict.fromkeys(match.triple.relation for match in facts))
-        for answered, facts in zip(found, known, strict=True)
+    held = [
+        () if answered else tuple(match.triple for match in facts)
+        for answered, facts in zip(found, memory.read_many(others, namespace=namespace, thresholds=EXACT), strict=True)
     ]
+    strange = [at for at, facts in enumerate(held) if not found[at] and not facts]
+    if strange:
+        asked = [queries[at] for at in strange]
+        alike = memory.read_many(asked, namespace=namespace, thresholds=_ALIKE, limit=_MOST_ALIKE)
+        for at, facts in zip(strange, alike, strict=True):
+            held[at] = tuple(match.triple for match in facts)
+    return [
+        tuple(dict.fromkeys(_answered_by(query, triple) for triple in triples))
+        for query, triples in zip(queries, held, strict=True)
+    ]
+
+
+def _answered_by(query: Query, triple: Triple) -> Query:
+    """The query with the same side open that a fact answers."""
+    if query.subject is None:
+        return Query(None, triple.relation, triple.object)
+    return Query(triple.subject, triple.relation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +76,7 @@ class Leading:
 
     Args:
         held: What the memory holds.
-        likely: Least ratio, in (0, 1], of the probabilities of such a relation and of the one that was written.
+        likely: Least ratio, in (0, 1], of the probabilities of such a query and of the one that was written.
 
     Raises:
         ConfigurationError: ``likely`` is out of range.
@@ -89,10 +115,10 @@ class Leading:
         """
         parsed = [queries_of(each.text) if each.reason == "stop" else () for each in written]
         queries = [query for some in parsed for query in some]
-        relations = self.held(queries) if queries else []
-        if len(relations) != len(queries):
-            raise ConfigurationError(f"held got {len(queries)} queries and answered {len(relations)}; answer each")
-        left = iter([one for one in some if allowed is None or one in allowed] for some in relations)
+        held = self.held(queries) if queries else []
+        if len(held) != len(queries):
+            raise ConfigurationError(f"held got {len(queries)} queries and answered {len(held)}; answer each")
+        left = iter([one for one in some if allowed is None or one.relation in allowed] for some in held)
         outcomes = []
         for context, some, each in zip(contexts, parsed, written, strict=True):
             spaced = f" {SEP}" in each.text
@@ -102,12 +128,11 @@ class Leading:
         return outcomes
 
     def _led(
-        self, decoder: Decoder, context: Sequence[int], query: Query, relations: Sequence[str], spaced: bool
+        self, decoder: Decoder, context: Sequence[int], query: Query, others: Sequence[Query], spaced: bool
     ) -> Query:
-        """The query by the most probable of the relations, or as it is."""
-        if not relations:
+        """The most probable of the other queries, or the query as it is."""
+        if not others:
             return query
-        others = [replace(query, relation=relation) for relation in relations]
         texts = [render_queries([each], spaced=spaced) for each in (query, *others)]
         asked, *logprobs = decoder.logprobs(context, [decoder.vocabulary.encode(text) for text in texts])
         best = max(range(len(others)), key=logprobs.__getitem__)

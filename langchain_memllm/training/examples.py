@@ -34,11 +34,15 @@ class Example:
     """Token ids and, for each, whether the model is to learn to predict it from those before. Both of shape (T,).
 
     ``closed``: the place of a token before which no call may open; it is learnt among all tokens but those that do.
+    ``taught``: for each token, whether a teacher says what comes there; (T,), or empty without one. The teacher reads
+    ``plain``: the same text without calls, which ends with the same tokens.
     """
 
     ids: tuple[int, ...]
     learnt: tuple[bool, ...]
     closed: int | None = None
+    taught: tuple[bool, ...] = ()
+    plain: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +171,12 @@ class _Tokens:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.learnt: list[bool] = []
+        self.taught: list[bool] = []
 
-    def add(self, ids: Sequence[int], learnt: bool) -> None:
+    def add(self, ids: Sequence[int], learnt: bool, taught: bool = False) -> None:
         self.ids += ids
         self.learnt += [learnt] * len(ids)
+        self.taught += [taught] * len(ids)
 
 
 def write_tokens(
@@ -214,6 +220,7 @@ def read_tokens(
     spaced: bool = False,
     calls: bool = True,
     withdrawn: bool = False,
+    teacher: bool = False,
 ) -> list[Example]:
     """One example for each segment: the text before it, its call, the text up to where the next call opens.
 
@@ -228,10 +235,18 @@ def read_tokens(
         calls: False gives the control: the same text, learnt in the same pieces, without any call.
         withdrawn: Add each text after a call as it goes on when that call was withdrawn: without it. In the place of
             its first token a call is to be opened, so that token is learnt as it is decoded there: among the others.
+        teacher: Mark the text that a teacher without a memory can say as well: all but a name that was pasted before.
 
     Raises:
         ConfigurationError: A call and its text do not fit the window.
     """
+    examples = _read_examples(document, vocabulary, window, spaced, calls, withdrawn)
+    return examples if teacher else [Example(each.ids, each.learnt, each.closed) for each in examples]
+
+
+def _read_examples(
+    document: ReadDocument, vocabulary: Vocabulary, window: int, spaced: bool, calls: bool, withdrawn: bool
+) -> list[Example]:
     numbers = range(len(document.pieces))
     examples = [_read_example(document, number, vocabulary, window, spaced, calls) for number in numbers]
     if not calls:
@@ -252,30 +267,45 @@ def _read_example(
     calls: bool,
     mistake: Asked | None = None,
 ) -> Example:
-    tokens = _Tokens()
+    tokens, piece = _Tokens(), document.pieces[number]
+    text, own = vocabulary.encode(piece, special=number == 0), 0
     if number and calls:
-        reading = _answered(document, number, mistake or document.calls[number - 1], spaced)
-        for at, segment in enumerate(_segments(reading)[number:]):
+        asked = mistake or document.calls[number - 1]
+        for at, segment in enumerate(_segments(_answered(document, number, asked, spaced))[number:]):
             tokens.add(vocabulary.encode(segment.text), mistake is None and at in _LEARNT_OF_A_CALL)
-    tokens.add(vocabulary.encode(document.pieces[number], special=number == 0), True)
-    tokens.add(_what_follows(document, number, vocabulary, calls), True)
-    return _after(document, number, tokens, vocabulary, window)
+        own = _pasted(piece, text, asked[1], vocabulary)
+    before = len(tokens.ids)
+    tokens.add(text[:own], True)
+    tokens.add(text[own:], True, taught=True)
+    _add_what_follows(tokens, document, number, vocabulary, calls)
+    return _after(document, number, tokens, before, vocabulary, window)
+
+
+def _pasted(piece: str, ids: Sequence[int], names: Sequence[str], vocabulary: Vocabulary) -> int:
+    """How many of a piece's first tokens are a name that was pasted before it."""
+    start = len(piece) - len(piece.lstrip())
+    length = max((start + len(name) for name in names if piece.startswith(name, start)), default=0)
+    return next((count for count in range(len(ids)) if len(vocabulary.decode(ids[:count])) >= length), len(ids))
 
 
 def _withdrawn_example(document: ReadDocument, number: int, vocabulary: Vocabulary, window: int) -> Example:
     ids = vocabulary.encode(document.pieces[number])
     tokens = _Tokens()
-    tokens.add(ids[:1], ids[0] not in vocabulary.opening)
-    tokens.add([*ids[1:], *_what_follows(document, number, vocabulary, True)], True)
-    example = _after(document, number, tokens, vocabulary, window)
+    tokens.add(ids[:1], ids[0] not in vocabulary.opening, taught=True)
+    tokens.add(ids[1:], True, taught=True)
+    _add_what_follows(tokens, document, number, vocabulary, calls=True)
+    example = _after(document, number, tokens, 0, vocabulary, window)
     return replace(example, closed=len(example.ids) - len(tokens.ids))
 
 
-def _what_follows(document: ReadDocument, number: int, vocabulary: Vocabulary, calls: bool) -> list[int]:
-    """What comes after a piece: the opening of the next call, or the end of the text."""
+def _add_what_follows(
+    tokens: _Tokens, document: ReadDocument, number: int, vocabulary: Vocabulary, calls: bool
+) -> None:
+    """What comes after a piece: the opening of the next call, which no teacher knows, or the end of the text."""
     if number < len(document.calls):
-        return vocabulary.encode(START) if calls else []
-    return _end(vocabulary) if document.ends else []
+        tokens.add(vocabulary.encode(START) if calls else [], True)
+    elif document.ends:
+        tokens.add(_end(vocabulary), True, taught=True)
 
 
 def _answered(document: ReadDocument, number: int, asked: Asked, spaced: bool) -> Reading:
@@ -298,8 +328,13 @@ def _end(vocabulary: Vocabulary) -> list[int]:
     return [] if end is None else [end]
 
 
-def _after(document: ReadDocument, number: int, tokens: _Tokens, vocabulary: Vocabulary, window: int) -> Example:
-    """The example after the text before it, whose beginning is cut to the window; what is learnt is never cut."""
+def _after(
+    document: ReadDocument, number: int, tokens: _Tokens, call: int, vocabulary: Vocabulary, window: int
+) -> Example:
+    """The example after the text before it, whose beginning is cut to the window; what is learnt is never cut.
+
+    ``call``: how many of its tokens are a call, which a teacher does not read.
+    """
     bos = list(vocabulary.bos)
     room = window - len(tokens.ids) - len(bos)
     if room < 0:
@@ -312,4 +347,9 @@ def _after(document: ReadDocument, number: int, tokens: _Tokens, vocabulary: Voc
     ]
     whole = _Tokens()
     whole.add([*bos, *context[max(0, len(context) - room) :]], False)
-    return Example((*whole.ids, *tokens.ids), (*whole.learnt, *tokens.learnt))
+    return Example(
+        (*whole.ids, *tokens.ids),
+        (*whole.learnt, *tokens.learnt),
+        taught=(*whole.taught, *tokens.taught),
+        plain=(*whole.ids, *tokens.ids[call:]),
+    )

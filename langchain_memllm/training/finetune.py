@@ -31,6 +31,7 @@ from langchain_memllm.local.manifest import check_manifest, fingerprint, sha256
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.training.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
 from langchain_memllm.training.examples import Example, ReadDocument, WriteDocument, load, read_tokens, write_tokens
+from langchain_memllm.training.loss import loss_of
 from langchain_memllm.training.options import Options
 from langchain_memllm.training.packing import Batch, Tree, batch_of, batches, steps_of, trees
 from langchain_memllm.training.publish import check_unfinished, publish
@@ -71,6 +72,7 @@ def finetune(
     options: Options,
     *,
     start: Path | None = None,
+    teacher: Path | None = None,
     device: str | None = None,
     report: Callable[[Progress], None] = lambda _progress: None,
 ) -> Result:
@@ -82,12 +84,15 @@ def finetune(
         out: Folder for the checkpoint and the result.
         options: What to train and how.
         start: An adapter to begin with instead of one that changes nothing: of the same role, rank and layers.
+        teacher: For a reader, a control's adapter. Text that is no pasted name is then learnt as the control says it
+            goes on, not as it does: a reader learns to read from its texts, and does not learn them by heart
+            (distillation, arXiv 1503.02531). The teacher is a second model in memory.
         device: ``cpu``, ``cuda``, ``mps``; found if not given.
         report: Told after each step.
 
     Raises:
-        ConfigurationError: Data that cannot be used, a checkpoint of other options or data, a finished training, or an
-            adapter to begin with that does not fit the options.
+        ConfigurationError: Data that cannot be used, a checkpoint of other options or data, a finished training, an
+            adapter to begin with that does not fit the options, or a teacher for another role than ``read``.
         MissingExtra: peft is not installed.
         ModelError: The base cannot be loaded, the loss is not finite, or ``out`` cannot be written.
     """
@@ -96,20 +101,29 @@ def finetune(
     torch.manual_seed(options.seed)  # the adapter's first weights
     model, tokenizer = _loaded(base, options, group.device)
     vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
-    forest = _forest(load(data), vocabulary, options, group.device)
+    forest = _forest(load(data), vocabulary, options, group.device, teacher is not None)
     model = _prepared(model, options)
     made_for = fingerprint(base, tokenizer)
+    for what, adapter, role in (("adapter to begin with", start, options.role), ("teacher", teacher, "control")):
+        if adapter is not None:
+            weights.check_safe(adapter, f"the {what}", weights.ADAPTER_FILE)
+            check_manifest(adapter, role, made_for, base.name)
     if start is not None:
-        check_manifest(start, options.role, made_for, base.name)
         _begin_with(model, start, options)
+    taught_by = _teacher(teacher, base, options, group.device) if teacher is not None else None
     about = {
         "role": options.role,
         "base": {"name": base.name, "fingerprint": made_for},
         "start": sha256(start / weights.ADAPTER_FILE) if start is not None else None,
+        "teacher": sha256(teacher / weights.ADAPTER_FILE) if teacher is not None else None,
         "data": [{"file": file.name, "sha256": sha256(file)} for file in data],
         "spaced": options.spaced,
     }
-    run = _Run(model, vocabulary.opening, forest, options, group, out, about)
+
+    def loss(batch: Batch) -> torch.Tensor:
+        return loss_of(model, batch, vocabulary.opening, taught_by)
+
+    run = _Run(model, loss, forest, options, group, out, about)
     run.resume()
     with _interruptible() as interrupted:
         finished = run.train(report, interrupted)
@@ -152,13 +166,17 @@ def _dtype(device: str, options: Options) -> torch.dtype:
 
 
 def _forest(
-    documents: Sequence[WriteDocument | ReadDocument], vocabulary: Vocabulary, options: Options, device: str
+    documents: Sequence[WriteDocument | ReadDocument],
+    vocabulary: Vocabulary,
+    options: Options,
+    device: str,
+    teacher: bool,
 ) -> list[Tree]:
     """The trees of all documents of the role's kind."""
     kind = WriteDocument if options.role == "write" else ReadDocument
     budget = max(options.window, _budget(options, device))
     used = [document for document in documents if isinstance(document, kind)]
-    forest = [tree for document in used for tree in trees(_examples(document, vocabulary, options), budget)]
+    forest = [tree for document in used for tree in trees(_examples(document, vocabulary, options, teacher), budget)]
     if not forest:
         raise ConfigurationError(
             f"the data has nothing to {options.role}: {len(documents)} documents, {len(used)} of the right kind; "
@@ -167,7 +185,9 @@ def _forest(
     return forest
 
 
-def _examples(document: WriteDocument | ReadDocument, vocabulary: Vocabulary, options: Options) -> list[Example]:
+def _examples(
+    document: WriteDocument | ReadDocument, vocabulary: Vocabulary, options: Options, teacher: bool
+) -> list[Example]:
     if isinstance(document, WriteDocument):
         return write_tokens(document, vocabulary, window=options.window, spaced=options.spaced)
     return read_tokens(
@@ -177,6 +197,7 @@ def _examples(document: WriteDocument | ReadDocument, vocabulary: Vocabulary, op
         spaced=options.spaced,
         calls=options.role == "read",
         withdrawn=options.withdrawn,
+        teacher=teacher,
     )
 
 
@@ -231,6 +252,21 @@ def _begin_with(model: Any, folder: Path, options: Options) -> None:
     set_peft_model_state_dict(model, held)
 
 
+def _teacher(folder: Path, base: Path, options: Options, device: str) -> Any:
+    """The base with a control's adapter in its weights, as a model of its own that learns nothing."""
+    if options.role != "read":
+        raise ConfigurationError(f"a teacher is for a reader, not to {options.role}; leave --teacher out")
+    model, _ = weights.load(base, device, _dtype(device, options))
+    from peft import PeftModel
+
+    try:
+        with weights.peft_notices_off():
+            adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+            return adapted.merge_and_unload().eval().requires_grad_(False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"the teacher {folder} does not fit {base.name}: {error}; train it for this base") from error
+
+
 # --- the loop ---------------------------------------------------------------------------------------------------------
 
 
@@ -276,14 +312,14 @@ class _Run:
     def __init__(
         self,
         model: Any,
-        opening: Sequence[int],
+        loss: Callable[[Batch], torch.Tensor],
         forest: Sequence[Tree],
         options: Options,
         group: _Group,
         out: Path,
         about: dict[str, Any],
     ) -> None:
-        self.model, self.opening, self.forest = model, opening, forest
+        self.model, self.loss, self.forest = model, loss, forest
         self.options, self.group, self.out = options, group, out
         self.about = {**about, "options": options.as_dict(), "processes": group.size}
         self.parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -304,7 +340,7 @@ class _Run:
         differences = self.options.differs(about["options"])
         differences += [
             f"{name} is another"
-            for name in ("base", "data", "processes", "start")
+            for name in ("base", "data", "processes", "start", "teacher")
             if about.get(name) != self.about[name]
         ]
         if differences:
@@ -366,7 +402,7 @@ class _Run:
         total = torch.zeros((), device=self.group.device)
         for rows in parts[self.group.rank :: self.group.size]:
             batch = batch_of(rows, self.group.device, self.model.dtype)
-            loss = loss_of(self.model, batch, self.opening) / count
+            loss = self.loss(batch) / count
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self.group.add(total)
@@ -420,30 +456,6 @@ class _Run:
             "learnt_tokens": result.tokens,
             "documents_as_trees": len(self.forest),
         }
-
-
-def loss_of(model: Any, batch: Batch, opening: Sequence[int]) -> torch.Tensor:
-    """Sum of the negative log-probabilities of what is learnt; logits are computed for these K places alone.
-
-    Where no call may open, the tokens in ``opening`` have no probability, as when the model generates.
-    """
-
-    def pick(_module: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        hidden = inputs[0]  # (B, T, D)
-        return (hidden.reshape(-1, hidden.shape[-1])[batch.places][None], *inputs[1:])  # (1, K, D)
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
-    try:
-        output = model(input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False)
-    finally:
-        handle.remove()
-    logits = output.logits[0].float()  # (K, V)
-    closed = batch.closed.bool()
-    if closed.any() and opening:
-        forbidden = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        forbidden[list(opening)] = True
-        logits = logits.masked_fill(closed[:, None] & forbidden, -torch.inf)
-    return torch.nn.functional.cross_entropy(logits, batch.tokens, reduction="sum")
 
 
 @contextlib.contextmanager

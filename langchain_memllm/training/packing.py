@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,10 @@ ROW: Final = 384
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tree:
-    """Tokens and their parents (-1 for a first one), both (N,); targets (K, 3).
+    """Tokens and their parents (-1 for a first one), both (N,); targets (K, 4).
 
-    A target is a node, the token to predict after it, and 1 if no call may open there, else 0. ``examples``: how many
-    are in it.
+    A target is a node, the token to predict after it, 1 if no call may open there, else 0, and the node after which a
+    teacher predicts the same token, or -1. ``examples``: how many are in it.
     """
 
     ids: Ints
@@ -46,35 +46,46 @@ class _Growing:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.parents: list[int] = []
-        self.targets: list[tuple[int, int, bool]] = []
+        self.targets: list[tuple[int, int, bool, int]] = []
         self.examples = 0
         self._children: dict[tuple[int, int], int] = {}
 
     def new_tokens(self, example: Example) -> int:
-        """How many tokens the example would add."""
+        """How many tokens the example would add, at most."""
+        return self._new(example.ids) + self._new(example.plain)
+
+    def _new(self, ids: Sequence[int]) -> int:
         node = -1
-        for at, token in enumerate(example.ids):
+        for at, token in enumerate(ids):
             child = self._children.get((node, token))
             if child is None:
-                return len(example.ids) - at
+                return len(ids) - at
             node = child
         return 0
 
     def add(self, example: Example) -> None:
-        node = -1
-        for at, (token, learnt) in enumerate(zip(example.ids, example.learnt, strict=True)):
-            if learnt and node >= 0:  # nothing stands before a first token
-                self.targets.append((node, token, at == example.closed))
+        nodes, plain = self._nodes(example.ids), self._nodes(example.plain)
+        ahead = len(nodes) - len(plain)
+        for at in range(1, len(nodes)):  # nothing stands before a first token
+            if example.learnt[at]:
+                taught = plain[at - 1 - ahead] if example.taught and example.taught[at] else -1
+                self.targets.append((nodes[at - 1], example.ids[at], at == example.closed, taught))
+        self.examples += 1
+
+    def _nodes(self, ids: Sequence[int]) -> list[int]:
+        """The node of each token, added where there is none."""
+        nodes, node = list[int](), -1
+        for token in ids:
             child = self._children.get((node, token))
             if child is None:
                 child = self._children[node, token] = len(self.ids)
                 self.ids.append(token)
                 self.parents.append(node)
-            node = child
-        self.examples += 1
+            nodes.append(node := child)
+        return nodes
 
     def tree(self) -> Tree:
-        targets = np.array(self.targets, dtype=np.int32).reshape(-1, 3)
+        targets = np.array(self.targets, dtype=np.int32).reshape(-1, 4)
         return Tree(np.array(self.ids, np.int32), np.array(self.parents, np.int32), targets, self.examples)
 
 
@@ -116,9 +127,16 @@ def joined(some: Sequence[Tree]) -> Tree:
         np.concatenate([np.where(tree.parents < 0, -1, tree.parents + start) for tree, start in pairs]).astype(
             np.int32
         ),
-        np.concatenate([np.add(tree.targets, [start, 0, 0]) for tree, start in pairs]).astype(np.int32),
+        np.concatenate([_moved(tree.targets, start) for tree, start in pairs]).astype(np.int32),
         sum(tree.examples for tree in some),
     )
+
+
+def _moved(targets: Ints, start: int) -> npt.NDArray[Any]:
+    """Targets whose nodes are numbered from ``start``."""
+    moved = np.add(targets, [start, 0, 0, start])
+    moved[:, 3] = np.where(targets[:, 3] < 0, -1, moved[:, 3])
+    return moved
 
 
 def _rows(step: Sequence[Tree], longest: int) -> list[Tree]:
@@ -160,6 +178,7 @@ class Batch:
         places: (K,), where in the flattened (B * T) a prediction is learnt.
         tokens: (K,), the tokens to be predicted there.
         closed: (K,), 1 where they are predicted among the tokens that open no call, else 0.
+        taught: (K,), where in the flattened (B * T) a teacher predicts them, or -1 where they are learnt as they are.
     """
 
     ids: torch.Tensor
@@ -168,6 +187,7 @@ class Batch:
     places: torch.Tensor
     tokens: torch.Tensor
     closed: torch.Tensor
+    taught: torch.Tensor
 
 
 def batch_of(rows: Sequence[Tree], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
@@ -182,12 +202,12 @@ def batch_of(rows: Sequence[Tree], device: str | torch.device = "cpu", dtype: to
             if parent >= 0:
                 positions[row, node] = positions[row, parent] + 1
                 sees[row, node] |= sees[row, parent]
-    places = np.concatenate([tree.targets[:, 0] + row * width for row, tree in enumerate(rows)])
-    tokens, closed = np.concatenate([tree.targets[:, 1:] for tree in rows]).T
+    targets = [_moved(tree.targets, row * width) for row, tree in enumerate(rows)]
+    places, tokens, closed, taught = np.concatenate(targets).T
     mask = torch.zeros((len(rows), 1, width, width), dtype=dtype)
     mask.masked_fill_(torch.from_numpy(~sees)[:, None], torch.finfo(dtype).min)
-    arrays = (ids, positions, places, tokens, closed)
-    ids_, positions_, places_, tokens_, closed_ = (
-        torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays
+    ids_, positions_, *of_targets = (
+        torch.from_numpy(array.astype(np.int64)).to(device)
+        for array in (ids, positions, places, tokens, closed, taught)
     )
-    return Batch(ids_, positions_, mask.to(device), places_, tokens_, closed_)
+    return Batch(ids_, positions_, mask.to(device), *of_targets)

@@ -169,7 +169,7 @@ def _derived(
         (part / "adapter_config.json").write_bytes(config)
 
     out.mkdir(parents=True, exist_ok=True)
-    about = {name: manifest.get(name) for name in ("role", "base", "start", "data", "spaced")}
+    about = {name: manifest.get(name) for name in ("role", "base", "start", "teacher", "data", "spaced")}
     told = {name: ", ".join(value) if isinstance(value, list) else value for name, value in origin.items()}
     _placed(out, save, options, {**about, **origin}, {**manifest.get("result", {}), **told})
 

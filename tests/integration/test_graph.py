@@ -277,7 +277,7 @@ def test_queries_of_a_local_model_are_led_to_what_the_memory_of_the_run_holds(me
     graph = build_graph(LocalReader(model), memory, write="off")
     graph.invoke(ask(), config())
     (lives,) = {fact.triple.relation for fact in memory.facts(namespace=ADA)}
-    assert model.held == [(), (lives,), ()]
+    assert model.held == [(), (Query("Ada", lives),), ()]
     model.held.clear()
     graph.invoke(ask(), config("bo"))
     assert set(model.held) == {()}
@@ -294,9 +294,9 @@ def _fails(*_arguments, **_options):
 
 
 def test_a_leading_of_ones_own_stays(memory):
-    model, own = StepModel(), Leading(lambda queries: [("own",)] * len(queries))
+    model, own = StepModel(), Leading(lambda queries: [(Query("own", "b"),)] * len(queries))
     build_graph(LocalReader(model, leading=own), memory, write="off").invoke(ask(), config())
-    assert model.held == [("own",)] * 3
+    assert model.held == [(Query("own", "b"),)] * 3
 
 
 def test_a_prompt_that_forces_a_read(memory):

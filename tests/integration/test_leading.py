@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_the_most_probable_relation_is_asked_by_if_it_is_likely_enough(model, qu
     logprobs = {relation: alone(model, context, text(relation)) for relation in RELATIONS}
     written, best, *_ = sorted(RELATIONS, key=logprobs.__getitem__, reverse=True)
     ratio = math.exp(logprobs[best] - logprobs[written])
-    others = [relation for relation in RELATIONS if relation != written]
+    others = [Query(query.subject, relation, query.object) for relation in RELATIONS if relation != written]
     event = Generated(text(written) + ")", "stop", "-->", tokens=7)
     for likely, relation in ((ratio * 0.99, best), (ratio * 1.01, written)):
         with model.role("read") as decoder:
@@ -83,7 +84,7 @@ def test_several_queries_are_led_one_by_one_and_what_is_no_query_stays(model):
 
     def held(queries):
         asked.extend(queries)
-        return [("capital of",), ()]
+        return [(Query("Ada", "capital of"),), ()]
 
     with model.role("read") as decoder:
         led = Leading(held, 1e-30).lead(decoder, contexts, written)
@@ -92,6 +93,39 @@ def test_several_queries_are_led_one_by_one_and_what_is_no_query_stays(model):
     assert led[1:] == written[1:]
     with model.role("read") as decoder:
         assert Leading(held, 1e-30).lead(decoder, contexts, written, ["born", "likes"]) == written
+
+
+def test_the_name_is_that_of_the_most_probable_query(model):
+    """Names are led as relations are: by the probability of the whole query, two similar names weighed too."""
+    context = model.vocabulary.encode_segments([Segment("Where was Ada?"), Segment(READ_OPEN)])
+    written, *others = [Query(name, relation) for name in ("Ad", "Ada", "Adam") for relation in ("born", "likes")]
+    logprobs = [alone(model, context, render_queries([other])) for other in others]
+    best = others[logprobs.index(max(logprobs))]
+    event = Generated(render_queries([written]) + ")", "stop", "-->", tokens=7)
+    with model.role("read") as decoder:
+        (led,) = Leading(lambda queries: [others] * len(queries), 1e-30).lead(decoder, [context], [event])
+    assert parse_queries(led.text.removesuffix(")")).good == (best,)
+
+
+def test_a_memory_holds_facts_of_similar_names_where_the_name_is_not_known():
+    with Memory() as memory:
+        facts = [("Brad Brown", "team", "Buffalo Sabres"), ("Siberian roe deer", "family", "Cervidae")]
+        memory.write([Triple(*fact) for fact in facts], namespace=NAMESPACE)
+        memory.write([Triple("Player Brad Brown", "team", "Another")], namespace=("another",))
+        queries = [
+            Query("Player Brad Brown", "member of sports team"),
+            Query("Siberian deer deer", "family"),
+            Query(None, "team", "The Buffalo Sabres"),
+            Query("Oslo", "team"),
+            Query("Brad Brown", "team"),  # answered as it is
+        ]
+        assert Leading.by(memory, NAMESPACE).held(queries) == [
+            (Query("Brad Brown", "team"),),
+            (Query("Siberian roe deer", "family"),),
+            (Query(None, "team", "Buffalo Sabres"),),
+            (),
+            (),
+        ]
 
 
 def test_a_memory_holds_relations_of_names_it_knows_unless_it_answers():
@@ -109,9 +143,9 @@ def test_a_memory_holds_relations_of_names_it_knows_unless_it_answers():
         assert [set(each) for each in Leading.by(memory, NAMESPACE).held(queries)] == [
             set(),
             set(),
-            {"place of birth", "employer"},
+            {Query("Ada", "place of birth"), Query("Ada", "employer")},
             set(),
-            {"employer"},
+            {Query(None, "employer", "Acme")},
         ]
 
 
@@ -142,7 +176,7 @@ def test_what_cannot_lead_says_so(model):
 def test_reading_one_and_many_lead_alike(model):
     prompts = [f"{name} ({{" for name in ("Ada", "Bo", "Oslo is")]
     for likely, constrained in itertools.product((1e-30, 0.5), (True, False)):
-        leading = Leading(lambda queries: [RELATIONS] * len(queries), likely)
+        leading = Leading(lambda queries: [[replace(q, relation=r) for r in RELATIONS] for q in queries], likely)
         options = {"leading": leading, "constrained": constrained}
         together = model.read_many(prompts, lambda calls: [[["x"]] * len(each) for each in calls], **options)
         assert together == [model.read(each, lambda queries: [["x"]] * len(queries), **options) for each in prompts]

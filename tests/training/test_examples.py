@@ -134,6 +134,37 @@ def test_the_text_is_learnt_after_a_mistake_and_the_mistake_is_not(vocabulary):
         replace(READ, mistakes={2: ((ASK,), ("Di",))})
 
 
+def taught(example: Example, vocabulary) -> str:
+    """The text that a teacher reads, with what it says a word to between ⟦ and ⟧."""
+    ahead = len(example.ids) - len(example.plain)
+    runs: list[tuple[bool, list[int]]] = []
+    for at, token in enumerate(example.plain):
+        assert not example.taught[ahead + at] or example.ids[ahead + at] == token
+        by_it = example.taught[ahead + at] and example.learnt[ahead + at]
+        if not runs or runs[-1][0] != by_it:
+            runs.append((by_it, []))
+        runs[-1][1].append(token)
+    pieces = [(by_it, vocabulary.decode(ids).replace("<|im_end|>", "¶")) for by_it, ids in runs]
+    return "".join(f"⟦{piece}⟧" if by_it else piece for by_it, piece in pieces).removeprefix(BEGIN)
+
+
+def test_a_teacher_says_how_the_text_goes_on_but_no_pasted_name_and_no_call(vocabulary):
+    mistaken = replace(READ, mistakes={1: ((Query(None, "child", "Ada"),), ("Di",))})
+    examples = read_tokens(mistaken, vocabulary, window=512, withdrawn=True, teacher=True)
+    assert [taught(example, vocabulary) for example in examples] == [
+        "⟦Ada was born in⟧({",
+        "Ada was born in Oslo⟦ and wed⟧({",
+        "Ada was born in Oslo and wed Bo⟦.¶⟧",
+        "Ada was born in Oslo and wed⟦ Bo.¶⟧",  # what was pasted does not help
+        "Ada was born in⟦ Oslo and wed⟧({",
+        "Ada was born in Oslo and wed⟦ Bo.¶⟧",
+    ]
+    plain = read_tokens(mistaken, vocabulary, window=512, withdrawn=True)
+    assert [replace(each, taught=(), plain=()) for each in examples] == plain
+    for example in examples[1:4]:  # they have a call, which the teacher does not read
+        assert len(example.plain) < len(example.ids) == len(example.taught)
+
+
 def test_a_text_that_goes_on_has_no_end(vocabulary):
     (example,) = read_tokens(ReadDocument("d", ("Ada",), ends=False), vocabulary, window=512)
     assert marked(example, vocabulary) == "⟦Ada⟧"

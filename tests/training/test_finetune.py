@@ -61,9 +61,9 @@ def data(tmp_path_factory) -> Path:
 
 
 def train(base: Path, data: Path, out: Path, report=lambda _p: None, **options):
-    start = options.pop("start", None)
+    given = {name: options.pop(name, None) for name in ("start", "teacher")}
     chosen = Options(**{"role": "write", "steps": 3, **SMALL, **options})
-    return finetune(base, [data], out, chosen, start=start, device="cpu", report=report)
+    return finetune(base, [data], out, chosen, **given, device="cpu", report=report)
 
 
 @pytest.mark.parametrize("role", ["write", "read", "control"])
@@ -123,6 +123,35 @@ def test_a_killed_training_goes_on_to_the_same_weights(base, data, tmp_path, opt
     assert [progress.step for progress in seen] == [4, 5, 6]
     for file in whole.iterdir():
         assert (broken / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_a_reader_learns_from_a_teacher_and_goes_on_to_the_same_weights(base, data, control, tmp_path):
+    whole, broken, without = (tmp_path / name for name in ("whole", "broken", "without"))
+    options = {"role": "read", "steps": 4, "epochs": 5}
+    train(base, data, whole, teacher=control, **options)
+    with pytest.raises(Killed):
+        train(base, data, broken, killed_after(3), teacher=control, **options)
+    with pytest.raises(ConfigurationError, match="teacher is another"):
+        train(base, data, broken, **options)
+    train(base, data, broken, teacher=control, **options)
+    for file in whole.iterdir():
+        assert (broken / file.name).read_bytes() == file.read_bytes(), file.name
+    train(base, data, without, **options)
+    one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole, without))
+    assert any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert read_manifest(whole)["teacher"] == sha256(control / "adapter_model.safetensors")
+    average(whole, without, tmp_path / "mean")
+
+
+def test_what_teaches_is_a_control_and_what_it_teaches_a_reader(base, data, writer, control, tmp_path):
+    with pytest.raises(ConfigurationError, match="a teacher is for a reader, not to write"):
+        train(base, data, tmp_path / "a", teacher=control)
+    with pytest.raises(ModelError, match="was trained to write, not to control"):
+        train(base, data, tmp_path / "b", role="read", teacher=writer)
+    with pytest.raises(ModelError, match="the teacher .* is no folder"):
+        train(base, data, tmp_path / "c", role="read", teacher=tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="the adapter to begin with .* is no folder"):
+        train(base, data, tmp_path / "d", role="read", start=tmp_path / "nowhere")
 
 
 def test_ctrl_c_ends_after_the_step_and_the_command_goes_on(base, data, tmp_path):
@@ -250,6 +279,13 @@ def test_a_whole_model_is_saved_and_loaded(base, data, tmp_path):
 def writer(base, data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("adapter")
     train(base, data, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def control(base, data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("control")
+    train(base, data, folder, role="control")
     return folder
 
 

@@ -12,7 +12,7 @@ from tiny_model import tiny
 from training.test_examples import BORN, READ, WriteDocument
 
 from langchain_memllm.training.examples import Example, read_tokens, write_tokens
-from langchain_memllm.training.finetune import loss_of
+from langchain_memllm.training.loss import loss_of
 from langchain_memllm.training.packing import batch_of, batches, joined, steps_of, trees
 
 
@@ -24,7 +24,7 @@ def test_a_tree_by_hand():
     (tree,) = trees([example([5, 6, 7], ".xx"), example([5, 6, 8, 9], "..x."), example([4], "x")], budget=100)
     assert tree.ids.tolist() == [5, 6, 7, 8, 9, 4]
     assert tree.parents.tolist() == [-1, 0, 1, 1, 3, -1]
-    assert tree.targets.tolist() == [[0, 6, 0], [1, 7, 0], [1, 8, 0]]  # nothing stands before 4, so it cannot be learnt
+    assert tree.targets.tolist() == [[0, 6, 0, -1], [1, 7, 0, -1], [1, 8, 0, -1]]  # nothing stands before 4, so it cannot be learnt
     assert tree.examples == 3
     batch = batch_of([tree])
     assert batch.positions.tolist() == [[0, 1, 2, 2, 3, 0]]
@@ -69,25 +69,62 @@ def test_predictions_are_those_of_each_example_alone():
         )
 
 
+def test_a_teacher_predicts_each_token_from_the_text_without_the_call():
+    model, teacher = tiny(), tiny(seed=8)
+    examples = read_tokens(READ, model.vocabulary, window=512, withdrawn=True, teacher=True)
+    rows = trees(examples, 10_000)
+    opening = list(model.vocabulary.opening)
+    expected = sum(brute(model.model, each, opening, teacher.model) for each in examples)
+    assert expected != pytest.approx(sum(brute(model.model, each, opening) for each in examples), rel=1e-3)
+    for batch in (batch_of(rows), batch_of([joined([*rows, *rows])]), batch_of([*rows, *rows])):
+        times = batch.places.numel() / len(rows[0].targets)
+        loss = float(loss_of(model.model, batch, opening, teacher.model).detach())
+        assert loss == pytest.approx(times * expected, rel=1e-5)
+    assert float(loss_of(model.model, batch_of(rows), opening).detach()) == pytest.approx(
+        sum(brute(model.model, each, opening) for each in examples), rel=1e-5
+    )  # without a teacher the text itself is learnt
+
+
+def test_a_teacher_has_its_text_in_the_tree_where_trees_are_small():
+    model = tiny()
+    examples = read_tokens(READ, model.vocabulary, window=512, teacher=True)
+    forest = trees(examples, budget=max(len(e.ids) + len(e.plain) for e in examples))
+    assert len(forest) > 1
+    for tree in forest:
+        for node, token, _, by in tree.targets.tolist():
+            if by >= 0:
+                before = [at for at in range(len(tree.ids)) if tree.parents[at] == by and tree.ids[at] == token]
+                assert before, (node, token)
+
+
 def test_trees_side_by_side_by_hand():
     (first,) = trees([example([5, 6], ".x")], 100)
     (second,) = trees([example([7, 8, 9], ".xx"), example([7, 4], ".x")], 100)
     both = joined([first, second])
     assert both.ids.tolist() == [5, 6, 7, 8, 9, 4]
     assert both.parents.tolist() == [-1, 0, -1, 2, 3, 2]
-    assert both.targets.tolist() == [[0, 6, 0], [2, 8, 0], [3, 9, 0], [2, 4, 0]]
+    assert both.targets.tolist() == [[0, 6, 0, -1], [2, 8, 0, -1], [3, 9, 0, -1], [2, 4, 0, -1]]
     assert both.examples == 3
 
 
-def brute(model, example: Example, opening: list[int]) -> float:
-    """Sum of the negative log-probabilities of the learnt tokens, one forward pass for each."""
-    total = 0.0
+def brute(model, example: Example, opening: list[int], teacher=None) -> float:
+    """Sum of the negative log-probabilities of the learnt tokens, one forward pass for each.
+
+    Those of which a teacher has a say: of all tokens, each as often as the teacher says.
+    """
+
+    def logprobs(of, ids, at):
+        logits = of(input_ids=torch.tensor([ids])).logits[0, -1].detach()
+        return torch.log_softmax(logits.index_fill(0, torch.tensor(opening), -1e9) if at == example.closed else logits, -1)
+
+    total, ahead = 0.0, len(example.ids) - len(example.plain)
     for at in range(1, len(example.ids)):
         if example.learnt[at]:
-            logits = model(input_ids=torch.tensor([example.ids[:at]])).logits[0, -1]
-            if at == example.closed:
-                logits = logits.index_fill(0, torch.tensor(opening), -torch.inf)
-            total -= float(torch.log_softmax(logits, -1)[example.ids[at]].detach())
+            ours = logprobs(model, example.ids[:at], at)
+            if teacher is not None and example.taught[at]:
+                total -= float((logprobs(teacher, example.plain[: at - ahead], at).exp() * ours).sum())
+            else:
+                total -= float(ours[example.ids[at]])
     return total
 
 
