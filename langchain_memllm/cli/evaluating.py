@@ -120,6 +120,7 @@ def edit(
         float | None,
         typer.Option(help="Ask by a relation that is stored, if this likely beside the one written; 0: never."),
     ] = None,
+    similar_names: Annotated[bool, typer.Option(help="Where a name is not stored, ask by a similar one.")] = True,
     form: Annotated[str, typer.Option(help="What a prompt is put into, at {}.")] = "{}",
     text_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 16,
     free: Annotated[bool, typer.Option("--free", help="Also ask without forcing the read.")] = False,
@@ -140,7 +141,17 @@ def edit(
         parts += [editing.counterfact_cases(counterfact)] if counterfact else []
         cases = [case for part in parts for case in editing.marked(part[:limit], marks, seed)]
         least = LIKELY if likely is None else likely
-        choices = editing.Choices(thresholds, least, form, text_tokens, free, copy_names, batch_size, seed)
+        choices = editing.Choices(
+            thresholds=thresholds,
+            likely=least,
+            similar_names=similar_names,
+            form=form,
+            text_tokens=text_tokens,
+            free=free,
+            copy_names=copy_names,
+            batch_size=batch_size,
+            seed=seed,
+        )
         model, about = _model(base, device, write=write, read=read)
         _run("edit", model, cases, choices, about, json_out)
 

@@ -1,10 +1,10 @@
 """Queries are led to what the memory holds: a reader asks for what is there, if it might have written that query.
 
-Writer and reader name things freely, so a fact written by "publisher" is asked for by "owned by", one of "Brad Brown" by
-"Player Brad Brown", and no cosine of the two tells that from a question about something else. The reader itself knows
-better: where the memory has no answer to a query but has other facts of its name, or facts of similar names, the query
-that each one answers is put in the place of the one that was written, and the most probable is asked if it is likely
-enough. For a query that is answered as it is, and for one about a name like no other, the model does not run.
+Writer and reader name things freely, so a fact written by "publisher" is asked for by "owned by", one of "Brad Brown"
+by "Player Brad Brown", and no cosine of the two tells that from a question about something else. The reader itself
+knows better: where the memory has no answer to a query but has other facts of its name, or facts of similar names, the
+query that each one answers is put in the place of the one that was written, and the most probable is asked if it is
+likely enough. For a query that is answered as it is, and for one about a name like no other, the model does not run.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ LIKELY: Final = 0.01
 """Of 300 edits of training files on which no adapter was trained, the mean of those that are answered and of questions
 about something else that are not is highest from 0.01 to 0.001; of these the most careful (benchmarks/DIARY.md)."""
 
-
 _ALIKE: Final = Thresholds(entity=0.7, relation=-1.0, mean=-1.0, keep_known=False)
-"""Names are looked for as in a conversation (``memory.CHAT``), whatever their relation: the reader says which is meant."""
+"""Names are as alike as in a conversation (``memory.CHAT``), relations are any: the reader says which is meant."""
 _MOST_ALIKE: Final = 10
 """Most facts of similar names that are tried."""
 
 
-def held_by(memory: Memory, namespace: Namespaces, queries: Sequence[Query]) -> list[tuple[Query, ...]]:
+def held_by(
+    memory: Memory, namespace: Namespaces, queries: Sequence[Query], *, similar_names: bool = True
+) -> list[tuple[Query, ...]]:
     """What a memory holds, see ``Held``; of a name with more facts than a read returns, the first.
 
     Similar names are looked for only where a name is not known: what is stored is stood for by nothing else.
@@ -52,7 +53,7 @@ def held_by(memory: Memory, namespace: Namespaces, queries: Sequence[Query]) -> 
         for answered, facts in zip(found, memory.read_many(others, namespace=namespace, thresholds=EXACT), strict=True)
     ]
     strange = [at for at, facts in enumerate(held) if not found[at] and not facts]
-    if strange:
+    if similar_names and strange:
         asked = [queries[at] for at in strange]
         alike = memory.read_many(asked, namespace=namespace, thresholds=_ALIKE, limit=_MOST_ALIKE)
         for at, facts in zip(strange, alike, strict=True):
@@ -91,9 +92,11 @@ class Leading:
             raise ConfigurationError(f"likely {self.likely} is no ratio of probabilities; give a number in (0, 1]")
 
     @classmethod
-    def by(cls, memory: Memory, namespace: Namespaces, likely: float = LIKELY) -> Leading:
+    def by(
+        cls, memory: Memory, namespace: Namespaces, likely: float = LIKELY, *, similar_names: bool = True
+    ) -> Leading:
         """Lead to what a memory holds in one namespace or several, as in ``Memory.read``."""
-        return cls(lambda queries: held_by(memory, namespace, queries), likely)
+        return cls(lambda queries: held_by(memory, namespace, queries, similar_names=similar_names), likely)
 
     def lead(
         self,

@@ -54,6 +54,7 @@ class Choices:
             ``0.98,0.3,0.6``.
         likely: How likely the reader must find a relation that the memory holds, as a share of the one it asks by
             (``leading``); 0: it asks as it likes.
+        similar_names: Where a name is not stored, it may ask by a similar one that is.
         form: What a prompt is put into, at ``{}``.
         text_tokens: Tokens of an answer.
         free: Also ask without forcing the read.
@@ -64,6 +65,7 @@ class Choices:
 
     thresholds: str = "exact"
     likely: float = LIKELY
+    similar_names: bool = True
     form: str = "{}"
     text_tokens: int = 16
     free: bool = False
@@ -273,7 +275,7 @@ class _Part:
 
     def _ask(self, memory: Memory, cases: Sequence[Case], key: str, *, forced: bool) -> list[Done]:
         lookup = lookup_in(memory, _NAMESPACE, thresholds_of(self.choices.thresholds))
-        likely = self.choices.likely
+        likely, similar = self.choices.likely, self.choices.similar_names
         rules = Rules(text_tokens=self.choices.text_tokens, calls=3, stop=("\n",))
         done: list[Done] = []
         for group in self._groups(cases):
@@ -283,7 +285,7 @@ class _Part:
                 lookup,
                 rules=rules,
                 constrained=True,
-                leading=Leading.by(memory, _NAMESPACE, likely) if likely else None,
+                leading=Leading.by(memory, _NAMESPACE, likely, similar_names=similar) if likely else None,
                 batch_size=self.choices.batch_size,
             )
             self.steps.add(len(group))

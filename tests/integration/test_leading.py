@@ -126,6 +126,8 @@ def test_a_memory_holds_facts_of_similar_names_where_the_name_is_not_known():
             (),
             (),
         ]
+        exactly = Leading.by(memory, NAMESPACE, similar_names=False)
+        assert exactly.held([*queries, Query("Brad Brown", "family")]) == [()] * 5 + [(Query("Brad Brown", "team"),)]
 
 
 def test_a_memory_holds_relations_of_names_it_knows_unless_it_answers():

@@ -148,9 +148,9 @@ def test_what_teaches_is_a_control_and_what_it_teaches_a_reader(base, data, writ
         train(base, data, tmp_path / "a", teacher=control)
     with pytest.raises(ModelError, match="was trained to write, not to control"):
         train(base, data, tmp_path / "b", role="read", teacher=writer)
-    with pytest.raises(ModelError, match="the teacher .* is no folder"):
+    with pytest.raises(ModelError, match=r"the teacher .* is no folder"):
         train(base, data, tmp_path / "c", role="read", teacher=tmp_path / "nowhere")
-    with pytest.raises(ModelError, match="the adapter to begin with .* is no folder"):
+    with pytest.raises(ModelError, match=r"the adapter to begin with .* is no folder"):
         train(base, data, tmp_path / "d", role="read", start=tmp_path / "nowhere")
 
 

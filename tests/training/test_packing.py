@@ -24,7 +24,11 @@ def test_a_tree_by_hand():
     (tree,) = trees([example([5, 6, 7], ".xx"), example([5, 6, 8, 9], "..x."), example([4], "x")], budget=100)
     assert tree.ids.tolist() == [5, 6, 7, 8, 9, 4]
     assert tree.parents.tolist() == [-1, 0, 1, 1, 3, -1]
-    assert tree.targets.tolist() == [[0, 6, 0, -1], [1, 7, 0, -1], [1, 8, 0, -1]]  # nothing stands before 4, so it cannot be learnt
+    assert tree.targets.tolist() == [
+        [0, 6, 0, -1],
+        [1, 7, 0, -1],
+        [1, 8, 0, -1],
+    ]  # nothing stands before 4, so it cannot be learnt
     assert tree.examples == 3
     batch = batch_of([tree])
     assert batch.positions.tolist() == [[0, 1, 2, 2, 3, 0]]
@@ -115,7 +119,9 @@ def brute(model, example: Example, opening: list[int], teacher=None) -> float:
 
     def logprobs(of, ids, at):
         logits = of(input_ids=torch.tensor([ids])).logits[0, -1].detach()
-        return torch.log_softmax(logits.index_fill(0, torch.tensor(opening), -1e9) if at == example.closed else logits, -1)
+        return torch.log_softmax(
+            logits.index_fill(0, torch.tensor(opening), -1e9) if at == example.closed else logits, -1
+        )
 
     total, ahead = 0.0, len(example.ids) - len(example.plain)
     for at in range(1, len(example.ids)):
