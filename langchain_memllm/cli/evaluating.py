@@ -118,7 +118,7 @@ def edit(
     ),
     likely: Annotated[
         float | None,
-        typer.Option(help="Ask by a relation that is stored, if this likely beside the one written; 0: never."),
+        typer.Option(help="Ask for what is stored, if this likely beside the query written; 0: never."),
     ] = None,
     similar_names: Annotated[bool, typer.Option(help="Where a name is not stored, ask by a similar one.")] = True,
     form: Annotated[str, typer.Option(help="What a prompt is put into, at {}.")] = "{}",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import SEP, render_queries
-from langchain_memllm.memory import EXACT, Memory, Namespaces, Thresholds
+from langchain_memllm.memory import CHAT, EXACT, Memory, Namespaces, Thresholds
 from langchain_memllm.reading import Generated, queries_of
 from langchain_memllm.triples import Query, Triple
 
@@ -33,8 +33,8 @@ LIKELY: Final = 0.01
 """Of 300 edits of training files on which no adapter was trained, the mean of those that are answered and of questions
 about something else that are not is highest from 0.01 to 0.001; of these the most careful (benchmarks/DIARY.md)."""
 
-_ALIKE: Final = Thresholds(entity=0.7, relation=-1.0, mean=-1.0, keep_known=False)
-"""Names are as alike as in a conversation (``memory.CHAT``), relations are any: the reader says which is meant."""
+_ALIKE: Final = Thresholds(CHAT.entity, relation=-1.0, mean=-1.0, keep_known=False)
+"""Names are as alike as in a conversation, relations are any: the reader says which is meant."""
 _MOST_ALIKE: Final = 10
 """Most facts of similar names that are tried."""
 

@@ -104,18 +104,15 @@ def finetune(
     forest = _forest(load(data), vocabulary, options, group.device, teacher is not None)
     model = _prepared(model, options)
     made_for = fingerprint(base, tokenizer)
-    for what, adapter, role in (("adapter to begin with", start, options.role), ("teacher", teacher, "control")):
-        if adapter is not None:
-            weights.check_safe(adapter, f"the {what}", weights.ADAPTER_FILE)
-            check_manifest(adapter, role, made_for, base.name)
+    _check_adapters(start, teacher, options, made_for, base.name)
     if start is not None:
         _begin_with(model, start, options)
     taught_by = _teacher(teacher, base, options, group.device) if teacher is not None else None
     about = {
         "role": options.role,
         "base": {"name": base.name, "fingerprint": made_for},
-        "start": sha256(start / weights.ADAPTER_FILE) if start is not None else None,
-        "teacher": sha256(teacher / weights.ADAPTER_FILE) if teacher is not None else None,
+        "start": _hash(start),
+        "teacher": _hash(teacher),
         "data": [{"file": file.name, "sha256": sha256(file)} for file in data],
         "spaced": options.spaced,
     }
@@ -134,6 +131,10 @@ def finetune(
         publish(out, model, tokenizer, options, about, run.summary(result))
         (out / CHECKPOINT).unlink(missing_ok=True)
     return result
+
+
+def _hash(adapter: Path | None) -> str | None:
+    return sha256(adapter / weights.ADAPTER_FILE) if adapter is not None else None
 
 
 def _make(out: Path) -> None:
@@ -233,6 +234,16 @@ def _prepared(model: Any, options: Options) -> Any:
         raise ConfigurationError(f"no adapter fits this model: {error}; name its layers with --targets") from error
 
 
+def _check_adapters(start: Path | None, teacher: Path | None, options: Options, base: str, name: str) -> None:
+    """Whether the adapters that a training was given are what they must be; ``base``: the fingerprint."""
+    if teacher is not None and options.role != "read":
+        raise ConfigurationError(f"a teacher is for a reader, not to {options.role}; leave --teacher out")
+    for what, adapter, role in (("adapter to begin with", start, options.role), ("teacher", teacher, "control")):
+        if adapter is not None:
+            weights.check_safe(adapter, f"the {what}", weights.ADAPTER_FILE)
+            check_manifest(adapter, role, base, name)
+
+
 def _begin_with(model: Any, folder: Path, options: Options) -> None:
     """Put the weights of an earlier adapter into the new one."""
     if not options.rank:
@@ -254,8 +265,6 @@ def _begin_with(model: Any, folder: Path, options: Options) -> None:
 
 def _teacher(folder: Path, base: Path, options: Options, device: str) -> Any:
     """The base with a control's adapter in its weights, as a model of its own that learns nothing."""
-    if options.role != "read":
-        raise ConfigurationError(f"a teacher is for a reader, not to {options.role}; leave --teacher out")
     model, _ = weights.load(base, device, _dtype(device, options))
     from peft import PeftModel
 

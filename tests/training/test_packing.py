@@ -94,6 +94,9 @@ def test_a_teacher_has_its_text_in_the_tree_where_trees_are_small():
     examples = read_tokens(READ, model.vocabulary, window=512, teacher=True)
     forest = trees(examples, budget=max(len(e.ids) + len(e.plain) for e in examples))
     assert len(forest) > 1
+    assert sum((tree.targets[:, 3] >= 0).sum() for tree in forest) == sum(
+        learnt and taught for each in examples for learnt, taught in zip(each.learnt[1:], each.taught[1:], strict=True)
+    )
     for tree in forest:
         for node, token, _, by in tree.targets.tolist():
             if by >= 0:
