@@ -32,7 +32,10 @@ Write = Annotated[
 ]
 Read = Annotated[str | None, typer.Option(help="Adapter that reads; 'none' for the base alone. Default: the shipped.")]
 Control = Annotated[Path | None, typer.Option(help="Adapter of the control.")]
-JsonOut = Annotated[Path | None, typer.Option(help="Keep the report, item by item, in this file.")]
+JsonOut = Annotated[
+    Path | None,
+    typer.Option(help="Keep the report, item by item, in this file; stopped, the same command goes on."),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first cases of each part.")]
 Seed = Annotated[int, typer.Option(help="Of samples, shuffles and intervals.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; found by default.")]
@@ -55,7 +58,7 @@ def _failures() -> Iterator[None]:
     except MemLLMError as error:
         fail(str(error), exit_status(error))
     except KeyboardInterrupt:
-        fail("stopped; nothing was kept", _STOPPED)
+        fail("stopped", _STOPPED)
 
 
 @evaluation.command()
@@ -317,11 +320,16 @@ def _run(
     kept = Report.load(into) if into is not None else None
     if kept is not None:  # before it costs an hour
         check_joins(kept, Report(name, asdict(choices), (), cases, {}, about))
-    with progress(name) as report:
-        made = evaluate(name, model, cases, choices, about=about, report=report, **more)
+    part = file.with_name(f"{file.name}.part") if file is not None else None
+    try:
+        with progress(name) as report:
+            made = evaluate(name, model, cases, choices, about=about, keep=part, report=report, **more)
+    except KeyboardInterrupt:
+        fail(f"stopped; the same command goes on from {part}" if part else "stopped; nothing was kept", _STOPPED)
     made = joined(kept, made) if kept is not None else made
-    if file is not None:
+    if file is not None and part is not None:
         made.save(file)
+        part.unlink()
     _show(made)
 
 

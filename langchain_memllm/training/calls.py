@@ -8,7 +8,7 @@ at targets, and for calls opened at every target (``placed``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,9 @@ from langchain_memllm.training.scores import Figure, f1, figure, mean, precision
 from langchain_memllm.training.texts import Text
 from langchain_memllm.triples import Query, name_key
 
-__all__ = ["Choices", "figures", "run"]
+__all__ = ["PORTION", "Choices", "figures", "run"]
+
+PORTION: Final = perplexity.PORTION
 
 Case = Mapping[str, Any]
 _FREE: Final = "gold"
@@ -57,15 +59,14 @@ def run(
     cases: Sequence[Case],
     choices: Choices,
     *,
-    given: Mapping[str, Mapping[str, Any]] | None = None,
     every: Sequence[Case] | None = None,
-    report: Callable[[int, int], None] = lambda _done, _total: None,
+    **_written: Any,
 ) -> dict[str, dict[str, Any]]:
-    """Read every document, and compare its calls with its targets."""
+    """Read documents, and compare their calls with their targets; the memory holds the labels of ``every`` one."""
     how = perplexity.Choices(
         (_FREE, _PLACED), choices.thresholds, choices.opening, batch_size=choices.batch_size, seed=choices.seed
     )
-    scored = perplexity.run(model, cases, how, given=given, every=every, report=report)
+    scored = perplexity.run(model, cases, how, every=every)
     results = {}
     for case in cases:
         text = Text(document_of(case), model.vocabulary)

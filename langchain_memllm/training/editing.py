@@ -11,7 +11,7 @@ be the second one, and the one before.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from langchain_memllm.training.scores import Figure, Sums, figure, mean
 from langchain_memllm.triples import Source, Triple
 
 __all__ = [
+    "PORTION",
     "Choices",
     "counterfact_cases",
     "errors",
@@ -36,11 +37,13 @@ __all__ = [
     "marked",
     "run",
     "thresholds_of",
+    "write",
     "zsre_cases",
 ]
 
+PORTION: Final = 192  # edits
+
 Case = Mapping[str, Any]
-Report = Callable[[int, int], None]
 
 _NAMESPACE: Final = ("memllm", "evaluation")
 
@@ -172,45 +175,42 @@ def marked(cases: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
+def write(model: MemLLMModel, cases: Sequence[Case], choices: Choices) -> dict[str, dict[str, Any]]:
+    """What the writer writes of each edit, and of the second one where there is one."""
+    options = WriteOptions(copy_names=choices.copy_names, may_be_empty=False, batch_size=choices.batch_size)
+    again = [case for case in cases if "again" in case]
+    told = [(case["id"], "written", case["sentence"]) for case in cases]
+    told += [(case["id"], "written_again", case["again"]["sentence"]) for case in again]
+    results: dict[str, dict[str, Any]] = {case["id"]: {} for case in cases}
+    outputs = model.write_calls([sentence for _, _, sentence in told], options=options)
+    for (name, key, _), output in zip(told, outputs, strict=True):
+        results[name][key] = [list(triple) for triple in output.triples]
+    return results
+
+
 def run(
     model: MemLLMModel,
     cases: Sequence[Case],
     choices: Choices,
     *,
-    given: Mapping[str, Mapping[str, Any]] | None = None,
-    every: Sequence[Case] | None = None,
-    report: Report = lambda _done, _total: None,
+    written: Mapping[str, Mapping[str, Any]],
+    every: Sequence[Case],
 ) -> dict[str, dict[str, Any]]:
-    """Write all edits, part by part into a memory of their own, then ask for each.
+    """Ask for edits after all of them were written, those of each part into a memory of their own.
 
     Args:
-        model: With both adapters.
-        cases: The edits to write and ask for.
+        model: With the reader's adapter.
+        cases: The edits to ask for.
         choices: How.
-        given: Results of earlier; what they wrote of ``every`` other case is in the memory too.
+        written: What ``write`` returned for all edits.
         every: All edits, in their order.
-        report: Told how much is done.
     """
     results: dict[str, dict[str, Any]] = {}
-    steps = _Steps(len(cases), report)
     for part in dict.fromkeys(case["part"] for case in cases):
         here = [case for case in cases if case["part"] == part]
-        whole = [case for case in every or cases if case["part"] == part]
-        results |= _Part(model, here, whole, choices, given or {}, steps).run()
+        whole = [case for case in every if case["part"] == part]
+        results |= _Part(model, here, whole, choices, written).run()
     return results
-
-
-class _Steps:
-    """How much is done, when each case is worked on several times."""
-
-    TIMES: Final = 8  # written, asked twice before and four times after, and once more for marks
-
-    def __init__(self, cases: int, report: Report) -> None:
-        self.total, self.done, self._report = cases * self.TIMES, 0, report
-
-    def add(self, count: int) -> None:
-        self.done += count
-        self._report(min(self.done, self.total), self.total)
 
 
 class _Part:
@@ -222,26 +222,25 @@ class _Part:
         cases: Sequence[Case],
         every: Sequence[Case],
         choices: Choices,
-        given: Mapping[str, Mapping[str, Any]],
-        steps: _Steps,
+        written: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.model, self.cases, self.every, self.choices, self.given = model, cases, every, choices, given
-        self.steps = steps
-        self.results: dict[str, dict[str, Any]] = {case["id"]: {} for case in cases}
+        self.model, self.cases, self.every, self.choices, self.written = model, cases, every, choices, written
+        keys = ("written", "written_again")
+        self.results: dict[str, dict[str, Any]] = {
+            case["id"]: {key: written[case["id"]][key] for key in keys if key in written[case["id"]]} for case in cases
+        }
 
     def run(self) -> dict[str, dict[str, Any]]:
         again = [case for case in self.cases if "again" in case]
         forgotten = [case for case in self.cases if case.get("forgotten")]
-        self._write(self.cases, "written", lambda case: case["sentence"])
-        self._write(again, "written_again", lambda case: case["again"]["sentence"])
         with Memory() as empty:
             before = self._others(empty)
             untold = self._ask(empty, forgotten, "prompt", forced=True)
         with Memory(policy="edit") as memory:
-            self._fill(memory, self.every, "written")
+            self._fill(memory, "written")
             self._score(memory)
             self._locality(before, self._others(memory))
-            self._fill(memory, [case for case in self.every if "again" in case], "written_again")
+            self._fill(memory, "written_again")
             for case, done in zip(again, self._ask(memory, again, "prompt", forced=True), strict=True):
                 self.results[case["id"]]["again"] = _answer(done, case["again"]["target"])
             for case in self.every:
@@ -256,45 +255,22 @@ class _Part:
                 }
         return self.results
 
-    def _write(self, cases: Sequence[Case], key: str, sentence: Callable[[Case], str]) -> None:
-        options = WriteOptions(
-            copy_names=self.choices.copy_names, may_be_empty=False, batch_size=self.choices.batch_size
-        )
-        for group in self._groups(cases):
-            outputs = self.model.write_calls(list(map(sentence, group)), options=options)
-            for case, output in zip(group, outputs, strict=True):
-                self.results[case["id"]][key] = [list(triple) for triple in output.triples]
-            self.steps.add(len(group))
-
-    def _fill(self, memory: Memory, cases: Sequence[Case], key: str) -> None:
-        """One operation for each edit, in order; of cases that are not run now, what they wrote before."""
-        for case in cases:
-            known = self.results.get(case["id"]) or self.given.get(case["id"], {})
-            if triples := [Triple(*triple) for triple in known.get(key, ())]:
+    def _fill(self, memory: Memory, key: str) -> None:
+        """One operation for each edit, in order."""
+        for case in self.every:
+            if triples := [Triple(*triple) for triple in self.written.get(case["id"], {}).get(key, ())]:
                 memory.write(triples, namespace=_NAMESPACE, source=_source(case))
 
     def _ask(self, memory: Memory, cases: Sequence[Case], key: str, *, forced: bool) -> list[Done]:
-        lookup = lookup_in(memory, _NAMESPACE, thresholds_of(self.choices.thresholds))
         likely, similar = self.choices.likely, self.choices.similar_names
-        rules = Rules(text_tokens=self.choices.text_tokens, calls=3, stop=("\n",))
-        done: list[Done] = []
-        for group in self._groups(cases):
-            prompts = [self.choices.form.replace("{}", case[key].rstrip()) + START * forced for case in group]
-            done += self.model.read_many(
-                prompts,
-                lookup,
-                rules=rules,
-                constrained=True,
-                leading=Leading.by(memory, _NAMESPACE, likely, similar_names=similar) if likely else None,
-                batch_size=self.choices.batch_size,
-            )
-            self.steps.add(len(group))
-        return done
-
-    def _groups(self, cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
-        """A few batches at a time, so that a bar can move."""
-        size = 8 * self.choices.batch_size
-        return (cases[at : at + size] for at in range(0, len(cases), size))
+        return self.model.read_many(
+            [self.choices.form.replace("{}", case[key].rstrip()) + START * forced for case in cases],
+            lookup_in(memory, _NAMESPACE, thresholds_of(self.choices.thresholds)),
+            rules=Rules(text_tokens=self.choices.text_tokens, calls=3, stop=("\n",)),
+            constrained=True,
+            leading=Leading.by(memory, _NAMESPACE, likely, similar_names=similar) if likely else None,
+            batch_size=self.choices.batch_size,
+        )
 
     def _others(self, memory: Memory) -> dict[str, list[Done]]:
         return {

@@ -2,12 +2,14 @@
 
 Four evaluations: ``extract`` (does the writer find the facts), ``edit`` (does an edit change the answer, and nothing
 else), ``ppl`` (does the memory make text easier to predict) and ``calls`` (does the reader ask the right thing in the
-right place). Each has its module, with ``run`` from cases to a result for each, and ``figures`` from these to the
-table. A report keeps the cases too, so that ``recheck`` can run a sample of them again and compare, without the data.
+right place). Each has its module: ``write``, if the writer fills a memory that the cases share, ``run`` from some cases
+to a result for each, ``PORTION`` cases at a time, and ``figures`` from these to the table. A report keeps the cases
+too, so that ``recheck`` can run a sample of them again and compare, without the data.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
@@ -25,11 +27,14 @@ import torch
 
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.local import MemLLMModel
+from langchain_memllm.training.journal import Journal
 from langchain_memllm.training.scores import Figure
 
 __all__ = ["Report", "check_joins", "differences", "evaluate", "joined", "recheck"]
 
 _MODULES: Final = {"extract": "extracting", "edit": "editing", "ppl": "perplexity", "calls": "calls"}
+
+_COST: Final = {"write": 1, "run": 6}  # about what a case costs in one step, beside the other: for the progress
 
 Cases = Sequence[Mapping[str, Any]]
 Results = dict[str, dict[str, Any]]
@@ -107,10 +112,13 @@ def evaluate(
     choices: Any,
     *,
     about: Mapping[str, Any] | None = None,
+    keep: Path | None = None,
     report: Callable[[int, int], None] = lambda _done, _total: None,
     **more: Any,
 ) -> Report:
     """Run an evaluation on cases.
+
+    With ``keep`` one that was stopped or killed goes on where it was: the same call again.
 
     Args:
         evaluation: Which one.
@@ -118,17 +126,22 @@ def evaluate(
         cases: Made by the evaluation's module; they have an ``id``.
         choices: The module's ``Choices``.
         about: What to keep beside: the adapters, the data.
+        keep: File for what is known so far; to be removed when the report is saved.
         report: Told how much is done.
         more: What the module's ``run`` takes besides: other models.
 
     Raises:
-        ConfigurationError: There is no case.
+        ConfigurationError: There is no case, or ``keep`` is of another evaluation.
+        ModelError: ``keep`` cannot be written.
     """
     if not cases:
         raise ConfigurationError(f"there is nothing to evaluate for {evaluation!r}; check the data and --limit")
     module = _module(evaluation)
-    started = time.monotonic()
-    results = module.run(model, cases, choices, report=report, **more)
+    machine = _machine()
+    identity = {"evaluation": evaluation, "choices": asdict(choices), "models": about, "versions": machine["versions"]}
+    journal = Journal(keep, identity | {"cases": _digest(cases)})
+    _Run(module, model, choices, cases, report, more).measure(cases, journal)
+    results = {case["id"]: journal.of("run")[case["id"]] for case in cases}
     details = {name: table(cases, results) for name, table in getattr(module, "DETAILS", {}).items()}
     return Report(
         evaluation,
@@ -136,9 +149,52 @@ def evaluate(
         tuple(module.figures(cases, results, choices)),
         cases,
         results,
-        {"seconds": round(time.monotonic() - started, 1), **_machine(), **(about or {})},
+        {"seconds": round(journal.seconds, 1), **machine, **(about or {})},
         details,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """An evaluation's steps: the writing of all cases, if they share a memory, then the rest, some cases at a time."""
+
+    module: Any
+    model: MemLLMModel
+    choices: Any
+    every: Cases
+    report: Callable[[int, int], None]
+    more: Mapping[str, Any]
+
+    def measure(self, cases: Cases, journal: Journal) -> None:
+        """Do what the journal does not hold yet."""
+        steps = [step for step in _COST if hasattr(self.module, step)]
+        total = len(cases) * sum(_COST[step] for step in steps)
+        size = max(self.module.PORTION, self.choices.batch_size)
+        for step in steps:
+            missing = [case for case in cases if case["id"] not in journal.of(step)]
+            for at in range(0, len(missing), size):
+                self._tell(cases, journal, steps, total)
+                started = time.monotonic()
+                found = self._do(step, missing[at : at + size], journal)
+                journal.add(step, found, time.monotonic() - started)
+        self.report(total, total)
+
+    def _do(self, step: str, cases: Cases, journal: Journal) -> Results:
+        found: Results
+        if step == "write":
+            found = self.module.write(self.model, cases, self.choices)
+        else:
+            shared = {"written": journal.of("write"), "every": self.every}
+            found = self.module.run(self.model, cases, self.choices, **shared, **self.more)
+        return found
+
+    def _tell(self, cases: Cases, journal: Journal, steps: Sequence[str], total: int) -> None:
+        done = sum(_COST[step] * sum(case["id"] in journal.of(step) for case in cases) for step in steps)
+        self.report(done, total)
+
+
+def _digest(cases: Cases) -> str:
+    return hashlib.sha256(json.dumps(cases).encode()).hexdigest()
 
 
 def _module(evaluation: str) -> Any:
@@ -226,9 +282,11 @@ def recheck(
     if not 0 < share <= 1:
         raise ConfigurationError(f"a share of {share} of the cases cannot be run; give more than 0 and at most 1")
     module = _module(kept.evaluation)
-    chosen = _sample(kept.cases, share, seed)
-    given = {} if kept.evaluation == "extract" else {"given": kept.results, "every": kept.cases}
-    fresh = module.run(model, chosen, module.Choices(**kept.choices), report=report, **given, **more)
+    chosen, choices = _sample(kept.cases, share, seed), module.Choices(**kept.choices)
+    journal = Journal(None, {})
+    journal.add("write", {case["id"]: kept.results[case["id"]] for case in kept.cases if case not in chosen}, 0)
+    _Run(module, model, choices, kept.cases, report, more).measure(chosen, journal)
+    fresh = journal.of("run")
     found = [
         f"{case['id']}{difference}"
         for case in chosen

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +24,9 @@ from langchain_memllm.training.scores import Figure, f1, figure, mean, precision
 from langchain_memllm.training.world import World
 from langchain_memllm.triples import Triple, name_key
 
-__all__ = ["Choices", "cases_of", "confusion", "document_cases", "figures", "run", "sampled", "world_cases"]
+__all__ = ["PORTION", "Choices", "cases_of", "confusion", "document_cases", "figures", "run", "sampled", "world_cases"]
+
+PORTION: Final = 256  # sentences
 
 Case = Mapping[str, Any]
 
@@ -109,8 +111,7 @@ def run(
     model: MemLLMModel,
     cases: Sequence[Case],
     choices: Choices,
-    *,
-    report: Callable[[int, int], None] = lambda _done, _total: None,
+    **_shared: Any,
 ) -> dict[str, dict[str, Any]]:
     """Write every sentence and compare; those marked ``free`` once more without the constraint.
 
@@ -134,19 +135,8 @@ def run(
         patience=choices.patience,
         batch_size=choices.batch_size,
     )
-    marked = [case for case in cases if case.get("free")]
-    jobs = [(cases, options), (marked, free)]
-    total = sum(len(some) for some, _ in jobs)
-    done, outputs = 0, []
-    for some, how in jobs:
-        written: dict[str, WriteOutput] = {}
-        for batch in _batches(some, 8 * choices.batch_size):
-            calls = model.write_calls([c["sentence"] for c in batch], [c["context"] for c in batch], options=how)
-            written |= {case["id"]: call for case, call in zip(batch, calls, strict=True)}
-            done += len(batch)
-            report(done, total)
-        outputs.append(written)
-    constrained, unconstrained = outputs
+    constrained = _written(model, cases, options)
+    unconstrained = _written(model, [case for case in cases if case.get("free")], free)
     results = {}
     for case in cases:
         output, loose = constrained[case["id"]], unconstrained.get(case["id"])
@@ -160,10 +150,11 @@ def run(
     return results
 
 
-def _batches(cases: Sequence[Case], size: int) -> Iterable[Sequence[Case]]:
-    """Some batches' worth of cases of similar length at a time, so that a bar can move."""
+def _written(model: MemLLMModel, cases: Sequence[Case], options: WriteOptions) -> dict[str, WriteOutput]:
+    """The calls by case; sentences of similar length are written together."""
     ordered = sorted(cases, key=lambda case: len(case["sentence"]) + sum(map(len, case["context"])))
-    return (ordered[at : at + size] for at in range(0, len(ordered), size))
+    calls = model.write_calls([c["sentence"] for c in ordered], [c["context"] for c in ordered], options=options)
+    return {case["id"]: call for case, call in zip(ordered, calls, strict=True)}
 
 
 def _compared(case: Case, written: Sequence[Triple]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ from langchain_memllm.triples import Query, Source, Triple
 
 __all__ = [
     "CONDITIONS",
+    "PORTION",
     "Choices",
     "cases_of",
     "document_of",
@@ -51,10 +52,10 @@ __all__ = [
     "of_own_writes",
     "run",
     "shuffled",
+    "write",
 ]
 
 Case = Mapping[str, Any]
-Report = Callable[[int, int], None]
 
 MEMORIES: Final = ("empty", "own", "gold", "shuffled")
 CHARGED: Final = ("charged/empty", "charged/own", "charged/gold")
@@ -68,7 +69,7 @@ _RATIOS: Final = (
     ("text", "base"),
     ("search", "base"),
 )
-_TOGETHER: Final = 24  # documents whose keys and values are held at once
+PORTION: Final = 24  # documents, whose keys and values are held at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,22 +184,27 @@ def shuffled(triples: Sequence[Triple], seed: int) -> list[Triple]:
     return list(found)
 
 
-def written_by(model: MemLLMModel, documents: Sequence[Document], choices: Choices) -> dict[str, list[Triple]]:
-    """What the writer writes of documents, by title; the sentences of all are written together."""
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def write(model: MemLLMModel, cases: Sequence[Case], choices: Choices) -> dict[str, dict[str, Any]]:
+    """What the writer writes of documents, or was given as written; the sentences of all are written together.
+
+    Nothing, if no condition needs it.
+    """
+    if not any(map(of_own_writes, choices.conditions)):
+        return {case["id"]: {"written": []} for case in cases}
+    found: dict[str, dict[str, Any]] = {case["id"]: {"written": list(case.get("writes", ()))} for case in cases}
     sentences = [
-        (d.title, sentence, context)
-        for d in documents
-        for sentence, context in zip(d.sentences, contexts_of(d.sentences), strict=True)
+        (document.title, sentence, context)
+        for document in (document_of(case) for case in cases if "writes" not in case)
+        for sentence, context in zip(document.sentences, contexts_of(document.sentences), strict=True)
     ]
     options = WriteOptions(copy_names=choices.copy_names, batch_size=choices.batch_size)
     outputs = model.write_calls([s for _, s, _ in sentences], [c for _, _, c in sentences], options=options)
-    found: dict[str, list[Triple]] = {document.title: [] for document in documents}
     for (title, _, _), output in zip(sentences, outputs, strict=True):
-        found[title] += output.triples
+        found[title]["written"] += [list(triple) for triple in output.triples]
     return found
-
-
-# --- running ----------------------------------------------------------------------------------------------------------
 
 
 def run(
@@ -206,62 +212,39 @@ def run(
     cases: Sequence[Case],
     choices: Choices,
     *,
-    given: Mapping[str, Mapping[str, Any]] | None = None,
+    written: Mapping[str, Mapping[str, Any]] | None = None,
     every: Sequence[Case] | None = None,
     base: MemLLMModel | None = None,
     control: MemLLMModel | None = None,
-    report: Report = lambda _done, _total: None,
 ) -> dict[str, dict[str, Any]]:
-    """Score every document under every condition.
+    """Score documents under every condition.
 
     Args:
-        model: The reader, and the writer if ``own`` is among the conditions and the cases do not say what was written.
+        model: The reader.
         cases: Documents.
         choices: How.
-        given: Results of earlier: what was written of the documents that are not run now.
+        written: What ``write`` returned for all documents.
         every: All documents, which the memories hold.
         base: The untrained model, for ``base``, ``text`` and ``search``.
         control: The model for ``control``.
-        report: Told how much is done.
     """
     documents = [document_of(case) for case in cases]
-    whole = {case["id"]: document_of(case) for case in every or cases}
-    writes = _writes(model, cases, choices, given or {}, every or cases)
+    whole = [document_of(case) for case in every or cases]
+    writes = {d.title: (written or {}).get(d.title, {}).get("written", []) for d in whole}
     results: dict[str, dict[str, Any]] = {}
     with Memory(policy="paper", thresholds=thresholds_of(choices.thresholds)) as memory:
-        gold = {title: gold_triples(document) for title, document in whole.items()}
-        _fill(memory, "own", writes)
+        gold = {document.title: gold_triples(document) for document in whole}
+        _fill(memory, "own", {title: [Triple(*triple) for triple in some] for title, some in writes.items()})
         _fill(memory, "gold", gold)
         _fill(memory, "shuffled", {"all": shuffled([t for some in gold.values() for t in some], choices.seed)})
         store = Store(gold) if base is not None and "search" in choices.conditions else None
-        for begin in range(0, len(documents), _TOGETHER):
-            group = documents[begin : begin + _TOGETHER]
-            texts = [Text(document, model.vocabulary) for document in group]
-            outcomes = _under_memories(model, texts, memory, choices)
-            for number, (document, text) in enumerate(zip(group, texts, strict=True)):
-                mine = {name: outcomes[at, name] for at, name in outcomes if at == number}
-                mine |= baselines(text, gold[document.title], store, choices.conditions, base, control)
-                results[document.title] = _result(text, mine, model.vocabulary) | {
-                    "written": [list(triple) for triple in writes.get(document.title, ())]
-                }
-                report(begin + number + 1, len(documents))
+        texts = [Text(document, model.vocabulary) for document in documents]
+        outcomes = _under_memories(model, texts, memory, choices)
+    for number, (document, text) in enumerate(zip(documents, texts, strict=True)):
+        mine = {name: outcomes[at, name] for at, name in outcomes if at == number}
+        mine |= baselines(text, gold[document.title], store, choices.conditions, base, control)
+        results[document.title] = _result(text, mine, model.vocabulary) | {"written": writes[document.title]}
     return results
-
-
-def _writes(
-    model: MemLLMModel,
-    cases: Sequence[Case],
-    choices: Choices,
-    given: Mapping[str, Mapping[str, Any]],
-    every: Sequence[Case],
-) -> dict[str, list[Triple]]:
-    """What was written of every document: as the cases say, now, or before."""
-    if not any(map(of_own_writes, choices.conditions)):
-        return {}
-    unknown = [document_of(case) for case in cases if "writes" not in case]
-    now = written_by(model, unknown, choices) if unknown else {}
-    known = {case["id"]: case.get("writes", given.get(case["id"], {}).get("written", ())) for case in every}
-    return {title: [Triple(*triple) for triple in some] for title, some in (known | now).items()}
 
 
 def _fill(memory: Memory, name: str, triples: Mapping[str, Sequence[Triple]]) -> None:

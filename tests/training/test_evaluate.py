@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,57 @@ def test_a_report_that_changed_is_told_item_by_item(folder):
     )
     assert done.exit_code == 1
     assert ".exact[0]: 9 became" in done.output
+
+
+@pytest.mark.parametrize("what", ["edit", "ppl"])
+def test_stopped_it_goes_on_from_what_is_known(folder, edits, what, monkeypatch):
+    """Ctrl-C, then a kill within a line: the same command asks only for what is missing, and comes to the same."""
+    of = {
+        "edit": (*edits, "--marks", 1, "--text-tokens", 4),
+        "ppl": ("--redocred", folder / "docs.json.gz", *("--condition", "own", "--condition", "off")),
+    }[what]
+    module = import_module(f"langchain_memllm.training.{'editing' if what == 'edit' else 'perplexity'}")
+    command = ("eval", what, "--base", folder / "base", "--device", "cpu", "--write", "none", "--read", "none", *of)
+    file, part = folder / f"{what}-stopped.json", folder / f"{what}-stopped.json.part"
+    assert memllm(*command, "--batch-size", 1, "--json-out", folder / "whole.json").exit_code == 0
+    whole = Report.load(folder / "whole.json")
+    run, asked = module.run, []
+
+    def once(model, cases, choices, **more):
+        if asked:
+            raise KeyboardInterrupt
+        asked.extend(case["id"] for case in cases)
+        return run(model, cases, choices, **more)
+
+    monkeypatch.setattr(module, "PORTION", 1)
+    monkeypatch.setattr(module, "run", once)
+    stopped = memllm(*command, "--batch-size", 1, "--json-out", file)
+    assert stopped.exit_code == 130
+    assert f"goes on from {part}" in "".join(stopped.output.split("\n"))
+    assert not file.exists()
+
+    def rest(model, cases, choices, **more):
+        asked.extend(case["id"] for case in cases)
+        return run(model, cases, choices, **more)
+
+    monkeypatch.setattr(module, "run", rest)
+    monkeypatch.setattr(module, "write", None)  # all is written
+    other = memllm(*command, "--batch-size", 1, "--json-out", file, "--seed", 1)
+    assert other.exit_code == 2
+    assert "differs in choices" in " ".join(other.output.split())
+    with part.open("a") as journal:
+        journal.write('{"step": "run", "resul')
+    done = memllm(*command, "--batch-size", 1, "--json-out", file)
+    assert done.exit_code == 0, done.output
+    assert asked == [case["id"] for case in whole.cases]
+    assert not part.exists()
+    made = Report.load(file)
+    assert made.results == whole.results
+    assert made.figures == whole.figures
+    part.write_text("something else\n")
+    done = memllm(*command, "--batch-size", 1, "--json-out", file)
+    assert done.exit_code == 2
+    assert "holds no results of an evaluation" in " ".join(done.output.split())
 
 
 def test_differences_by_hand():

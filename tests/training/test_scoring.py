@@ -134,7 +134,8 @@ READ = ("off", *perplexity.MEMORIES, *perplexity.CHARGED, *perplexity.PLACED)
 def test_every_memory_equals_token_by_token(seed, opening, documents):
     model = asking(seed, often=3.0)
     cases = cases_of(documents, {document.title: WRITTEN for document in documents})
-    results = perplexity.run(model, cases, Choices(READ, opening=opening))
+    choices = Choices(READ, opening=opening)
+    results = perplexity.run(model, cases, choices, written=perplexity.write(model, cases, choices))
     gold = [triple for document in documents for triple in gold_triples(document)]
     said: set[str] = set()
     for case, document in zip(cases, documents, strict=True):
