@@ -58,7 +58,7 @@ def _failures() -> Iterator[None]:
     except MemLLMError as error:
         fail(str(error), exit_status(error))
     except KeyboardInterrupt:
-        fail("stopped", _STOPPED)
+        fail("stopped; run the same command again", _STOPPED)
 
 
 @evaluation.command()
@@ -325,7 +325,10 @@ def _run(
         with progress(name) as report:
             made = evaluate(name, model, cases, choices, about=about, keep=part, report=report, **more)
     except KeyboardInterrupt:
-        fail(f"stopped; the same command goes on from {part}" if part else "stopped; nothing was kept", _STOPPED)
+        kept_in = (
+            f"the same command goes on from {part}" if part else "nothing was kept; --json-out keeps what is known"
+        )
+        fail(f"stopped; {kept_in}", _STOPPED)
     made = joined(kept, made) if kept is not None else made
     if file is not None and part is not None:
         made.save(file)

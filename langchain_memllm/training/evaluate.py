@@ -27,7 +27,7 @@ import torch
 
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.local import MemLLMModel
-from langchain_memllm.training.journal import Journal
+from langchain_memllm.training.journal import Journal, Results
 from langchain_memllm.training.scores import Figure
 
 __all__ = ["Report", "check_joins", "differences", "evaluate", "joined", "recheck"]
@@ -37,7 +37,6 @@ _MODULES: Final = {"extract": "extracting", "edit": "editing", "ppl": "perplexit
 _COST: Final = {"write": 1, "run": 6}  # about what a case costs in one step, beside the other: for the progress
 
 Cases = Sequence[Mapping[str, Any]]
-Results = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

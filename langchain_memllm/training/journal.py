@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from langchain_memllm.errors import ConfigurationError, ModelError
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Results"]
 
 Results = dict[str, dict[str, Any]]
+"""What each case came to, by its ``id``."""
 
 
 class Journal:
@@ -62,26 +64,29 @@ class Journal:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         assert self.file is not None
-        try:
+        with self._writing():
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ModelError(
                 f"results cannot be written to {self.file} ({error}); free space there, or give another --json-out"
             ) from error
 
     def _take_up(self, file: Path, about: Mapping[str, Any]) -> None:
-        """Read what is there."""
+        """Read what is there; only what is of this evaluation is touched."""
         try:
             data = file.read_bytes()
             whole = data[: data.rfind(b"\n") + 1]
-            lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
-            kept = lines[0]["about"] if lines else about
-            for line in lines[1:]:
+            first, *lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
+            kept = dict(first["about"])
+            for line in lines:
                 self._note(line["step"], line["results"], line["seconds"])
-            with file.open("r+b") as opened:
-                opened.truncate(len(whole))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{file} holds no results of an evaluation that was stopped ({type(error).__name__}: {error}); "
@@ -93,5 +98,5 @@ class Journal:
                 f"{file} holds results of another evaluation, which differs in {', '.join(differ)}; run it as before, "
                 "give another --json-out, or remove that file"
             )
-        if not lines:
-            self._append({"about": about})
+        with self._writing(), file.open("r+b") as opened:
+            opened.truncate(len(whole))

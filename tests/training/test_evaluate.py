@@ -230,10 +230,21 @@ def test_stopped_it_goes_on_from_what_is_known(folder, edits, what, monkeypatch)
     made = Report.load(file)
     assert made.results == whole.results
     assert made.figures == whole.figures
-    part.write_text("something else\n")
-    done = memllm(*command, "--batch-size", 1, "--json-out", file)
-    assert done.exit_code == 2
-    assert "holds no results of an evaluation" in " ".join(done.output.split())
+    for content in ("something else\n", "something else", ""):
+        part.write_text(content)
+        done = memllm(*command, "--batch-size", 1, "--json-out", file)
+        assert done.exit_code == 2
+        assert "holds no results of an evaluation" in " ".join(done.output.split())
+        assert part.read_text() == content  # what is not ours is left alone
+
+
+def test_results_that_cannot_be_kept_are_told(folder):
+    """Before anything is measured: the folder of the report is a file."""
+    (folder / "file").write_text("")
+    more = ("--write", "none", "--articles", 1, "--limit", 1, "--free", 0, "--json-out", folder / "file" / "r.json")
+    done = memllm("eval", "extract", "--base", folder / "base", *more)
+    assert done.exit_code == 4
+    assert "results cannot be written to" in " ".join(done.output.split())
 
 
 def test_differences_by_hand():
