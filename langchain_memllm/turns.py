@@ -18,16 +18,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.errors import GraphBubbleUp
 
 from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, Step, with_block
+from langchain_memllm.conversation import split_turn, text_of
 from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.extraction import Extraction, Extractor
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
-from langchain_memllm.render import render, without_blocks
+from langchain_memllm.render import render
 from langchain_memllm.scope import Scope
 from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, stable_hash
 
@@ -40,8 +41,6 @@ __all__ = [
     "as_state",
     "emit",
     "fail_open",
-    "split_turn",
-    "text_of",
 ]
 
 logger = logging.getLogger(__name__)
@@ -79,22 +78,6 @@ def _check_on_error(on_error: str) -> OnError:
     if on_error not in get_args(OnError):
         raise ConfigurationError(f"on_error={on_error!r} is unknown; use 'warn' or 'raise'")
     return cast(OnError, on_error)
-
-
-def split_turn(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage], list[BaseMessage]]:
-    """What was before this turn, what the user said in it, and what came after that."""
-    last = next((at for at in reversed(range(len(messages))) if isinstance(messages[at], HumanMessage)), None)
-    if last is None:
-        return list(messages), [], []
-    first = last
-    while first > 0 and isinstance(messages[first - 1], HumanMessage):
-        first -= 1
-    return list(messages[:first]), list(messages[first : last + 1]), list(messages[last + 1 :])
-
-
-def text_of(messages: Iterable[BaseMessage]) -> str:
-    """What messages say, without blocks of recalled facts: those are not said, they are remembered."""
-    return "\n".join(text for message in messages if (text := without_blocks(str(message.text)).strip()))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -16,12 +16,13 @@ from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 
 from langchain_memllm.chat import with_block
+from langchain_memllm.conversation import split_turn, text_of
 from langchain_memllm.door import Door
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.extraction import Extractor
 from langchain_memllm.scope import Scope
 from langchain_memllm.triples import stable_hash
-from langchain_memllm.turns import OnError, Recaller, TurnWriter, split_turn, text_of
+from langchain_memllm.turns import OnError, Recaller, TurnWriter
 
 __all__ = ["MemLLMMiddleware", "Mode", "TurnState", "check_mode"]
 
