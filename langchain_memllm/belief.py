@@ -126,6 +126,7 @@ class Batch:
     quarantine: tuple[Quarantined, ...] = ()
     policy: Policy = "chat"
     replaces: tuple[str, str] | None = None  # (kind, ref) of a source of which this batch is the new version
+    outbox_version: int | None = None  # it is what an entry of the outbox becomes, extracted from that version of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import os
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
@@ -57,6 +58,7 @@ from langchain_memllm.stores.interface import (
     now,
     words_of,
 )
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Kept, Part, blocks_of, part_of, record_of, record_time
 from langchain_memllm.triples import (
     Fact,
@@ -175,6 +177,8 @@ class Memory:
         self._agreed = self._embedder_agreed = False
         self._relations = SharedRelations(self.store, relations)
         self._meaning = self._relations.meaning
+        self._versions: Counter[Namespace] = Counter()
+        self._everywhere = 0  # changes that concern every namespace
 
     def __repr__(self) -> str:
         """The class and where the memory is kept."""
@@ -246,6 +250,11 @@ class Memory:
             self._relations.replace(relations)
         else:
             self._relations.add(relations)
+        self._everywhere += 1
+
+    def version(self, namespace: Namespaces) -> int:
+        """Counts the changes of a memory made through this object: what was read at another count may be stale."""
+        return self._everywhere + sum(self._versions[each] for each in several(namespace))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -260,6 +269,7 @@ class Memory:
         policy: Policy | None = None,
         replace: bool = False,
         quarantine: Sequence[Quarantined] = (),
+        entry: OutboxEntry | None = None,
     ) -> Receipt:
         """Write triples as one operation: all that are good are stored, every one has its outcome in the receipt.
 
@@ -274,8 +284,11 @@ class Memory:
             replace: This is the new version of the source (by kind and ref): what only the former one said becomes
                 past.
             quarantine: Pieces of model output that could not be used, kept with the operation.
+            entry: What waited in the outbox and becomes this operation: it leaves the outbox in the same transaction.
+                What was forgotten while it waited is not written.
 
         Raises:
+            OutboxChanged: ``entry`` was changed or removed after it was read; nothing was written.
             NamespaceError: The namespace cannot be used.
             ConfigurationError: More triples than fit, one triple instead of a list of them, or a bad ``op_id``.
             OperationConflict: The ``op_id`` was used with another payload.
@@ -285,8 +298,11 @@ class Memory:
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
         batch, shown = self._prepare(proposed, source or Source(), op_id, payload, policy, replace, quarantine)
+        if entry is not None:
+            batch = _of_entry(batch, entry)
         began = time.monotonic()
         written = self.store.transact(namespace, batch, lambda current: resolve(batch, current), self._quick_embed())
+        self._versions[namespace] += 1
         self._embed_written(namespace, written.pending, began)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
@@ -438,9 +454,29 @@ class Memory:
         keys = {key for key, _ in pairs}
         if len(keys) > 1:  # two spellings of one name are one already
             self.store.link(namespace, pairs[0], pairs[1])
+            self._versions[namespace] += 1
             self._embed(namespace, self.store.pending(namespace))
         groups = self.store.aliases(namespace)
         return next((group for group in groups if keys & {name_key(each) for each in group}), (names[0],))
+
+    # -- what was said and is not yet extracted --------------------------------------------------------------------
+
+    def put_outbox(self, entries: Sequence[OutboxEntry], *, namespace: Namespace) -> None:
+        """Commit what was said before anything is made of it; ``write(entry=…)`` takes it out again.
+
+        Raises:
+            NamespaceError: The namespace cannot be used.
+            StoreError: Nothing was committed.
+        """
+        at = now()
+        stamped = [each if each.recorded_at else replace(each, recorded_at=at) for each in entries]
+        self.store.put_outbox(check_namespace(namespace), stamped)
+
+    def outbox(
+        self, *, namespace: Namespace, op_ids: Sequence[str] | None = None, limit: int = 1000
+    ) -> list[OutboxEntry]:
+        """What was said and waits for its extraction, oldest first; of these operations, if given."""
+        return self.store.outbox(check_namespace(namespace), op_ids=op_ids, limit=limit)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -728,6 +764,7 @@ class Memory:
         erased = self.store.erase(
             namespace, self._selection(fact_id, subject, relation, name, source, everything), purge=purge
         )
+        self._versions[namespace] += 1
         logger.info("forget facts=%d names=%d reopened=%d", erased.facts, erased.names, len(erased.reopened))
         return erased
 
@@ -783,6 +820,7 @@ class Memory:
         count = 0
         for where, block in blocks_of(self._parts(records, namespace)):
             self._embed(where, self.store.restore(where, block))
+            self._versions[where] += 1
             count += sum(isinstance(part, Kept) for part in block)
         return count
 
@@ -918,6 +956,17 @@ def _is_place(value: object) -> bool:
 
 
 _STATEMENT_FIELDS: Final = frozenset(field.name for field in fields(Statement))
+
+
+def _of_entry(batch: Batch, entry: OutboxEntry) -> Batch:
+    """The batch as what an entry of the outbox becomes: without what was forgotten while it waited."""
+    gone = [c for c in batch.claims if entry.excludes(c.subject_key, c.relation_key, c.object_key)]
+    return replace(
+        batch,
+        outbox_version=entry.version,
+        claims=tuple(claim for claim in batch.claims if claim not in gone),
+        rejected=(*batch.rejected, *(Outcome(claim.index, "forgotten") for claim in gone)),
+    )
 
 
 def _content(proposed: Sequence[Proposed]) -> str:

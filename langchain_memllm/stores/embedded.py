@@ -22,7 +22,7 @@ import numpy as np
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import embedded_move, embedded_write
+from langchain_memllm.stores import embedded_move, embedded_outbox, embedded_write
 from langchain_memllm.stores.interface import (
     MAX_WORD_NAMES,
     Embed,
@@ -40,6 +40,7 @@ from langchain_memllm.stores.interface import (
     Written,
     unpack_receipt,
 )
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.sqlite import Database, Durability
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
@@ -111,7 +112,8 @@ _COUNTS: Final = """SELECT
     (SELECT count(*) FROM source WHERE ns = ?1), (SELECT count(*) FROM operation WHERE ns = ?1),
     (SELECT count(*) FROM quarantine WHERE ns = ?1),
     (SELECT count(*) FROM name WHERE ns = ?1 AND vector = 0)
-    + (SELECT count(*) FROM relation WHERE ns = ?1 AND vector = 0)"""
+    + (SELECT count(*) FROM relation WHERE ns = ?1 AND vector = 0),
+    (SELECT count(*) FROM outbox WHERE ns = ?1)"""
 
 _MAX_CANDIDATES: Final = 300  # names rescored per query that may stand for the known one (papers, section 1.4)
 _MAX_RELATIONS: Final = 25
@@ -195,6 +197,25 @@ class EmbeddedStore:
         if purge:
             self._db.purge()
         return erased
+
+    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry]) -> None:
+        """See ``TripleStore.put_outbox``."""
+        with self._db.write() as connection:
+            ns = embedded_write.namespace_head(connection, encode_namespace(namespace))[0]
+            embedded_outbox.put(connection, ns, entries)
+
+    def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
+        """See ``TripleStore.drop_outbox``."""
+        with self._db.write() as connection:
+            head = connection.execute(embedded_write.HEAD, (encode_namespace(namespace),)).fetchone()
+            return 0 if head is None else embedded_outbox.drop(connection, head[0], op_ids)
+
+    def fail_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> None:
+        """See ``TripleStore.fail_outbox``."""
+        with self._db.write() as connection:
+            head = connection.execute(embedded_write.HEAD, (encode_namespace(namespace),)).fetchone()
+            if head is not None:
+                embedded_outbox.fail(connection, head[0], op_ids)
 
     def put_record(self, name: str, value: str, *, expected: str | None) -> str:
         """See ``TripleStore.put_record``."""
@@ -359,6 +380,14 @@ class EmbeddedStore:
             ).fetchall()
         return [Quarantined(row[0], row[1], Source(row[2], row[3], row[4], turn=row[5]), row[6]) for row in rows]
 
+    def outbox(
+        self, namespace: Namespace, *, op_ids: Sequence[str] | None = None, limit: int = 1000
+    ) -> list[OutboxEntry]:
+        """See ``TripleStore.outbox``."""
+        with self._db.read() as connection:
+            head = connection.execute(embedded_write.HEAD, (encode_namespace(namespace),)).fetchone()
+            return [] if head is None else embedded_outbox.entries(connection, head[0], op_ids, limit)
+
     def record(self, name: str, *, within: float | None = None) -> str | None:
         """See ``TripleStore.record``."""
         with self._db.read() as connection:
@@ -370,7 +399,7 @@ class EmbeddedStore:
         with self._db.read() as connection:
             rows = connection.execute(
                 """SELECT name FROM namespace x WHERE EXISTS (SELECT 1 FROM name WHERE ns = x.id)
-                OR EXISTS (SELECT 1 FROM operation WHERE ns = x.id)"""
+                OR EXISTS (SELECT 1 FROM operation WHERE ns = x.id) OR EXISTS (SELECT 1 FROM outbox WHERE ns = x.id)"""
             ).fetchall()
         return sorted(decode_namespace(row[0]) for row in rows)
 

@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_memllm.belief import Claim, Quarantined, precedence
-from langchain_memllm.stores import embedded_write
+from langchain_memllm.stores import embedded_outbox, embedded_write
 from langchain_memllm.stores.embedded_write import Application, link
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part
 from langchain_memllm.triples import Fact, Namespace, Source, Triple, is_literal_key
 
@@ -61,6 +62,8 @@ def dump(snapshot: Snapshot, namespace: Namespace, label: str) -> Iterator[Part]
         pieces = connection.execute(_QUARANTINE, (ns,)).fetchall()
     for text, reason, kind, ref, principal, turn, at in pieces:
         yield Quarantined(text, reason, Source(kind, ref, principal, turn=turn), at)
+    with snapshot() as connection:
+        yield from embedded_outbox.entries(connection, ns, None, -1)
     yield Head(head[1], head[2])
 
 
@@ -158,6 +161,7 @@ def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -
                 link(connection, label, (first.key, first.spelling), (other.key, other.spelling), len(part.names))
     _put_operations(connection, ns, [part for part in parts if isinstance(part, Operation)])
     _put_quarantine(connection, ns, [part for part in parts if isinstance(part, Quarantined)])
+    embedded_outbox.put(connection, ns, [part for part in parts if isinstance(part, OutboxEntry)])
     _advance(connection, ns, parts)
     return tuple(work.pending)
 

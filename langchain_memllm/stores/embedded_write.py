@@ -27,6 +27,7 @@ from langchain_memllm.belief import (
 )
 from langchain_memllm.errors import ConfigurationError, OperationConflict
 from langchain_memllm.nameindex import encode
+from langchain_memllm.stores import embedded_outbox
 from langchain_memllm.stores.interface import (
     OPERATION_DAYS,
     Erased,
@@ -40,6 +41,7 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
     words_of,
 )
+from langchain_memllm.stores.outbox import change_of, names_any
 from langchain_memllm.stores.parts import Name
 from langchain_memllm.triples import Namespace, Source, is_literal_key, name_key, rank_of
 
@@ -117,6 +119,8 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
             )
         return Written(unpack_receipt(namespace, batch.op_id, earlier[1]), replayed=True)
     ns, last, last_at = namespace_head(connection, label)
+    if batch.outbox_version is not None:
+        embedded_outbox.take(connection, ns, batch.op_id, batch.outbox_version)
     seq, now = last + 1, max(batch.recorded_at, last_at)
     work = Application(connection, ns, seq, now)
     result = plan(work.load(namespace, batch))
@@ -495,7 +499,7 @@ class _Erasure:
         self.connection, self.namespace, self.ns = connection, namespace, ns
         self.names: set[int] = set()  # may be unused afterwards
         self.sources: list[int] = []
-        self.quarantined = 0
+        self.quarantined = self.outbox = 0
 
     def run(self, selection: Selection) -> Erased:
         """Erase and count."""
@@ -506,6 +510,7 @@ class _Erasure:
         execute("CREATE TEMP TABLE IF NOT EXISTS doomed(id INTEGER PRIMARY KEY)")
         try:
             self._select(selection)
+            self._forget_waiting(selection)
             fact_ids = tuple(row[0].hex() for row in execute(_DOOMED_FIDS))
             operations = self._redact(frozenset(fact_ids))
             self._delete_facts()
@@ -517,6 +522,7 @@ class _Erasure:
                 sources=execute(_DELETE_SOURCES, (self.ns,)).rowcount,
                 operations=operations,
                 quarantined=self.quarantined,
+                outbox=self.outbox,
                 reopened=reopened,
             )
         finally:
@@ -541,6 +547,15 @@ class _Erasure:
         for subject, object_ in self.connection.execute("SELECT s, o FROM fact WHERE id IN (SELECT id FROM doomed)"):
             self.names.update((subject, object_))
 
+    def _forget_waiting(self, selection: Selection) -> None:
+        """What is forgotten does not come back by what was said and is not yet extracted."""
+        if selection.source is not None:
+            kind, ref = selection.source
+            self.outbox += embedded_outbox.forget_source(self.connection, self.ns, kind, ref)
+            return
+        doomed = self.connection.execute(_DOOMED_KEYS).fetchall()
+        self.outbox += embedded_outbox.forget(self.connection, self.ns, change_of(selection, doomed))
+
     def _doom(self, facts: str, parameters: tuple[Any, ...]) -> None:
         self.connection.execute(f"INSERT OR IGNORE INTO doomed {facts}", parameters)
 
@@ -558,8 +573,7 @@ class _Erasure:
     def _drop_quarantine_naming(self, keys: Iterable[str]) -> None:
         wanted = [name_key(key.lstrip("\x1f")) for key in keys]
         rows = self.connection.execute("SELECT id, text FROM quarantine WHERE ns = ?", (self.ns,)).fetchall()
-        texts = [(number, name_key(" ".join(text.split()))) for number, text in rows]
-        doomed = [(number,) for number, text in texts if any(name in text for name in wanted)]
+        doomed = [(number,) for number, text in rows if names_any(text, wanted)]
         self.connection.executemany("DELETE FROM quarantine WHERE id = ?", doomed)
         self.quarantined += len(doomed)
 
@@ -661,7 +675,9 @@ class _Erasure:
             execute(f"DELETE FROM {child} WHERE {column} IN (SELECT id FROM {parent} WHERE ns = ?)", (self.ns,))
         counts = {
             table: execute(f"DELETE FROM {table} WHERE ns = ?", (self.ns,)).rowcount
-            for table in ("name_word", "name_code", "fact", "name", "relation", "source", "operation", "quarantine")
+            for table in (
+                *("name_word", "name_code", "fact", "name", "relation", "source", "operation", "quarantine", "outbox"),
+            )
         }
         execute("DELETE FROM namespace WHERE id = ?", (self.ns,))
         return Erased(
@@ -671,6 +687,7 @@ class _Erasure:
             sources=counts["source"],
             operations=counts["operation"],
             quarantined=counts["quarantine"],
+            outbox=counts["outbox"],
         )
 
 
@@ -685,6 +702,8 @@ _OF_SLOT: Final = " UNION ALL ".join(
         AND r = (SELECT id FROM relation WHERE ns = ?2 AND key = ?3) AND open = {int(state == "open")}"""
     for state in ("open", "past")
 )
+_DOOMED_KEYS: Final = """SELECT s.key, r.key, o.key FROM fact f CROSS JOIN name s ON s.id = f.s
+    CROSS JOIN relation r ON r.id = f.r CROSS JOIN name o ON o.id = f.o WHERE f.id IN (SELECT id FROM doomed)"""
 _DOOMED_FIDS: Final = "SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed) ORDER BY seq, ordinal"
 # Slots of doomed facts, under every alias of their subjects.
 _SLOTS: Final = """SELECT s, r FROM fact WHERE id IN (SELECT id FROM doomed)

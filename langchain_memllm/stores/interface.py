@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt
 
@@ -188,7 +189,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired."""
+    """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired.
+
+    ``outbox`` counts texts that wait for their extraction and were cut or removed.
+    """
 
     fact_ids: tuple[str, ...] = ()
     names: int = 0
@@ -196,6 +200,7 @@ class Erased:
     sources: int = 0
     operations: int = 0
     quarantined: int = 0
+    outbox: int = 0
     reopened: tuple[str, ...] = ()
 
     @property
@@ -206,7 +211,7 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of one namespace."""
+    """Counts of one namespace; ``pending`` names wait for a vector, ``outbox`` texts for their extraction."""
 
     facts: int = 0
     past: int = 0
@@ -216,6 +221,7 @@ class Stats:
     operations: int = 0
     quarantined: int = 0
     pending: int = 0
+    outbox: int = 0
     seq: int = 0
     extra: dict[str, int | str] = field(default_factory=dict)
 
@@ -240,10 +246,32 @@ class TripleStore(Protocol):
         take microseconds and not fail, names that are new get their vectors in the same transaction; without it they
         are ``pending``.
 
+        With ``batch.outbox_version`` the operation is what an entry of the outbox becomes: the entry is removed in the
+        same transaction, and must be there with that version.
+
         Raises:
             OperationConflict: The op_id was used with another payload hash.
+            OutboxChanged: The entry was changed or is gone; nothing was written.
             StoreError: Nothing was written.
         """
+
+    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry]) -> None:
+        """Commit what was said, durably, before anything is made of it.
+
+        An entry whose operation was done already is left out. One that waits under the same name takes the new text
+        (with its version counted up); one with ``replace`` also removes those that wait from the same source.
+        """
+
+    def outbox(
+        self, namespace: Namespace, *, op_ids: Sequence[str] | None = None, limit: int = 1000
+    ) -> list[OutboxEntry]:
+        """What waits, oldest first; of these operations, if given."""
+
+    def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
+        """Remove entries without writing them; returns how many there were."""
+
+    def fail_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> None:
+        """Count a failed attempt of entries."""
 
     def receipt(self, namespace: Namespace, op_id: str) -> tuple[str, Receipt] | None:
         """(payload hash, receipt) of an earlier operation, or None."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_view, neo4j_write
+from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_outbox, neo4j_view, neo4j_write
 from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
@@ -37,6 +37,7 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
 )
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Part
 from langchain_memllm.triples import Fact, How, Kind, Namespace, Receipt, Source, Triple
 
@@ -120,6 +121,18 @@ class Neo4jStore:
         self._indexes.drop(namespace)
         self._relations.pop(namespace, None)
         return erased
+
+    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry]) -> None:
+        """See ``TripleStore.put_outbox``."""
+        neo4j_outbox.put(self._bolt, namespace, entries)
+
+    def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
+        """See ``TripleStore.drop_outbox``."""
+        return neo4j_outbox.drop(self._bolt, namespace, op_ids)
+
+    def fail_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> None:
+        """See ``TripleStore.fail_outbox``."""
+        neo4j_outbox.fail(self._bolt, namespace, op_ids)
 
     def put_record(self, name: str, value: str, *, expected: str | None) -> str:
         """See ``TripleStore.put_record``."""
@@ -306,6 +319,7 @@ class Neo4jStore:
         yield from map(Aliases, self.aliases(namespace))
         yield from neo4j_move.operations(self._bolt, namespace)
         yield from self.quarantined(namespace)
+        yield from self.outbox(namespace, limit=1 << 40)
         yield from neo4j_move.head(self._bolt, namespace)
 
     def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
@@ -329,6 +343,12 @@ class Neo4jStore:
             )
             for row in self._bolt.read(cypher.QUARANTINED, {"ns": ids_of(namespace).ns})
         ]
+
+    def outbox(
+        self, namespace: Namespace, *, op_ids: Sequence[str] | None = None, limit: int = 1000
+    ) -> list[OutboxEntry]:
+        """See ``TripleStore.outbox``."""
+        return neo4j_outbox.entries(self._bolt, namespace, op_ids, limit)
 
     def record(self, name: str, *, within: float | None = None) -> str | None:
         """See ``TripleStore.record``."""

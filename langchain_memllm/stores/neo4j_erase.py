@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import best_evidence
-from langchain_memllm.stores import cypher
+from langchain_memllm.stores import cypher, neo4j_outbox
 from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
+from langchain_memllm.stores.outbox import change_of, excluding, names_any
 from langchain_memllm.triples import Namespace, is_literal_key, name_key, rank_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _sum(one: Erased, other: Erased) -> Erased:
         one.sources + other.sources,
         one.operations + other.operations,
         one.quarantined + other.quarantined,
+        one.outbox + other.outbox,
         one.reopened + other.reopened,
     )
 
@@ -66,12 +68,13 @@ class _Erasure:
         self.transaction, self.ids = transaction, ids
         self.sources: list[str] = []
         self.names: set[str] = set()  # ids of names that may be unused afterwards
-        self.quarantined = 0
+        self.quarantined = self.outbox = 0
 
     def run(self, selection: Selection) -> tuple[Erased, bool]:
         """Erase one page; also tells whether there is more."""
         doomed = sorted(self._doomed(selection), key=lambda row: (row["seq"], row["ordinal"]))
         page = [str(row["id"]) for row in doomed[:_PAGE]]
+        self._forget_waiting(selection, page)
         operations = self._redact(page)
         used = self._rows(cypher.DELETE_FACTS, ids=page)[0]
         if len(doomed) > _PAGE:
@@ -96,7 +99,7 @@ class _Erasure:
             members = self._members(selection.name_keys)
             self.names.update(members)
             wanted = [name_key(key[1:] if is_literal_key(key) else key) for key in selection.name_keys]
-            self._drop_quarantine(lambda row: _tells_of(row["text"], wanted))
+            self._drop_quarantine(lambda row: names_any(row["text"], wanted))
             return self._rows(cypher.DOOMED_NAMES, subjects=members, objects=members, rid=None)
         if selection.source is not None:
             kind, ref = selection.source
@@ -104,6 +107,20 @@ class _Erasure:
             self._drop_quarantine(lambda row: row["ref"] == ref and kind in (None, row["kind"]))
             return self._rows(cypher.DOOMED_SOURCES, sources=self.sources)
         return []
+
+    def _forget_waiting(self, selection: Selection, page: Sequence[str]) -> None:
+        """What is forgotten does not come back by what was said and is not yet extracted."""
+        if selection.source is not None:
+            kind, ref = selection.source
+            self.outbox += neo4j_outbox.rewrite(
+                self.transaction,
+                self.ids,
+                lambda entry: None if entry.source.ref == ref and kind in (None, entry.source.kind) else entry,
+            )
+            return
+        change = change_of(selection, [row["keys"] for row in self._rows(cypher.DOOMED_KEYS, ids=list(page))])
+        if change:
+            self.outbox += neo4j_outbox.rewrite(self.transaction, self.ids, lambda entry: excluding(entry, change))
 
     def _members(self, keys: Sequence[str]) -> list[str]:
         return list(self._rows(cypher.MEMBERS, names=[self.ids.name(key) for key in keys])[0]["ids"])
@@ -158,12 +175,8 @@ class _Erasure:
             relations=relations[0]["gone"],
             sources=sources[0]["gone"],
             quarantined=self.quarantined,
+            outbox=self.outbox,
         )
-
-
-def _tells_of(text: str, keys: Sequence[str]) -> bool:
-    told = name_key(" ".join(text.split()))
-    return any(key in told for key in keys)
 
 
 def _everything(bolt: Bolt, ids: Ids) -> Erased:
@@ -197,4 +210,5 @@ def _everything(bolt: Bolt, ids: Ids) -> Erased:
         sources=counts["sources"],
         operations=counts["operations"],
         quarantined=counts["quarantined"],
+        outbox=counts["outbox"],
     )

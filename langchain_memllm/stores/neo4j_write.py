@@ -48,6 +48,7 @@ from langchain_memllm.stores.interface import (
     unpack_receipt,
     words_of,
 )
+from langchain_memllm.stores.outbox import OutboxChanged
 from langchain_memllm.stores.parts import Name
 from langchain_memllm.triples import Namespace, Receipt, Source, is_literal_key, rank_of
 
@@ -96,6 +97,10 @@ class Ids:
         """Id of an operation."""
         return _short(self.ns, "operation", op_id)
 
+    def outbox(self, op_id: str) -> str:
+        """Id of what waits to become an operation."""
+        return _short(self.ns, "outbox", op_id)
+
     def word(self, word: str) -> str:
         """Id of a word of names."""
         return _short(self.ns, "word", word)
@@ -133,6 +138,8 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
         loaded = _load(transaction, ids, batch)
         if loaded["receipt"] is not None:
             return _replay(loaded, namespace, batch, attempts)
+        if batch.outbox_version is not None:
+            _take_outbox(transaction, ids, batch.op_id, batch.outbox_version)
         application = Application(ids, loaded, loaded["seq"] + 1, max(batch.recorded_at, loaded["last_at"]))
         result = plan(application.current(batch))
         application.take(result)
@@ -144,6 +151,17 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
         return attempts[-1]
 
     return bolt.write(work)
+
+
+def _take_outbox(transaction: neo4j.ManagedTransaction, ids: Ids, op_id: str, version: int) -> None:
+    """Remove the entry that the operation is made from.
+
+    Raises:
+        OutboxChanged: It is gone, or not that version any more.
+    """
+    taken = transaction.run(cypher.TAKE_OUTBOX, id=ids.outbox(op_id), version=version).single(strict=True)
+    if not taken["gone"]:
+        raise OutboxChanged(op_id)
 
 
 def _replay(loaded: neo4j.Record, namespace: Namespace, batch: Batch, attempts: Sequence[Written]) -> Written:

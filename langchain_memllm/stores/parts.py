@@ -8,6 +8,7 @@ a memory's canonical dump *is* its export. Nothing here knows a store.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from langchain_memllm.belief import MAX_BATCH, Claim, Quarantined, check_date
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, unpack_entry
 from langchain_memllm.triples import (
     Fact,
     Namespace,
@@ -138,7 +140,7 @@ class Head:
     last_at: str
 
 
-Part: TypeAlias = Name | Kept | Aliases | Operation | Quarantined | Head
+Part: TypeAlias = Name | Kept | Aliases | Operation | Quarantined | OutboxEntry | Head
 
 
 def blocks_of(parts: Iterable[tuple[Namespace, Part]]) -> Iterator[tuple[Namespace, list[Part]]]:
@@ -186,6 +188,8 @@ def record_of(namespace: Namespace, part: Part) -> dict[str, Any]:
     if isinstance(part, Quarantined):
         told = {"text": part.text, "reason": part.reason, "recorded_at": part.recorded_at}
         return {"type": "quarantined", **where, **told, "source": asdict(part.source)}
+    if isinstance(part, OutboxEntry):
+        return {"type": "outbox", **where, "op_id": part.op_id, **json.loads(pack_entry(part))}
     return {"type": "namespace", **where, "seq": part.seq, "last_at": part.last_at}
 
 
@@ -218,10 +222,13 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
     if record["type"] == "quarantined":
         text, reason = _text(record["text"]), _text(record["reason"])
         return Quarantined(text, reason, _source_of(record["source"]), record_time(record["recorded_at"]) or "")
+    if record["type"] == "outbox":
+        return unpack_entry(clean_name(record["op_id"], "op_id"), json.dumps(record))
     if record["type"] == "namespace":
         return Head(_count(record["seq"], _MAX_SEQ), record_time(record["last_at"] or None) or "")
     raise ValueError(
-        f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, namespace and relation"
+        f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, outbox, namespace and "
+        "relation"
     )
 
 

@@ -93,6 +93,13 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
     """
     UPDATE name_code SET code = code_of((SELECT vector FROM name_vector v WHERE v.id = name_code.id))
     """,
+    # What was said and is not yet extracted (stores.outbox); source: its kind and ref.
+    """
+    CREATE TABLE outbox(id INTEGER PRIMARY KEY AUTOINCREMENT, ns INTEGER NOT NULL, op_id TEXT NOT NULL,
+        kind TEXT NOT NULL, ref TEXT NOT NULL, entry TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 0,
+        UNIQUE(ns, op_id));
+    CREATE INDEX outbox_ns ON outbox(ns, id)
+    """,
 )
 SCHEMA_VERSION: Final = len(_MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""

@@ -23,6 +23,15 @@ DOOMED_IDS: Final = (
     + """
 WITH DISTINCT x WHERE x.ns = $ns RETURN x.id AS id, x.seq AS seq, x.ordinal AS ordinal"""
 )
+# Keys of the names and relations of facts.
+DOOMED_KEYS: Final = (
+    CYPHER
+    + """UNWIND $ids AS id"""
+    + _EITHER
+    + """
+MATCH (s:MemEntity {id: x.sid}) MATCH (r:MemRelation {id: x.rid}) MATCH (o:MemEntity {id: x.oid})
+RETURN [s.key, r.key, o.key] AS keys"""
+)
 # Ids of the facts with one of these subjects (of one relation, or with null of any) or one of these objects.
 DOOMED_NAMES: Final = (
     CYPHER
@@ -237,6 +246,7 @@ PURGE: Final = {
     "sources": _purge("MemSource", ("ref",)),
     "operations": _purge("MemOp", ("seq",)),
     "quarantined": _purge("MemQuarantine", ("seq", "ordinal")),
+    "outbox": _purge("MemOutbox", ("place",)),
 }
 # Delete an emptied namespace.
 DELETE_NAMESPACE: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) DELETE n"

@@ -295,7 +295,8 @@ NAMESPACES: Final = (
     CYPHER
     + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > '' AND n.born IS NOT NULL
   AND (EXISTS { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL }
-    OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL })
+    OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL }
+    OR EXISTS { MATCH (w:MemOutbox) WHERE w.ns = n.id AND w.place IS NOT NULL })
 RETURN n.id AS id, n.name AS name"""
 )
 # Counts of a namespace.
@@ -311,7 +312,8 @@ RETURN n.seq AS seq,
   COUNT { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL } AS operations,
   COUNT { MATCH (q:MemQuarantine) WHERE q.ns = n.id AND q.seq IS NOT NULL AND q.ordinal IS NOT NULL } AS quarantined,
   COUNT { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.pending IS NOT NULL }
-    + COUNT { MATCH (r:MemRelation) WHERE r.ns = n.id AND r.n IS NOT NULL AND r.pending } AS pending"""
+    + COUNT { MATCH (r:MemRelation) WHERE r.ns = n.id AND r.n IS NOT NULL AND r.pending } AS pending,
+  COUNT { MATCH (w:MemOutbox) WHERE w.ns = n.id AND w.place IS NOT NULL } AS outbox"""
 )
 # Facts whose ends are missing, open ones without their readable relationship and closed ones that still have one.
 BROKEN: Final = (

@@ -1,0 +1,45 @@
+"""Statements of the outbox: what was said and is not yet extracted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_memllm.stores.cypher.fragments import CYPHER
+
+# Put entries, under the namespace's lock: not those whose operation was done; the new text of those that wait; and
+# first remove what waits from the source of one that replaces it. ``place``: the order in which they came.
+PUT_OUTBOX: Final = (
+    CYPHER
+    + """UNWIND $entries AS e
+CALL (e) {
+  WITH e WHERE e.replaces
+  MATCH (y:MemOutbox) USING INDEX SEEK y:MemOutbox(source) WHERE y.source = e.source AND y.id <> e.id DELETE y }
+WITH e WHERE NOT EXISTS { MATCH (:MemOp {id: e.operation}) }
+MERGE (x:MemOutbox {id: e.id})
+ON CREATE SET x.ns = $ns, x.place = e.place, x.op_id = e.op_id, x.source = e.source, x.ref = e.ref, x.kind = e.kind,
+  x.entry = e.entry, x.version = 0
+ON MATCH SET x.version = CASE WHEN x.entry <> e.entry THEN x.version + 1 ELSE x.version END, x.entry = e.entry"""
+)
+# What waits, oldest first; of these operations, if given.
+OUTBOX: Final = (
+    CYPHER
+    + """MATCH (x:MemOutbox) USING INDEX SEEK x:MemOutbox(ns, place) WHERE x.ns = $ns AND x.place IS NOT NULL
+RETURN x.op_id AS op_id, x.entry AS entry, x.version AS version ORDER BY x.place LIMIT $limit"""
+)
+OUTBOX_OF: Final = (
+    CYPHER
+    + """UNWIND $ids AS id MATCH (x:MemOutbox {id: id})
+RETURN x.op_id AS op_id, x.entry AS entry, x.version AS version"""
+)
+# Remove entries.
+DROP_OUTBOX: Final = CYPHER + "UNWIND $ids AS id MATCH (x:MemOutbox {id: id}) DELETE x RETURN count(*) AS gone"
+# Remove the entry that an operation is made from, if it is still that version.
+TAKE_OUTBOX: Final = (
+    CYPHER + "MATCH (x:MemOutbox {id: $id}) WHERE x.version = $version DELETE x RETURN count(*) AS gone"
+)
+# Entries anew: changed by forgetting (``by`` 1), or with one more failed attempt (``by`` 0).
+CHANGE_OUTBOX: Final = (
+    CYPHER
+    + """UNWIND $entries AS e MATCH (x:MemOutbox {id: e.id})
+SET x.entry = e.entry, x.version = x.version + e.by"""
+)

@@ -1,0 +1,123 @@
+"""The outbox on every store: what was said waits, is written once, and obeys forgetting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from langchain_memllm.memory import Memory
+from langchain_memllm.stores.interface import TripleStore
+from langchain_memllm.stores.outbox import OutboxChanged, OutboxEntry
+from langchain_memllm.triples import Source
+
+NS = ("memllm", "ada")
+ADA = Source("user", "m1", "ada")
+
+
+@pytest.fixture
+def memory(store: TripleStore) -> Memory:
+    return Memory(store)
+
+
+def entry(
+    op_id: str = "op1", text: str = "I live in Oslo. My sister Anna likes tea.", **options: object
+) -> OutboxEntry:
+    return OutboxEntry(op_id, text, source=options.pop("source", ADA), **options)  # type: ignore[arg-type]
+
+
+def waiting(memory: Memory) -> list[tuple[str, str]]:
+    return [(each.op_id, each.text) for each in memory.outbox(namespace=NS)]
+
+
+def test_an_entry_waits_until_its_operation_is_written_in_the_same_transaction(memory: Memory) -> None:
+    memory.put_outbox([entry(context=("user: hi",)), entry("op2", "I like tea.")], namespace=NS)
+    assert memory.stats(namespace=NS).outbox == 2
+    first, second = memory.outbox(namespace=NS)
+    assert (first.text, first.context, first.source, first.attempts) == (entry().text, ("user: hi",), ADA, 0)
+    assert memory.outbox(namespace=NS, op_ids=["op2", "nothing"]) == [second]
+    memory.write([("user", "lives in", "Oslo")], namespace=NS, source=ADA, op_id="op1", payload="op1", entry=first)
+    assert waiting(memory) == [("op2", "I like tea.")]
+    assert memory.read("user", "lives in", namespace=NS).answers == ("Oslo",)
+    assert NS in memory.store.namespaces()
+
+
+def test_what_was_done_is_not_put_again_and_what_waits_takes_its_new_text(memory: Memory) -> None:
+    memory.put_outbox([entry()], namespace=NS)
+    memory.put_outbox([entry(text="I live in [redacted].")], namespace=NS)
+    (changed,) = memory.outbox(namespace=NS)
+    assert (changed.text, changed.version) == ("I live in [redacted].", 1)
+    memory.write([], namespace=NS, source=ADA, op_id="op1", payload="op1", entry=changed)
+    memory.put_outbox([entry()], namespace=NS)
+    assert waiting(memory) == []
+
+
+def test_what_changed_while_it_was_read_is_not_written(memory: Memory) -> None:
+    memory.put_outbox([entry()], namespace=NS)
+    (stale,) = memory.outbox(namespace=NS)
+    memory.put_outbox([entry(text="I live in Rome.")], namespace=NS)
+    for _ in range(2):  # changed; then gone
+        with pytest.raises(OutboxChanged):
+            memory.write([("user", "lives in", "Oslo")], namespace=NS, source=ADA, op_id="op1", entry=stale)
+        memory.store.drop_outbox(NS, ["op1"])
+    assert (list(memory.facts(namespace=NS)), memory.receipt("op1", namespace=NS)) == ([], None)
+
+
+def test_a_failed_attempt_is_counted_and_does_not_change_the_version(memory: Memory) -> None:
+    memory.put_outbox([entry()], namespace=NS)
+    memory.store.fail_outbox(NS, ["op1", "nothing"])
+    (failed,) = memory.outbox(namespace=NS)
+    assert (failed.attempts, failed.version) == (1, 0)
+
+
+def test_a_new_version_of_a_message_takes_the_place_of_the_one_that_waits(memory: Memory) -> None:
+    memory.put_outbox([entry(), entry("op2", "I like tea.", source=Source("user", "m2", "ada"))], namespace=NS)
+    memory.put_outbox([entry("op3", "I live in Rome.", replace=True)], namespace=NS)
+    assert waiting(memory) == [("op2", "I like tea."), ("op3", "I live in Rome.")]
+
+
+def test_forgetting_a_name_cuts_its_sentences_and_keeps_it_from_coming_back(memory: Memory) -> None:
+    memory.put_outbox([entry(context=("user: Anna?", "assistant: yes"))], namespace=NS)
+    assert memory.forget(name="anna", namespace=NS).outbox == 1
+    (left,) = memory.outbox(namespace=NS)
+    assert (left.text, left.context) == ("I live in Oslo. ", ("assistant: yes",))
+    receipt = memory.write(
+        [("Anna", "likes", "tea"), ("user", "lives in", "Oslo")], namespace=NS, op_id="op1", source=ADA, entry=left
+    )
+    assert [outcome.status for outcome in receipt] == ["forgotten", "stored"]
+
+
+def test_a_name_is_cut_as_a_word_and_an_entry_of_nothing_else_goes(memory: Memory) -> None:
+    memory.put_outbox([entry(text="Al also likes tea.\nWe all walk."), entry("op2", "Al!")], namespace=NS)
+    assert memory.forget(name="Al", namespace=NS).outbox == 2
+    assert waiting(memory) == [("op1", "We all walk.")]
+
+
+def test_forgetting_a_slot_or_a_fact_keeps_it_from_coming_back(memory: Memory) -> None:
+    receipt = memory.write([("user", "likes", "Oslo")], namespace=NS, source=ADA)
+    memory.put_outbox([entry(text="I moved to Bergen. I like Oslo.")], namespace=NS)
+    memory.forget(subject="user", relation="lives in", namespace=NS)
+    memory.forget(fact_id=receipt.outcomes[0].fact_id, namespace=NS)
+    (left,) = memory.outbox(namespace=NS)
+    assert left.text == "I moved to Bergen. "
+    triples = [("user", "lives in", "Bergen"), ("user", "likes", "Oslo"), ("user", "likes", "tea")]
+    written = memory.write(triples, namespace=NS, source=ADA, op_id="op1", entry=left)
+    assert [outcome.status for outcome in written] == ["forgotten", "forgotten", "stored"]
+
+
+def test_forgetting_a_source_or_everything_removes_what_waits(memory: Memory) -> None:
+    memory.put_outbox([entry(), entry("op2", "I like tea.", source=Source("user", "m2", "ada"))], namespace=NS)
+    assert memory.forget(source="m1", namespace=NS).outbox == 1
+    assert waiting(memory) == [("op2", "I like tea.")]
+    assert memory.forget(everything=True, namespace=NS).outbox == 1
+    assert (waiting(memory), memory.store.namespaces()) == ([], [])
+
+
+def test_an_export_takes_what_waits_along(memory: Memory) -> None:
+    memory.put_outbox([entry(speaker="Bob", replace=True, excluded=(("anna",),), context=("x",))], namespace=NS)
+    (kept,) = memory.outbox(namespace=NS)
+    records = list(memory.export(namespace=NS))
+    other = Memory(":memory:")
+    other.restore(records, namespace=("memllm", "copy"))
+    (copied,) = other.outbox(namespace=("memllm", "copy"))
+    assert copied == replace(kept, version=copied.version)
