@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.memory import Memory
+from langchain_memllm.sharing import Shared
 from langchain_memllm.triples import Namespace, Receipt, Source, Statement
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _CONTEXT: Final = 24  # sentences before a part; the paper's (section 3.1)
 _KEPT: Final = 256
 
 
-class Door:
+class Door(Shared):
     """One memory and its model, as all doors of an application use them.
 
     Args:
@@ -211,7 +212,7 @@ class Door:
         return receipt
 
 
-class LateExtractor:
+class LateExtractor(Shared):
     """An extractor that is made when it is first asked.
 
     Args:

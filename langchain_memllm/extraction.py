@@ -24,7 +24,8 @@ from langchain_memllm.grammar import neutral, render_write
 from langchain_memllm.models import ChatModel, chat_model, failures_of, refused
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.replies import Item, Piece, Reply, read_reply
-from langchain_memllm.triples import Source, Statement, Triple, clean_name
+from langchain_memllm.speaker import FIRST_PERSON, SPEAKER, is_speaker
+from langchain_memllm.triples import Source, Statement, Triple, clean_name, name_key
 
 if TYPE_CHECKING:
     from langchain_memllm.local import MemLLMModel, WriteOptions
@@ -48,13 +49,9 @@ Mode = Literal["auto", "tools", "json", "grammar"]
 
 MAX_TEXT: Final = 65_536
 """Longest text of one extraction, in characters."""
-SPEAKER: Final = "user"
-"""Name under which facts about the person who says "I" are stored."""
-
 _MAX_CHUNK: Final = 6_000
 _MAX_CONTEXT: Final = 4_000
 _CHUNK_CONTEXT: Final = 8
-_FIRST_PERSON: Final = frozenset({"i", "me", "my", "mine", "myself", "the user", "user", "the speaker", "speaker"})
 _PEOPLE: Final = frozenset({"user", "owner"})  # kinds of source in which "I" is somebody we can name
 _CONFIG: Final[RunnableConfig] = {"tags": [TAG_NOSTREAM], "run_name": "memllm.extract"}
 _UNSTORABLE: Final = re.compile("[\ud800-\udfff\x00]")
@@ -383,12 +380,12 @@ class _Collected:
     def _spoken(self, triple: Triple) -> Triple | None:
         """The triple with the speaker's name for "I"; None if nobody knows who that is."""
         ends = {part: getattr(triple, part) for part in ("subject", "object")}
-        speaking = {part for part, name in ends.items() if name.casefold() in _FIRST_PERSON}
+        speaking = {part for part, name in ends.items() if is_speaker(name)}
         if not speaking:
             return triple
         if self.speaker is not None:
             return replace(triple, **dict.fromkeys(speaking, self.speaker))
-        return None if any(ends[part].casefold() in _PRONOUNS for part in speaking) else triple
+        return None if any(name_key(ends[part]) in FIRST_PERSON for part in speaking) else triple
 
     def _date(self, value: object) -> str | None:
         """A date as stated, in ISO form; what is none is left out, with a note."""
@@ -404,7 +401,6 @@ class _Collected:
             return None
 
 
-_PRONOUNS: Final = frozenset({"i", "me", "my", "mine", "myself"})
 _NO_DATE: Final = frozenset({"", "null", "none", "unknown", "present", "now", "n/a"})
 _DATE: Final = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?(?:[T ].*)?\Z")
 

@@ -42,6 +42,8 @@ from langchain_memllm.errors import (
     StoreUnavailable,
 )
 from langchain_memllm.relations import Catalogue, Relation
+from langchain_memllm.sharing import Shared
+from langchain_memllm.speaker import FIRST_PERSON
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.interface import (
     Embed,
@@ -94,7 +96,6 @@ MAX_RESULTS: Final = 30
 
 _MAX_RECALL_WORDS: Final = 512
 _MAX_GRAM: Final = 6
-_FIRST_PERSON: Final = frozenset({"i", "me", "my", "mine", "myself", "i'm", "i've", "i'd", "i'll"})
 _STOPWORDS: Final = frozenset(
     re.findall(
         r"\w+",
@@ -143,7 +144,7 @@ PAPER_EDITING: Final = Thresholds(0.85, 0.20, 0.50, keep_known=False)
 """The paper's settings for knowledge editing, made for contriever."""
 
 
-class Memory:
+class Memory(Shared):
     """An explicit, editable memory of facts.
 
     Args:
@@ -1022,7 +1023,7 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
             bare = gram.strip(_PUNCTUATION)
             keys.update(dict.fromkeys((gram, bare, bare.removesuffix("'s").removesuffix("’s").rstrip(_PUNCTUATION))))
     spoken = {name_key(word).strip(_PUNCTUATION).replace("’", "'") for word in words}
-    if speaker is not None and spoken & _FIRST_PERSON:
+    if speaker is not None and spoken & FIRST_PERSON:
         keys[name_key(speaker)] = None
     keys.pop("", None)
     telling = dict.fromkeys(word for each in words for word in words_of(name_key(each)) if word not in _STOPWORDS)

@@ -20,7 +20,8 @@ from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, several
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
-from langchain_memllm.scope import TEMPLATE, Scope
+from langchain_memllm.scope import TEMPLATE, Identity, Scope, current_run
+from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
 from langchain_memllm.triples import Fact, Namespace, Query, ReadResult, Recall, Receipt, Source
 from langchain_memllm.twins import twin
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
     from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode
-    from langchain_memllm.adapters.retriever import MemLLMRetriever
+    from langchain_memllm.adapters.retriever import MemLLMRetriever, SearchType
     from langchain_memllm.chat import ReaderMode
     from langchain_memllm.extraction import Extractor
     from langchain_memllm.reading import Rules
@@ -44,13 +45,14 @@ LOCAL_USER: Final = "local"
 """The user of an embedded store when nobody is named: the person at this machine."""
 
 
-class MemLLMMemory:
+class MemLLMMemory(Shared):
     """An explicit, editable memory of facts for agents: one object, every door.
 
     Every verb takes at most one of ``user_id=`` (fills the namespace template) and ``namespace=`` (as it is; reading
-    verbs take a list of several). With neither, an embedded store answers for the one local user, ``LOCAL_USER``; a
-    shared store (Neo4j) refuses. A run of an agent or graph that names no user is always refused, unless
-    ``require_user=False``. Each verb has an async twin with an ``a`` in front.
+    verbs take a list of several). With neither, a call inside a run (a tool, a node, a chain, with everything they
+    start) is about the run's user, and refused if the run names none; outside of runs an embedded store answers for
+    the one local user, ``LOCAL_USER``, and a shared store (Neo4j) refuses. ``require_user=False`` gives everything
+    unnamed to ``LOCAL_USER``. Each verb has an async twin with an ``a`` in front.
 
     Args:
         store: A file path, ``":memory:"``, ``neo4j://host`` (credentials from ``NEO4J_*``), a ``neo4j.Driver`` or a
@@ -63,6 +65,8 @@ class MemLLMMemory:
         namespace: Template of the namespace; a tuple without ``{placeholder}`` is one namespace for all.
         require_user: Whether somebody must be named. None: in runs, and everywhere on a shared store. True: always.
             False: never, everything unnamed belongs to ``LOCAL_USER``.
+        identity: Who is the user where a server authenticated somebody: ``"server"``: they are, and a run that names
+            another user is refused. ``"run"``: whomever the run names, for a gateway you trust (see ``Scope``).
         policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"``.
         thresholds: How similar an answer must be.
         on_error: What a failing memory does to a run: ``"warn"`` or ``"raise"``. Direct verbs always raise.
@@ -82,6 +86,7 @@ class MemLLMMemory:
         relations: Iterable[Relation] = (),
         namespace: Namespace = TEMPLATE,
         require_user: bool | None = None,
+        identity: Identity = "server",
         policy: Policy = "chat",
         thresholds: Thresholds = CHAT,
         on_error: OnError = "warn",
@@ -91,7 +96,7 @@ class MemLLMMemory:
             raise ConfigurationError(f"require_user={require_user!r} is none of None, True and False")
         if on_error not in ("warn", "raise"):
             raise ConfigurationError(f"on_error={on_error!r} is unknown; use 'warn' or 'raise'")
-        self.scope = Scope(namespace, default_user=LOCAL_USER if require_user is False else None)
+        self.scope = Scope(namespace, default_user=LOCAL_USER if require_user is False else None, identity=identity)
         self.on_error: OnError = on_error
         self.core = Memory(store, embedder=embedder, relations=relations, policy=policy, thresholds=thresholds)
         self._require_user = self.core.store.shared if require_user is None else require_user
@@ -130,15 +135,17 @@ class MemLLMMemory:
     # -- whose memory ----------------------------------------------------------------------------------------------
 
     def _whose(self, namespace: Any, user_id: object) -> tuple[Any, str | None]:
-        """The namespace (or several) a verb is about, and who speaks.
+        """The namespace (or several) a verb is about, and who speaks: in a run without either argument the run's user.
 
         Raises:
-            NamespaceError: Both were given, or neither and somebody must be named.
+            NamespaceError: Both were given, or neither and somebody must be named, by the run or the caller.
         """
         if namespace is not None and user_id is not None:
             raise NamespaceError(f"both namespace={namespace!r} and user_id={user_id!r} were given; give one of them")
         if namespace is not None:
-            return namespace, None
+            return namespace, self.scope.user_of(namespace)
+        if user_id is None and (run := current_run()) is not None:
+            return self.scope.resolve(run.config, run.runtime), self.scope.principal(run.config, run.runtime)
         if user_id is None and self.scope.has_placeholder:
             if self._require_user:
                 raise NamespaceError(
@@ -385,9 +392,11 @@ class MemLLMMemory:
     ) -> int:
         """Put exported records back, history included; returns the number of facts in them.
 
-        With neither ``namespace`` nor ``user_id`` everything goes where it was. See ``Memory.restore``.
+        With neither ``namespace`` nor ``user_id`` everything goes where it was; inside a run, to the run's user. See
+        ``Memory.restore``.
         """
-        where = None if namespace is None and user_id is None else self._whose(namespace, user_id)[0]
+        unnamed = namespace is None and user_id is None and current_run() is None
+        where = None if unnamed else self._whose(namespace, user_id)[0]
         count = self.core.restore(records, namespace=where)
         self._door.drop()
         return count
@@ -441,6 +450,10 @@ class MemLLMMemory:
         """Every namespace of the store that holds something."""
         return self.core.store.namespaces()
 
+    def users(self) -> list[str]:
+        """Everybody who has a memory here by this memory's namespace template, in alphabetical order."""
+        return sorted({user for each in self.namespaces() if (user := self.scope.user_of(each)) is not None})
+
     def stats(self, *, namespace: Namespace | None = None, user_id: str | None = None) -> Stats:
         """Counts of a namespace."""
         return self.core.stats(namespace=self._whose(namespace, user_id)[0])
@@ -468,6 +481,7 @@ class MemLLMMemory:
     acopy = twin(copy)
     aload = twin(load)
     anamespaces = twin(namespaces)
+    ausers = twin(users)
     astats = twin(stats)
     aquarantined = twin(quarantined)
     averify = twin(verify)
@@ -539,12 +553,34 @@ class MemLLMMemory:
         return tools_of(self._door, self.scope)
 
     def retriever(
-        self, *, namespace: Namespaces | None = None, user_id: str | None = None, k: int = 8
+        self,
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        k: int = 8,
+        search_type: SearchType = "recall",
     ) -> MemLLMRetriever:
-        """A LangChain retriever of facts, for one user or for whoever a call names (``invoke(text, user_id=…)``)."""
-        from langchain_memllm.adapters.retriever import MemLLMRetriever
+        """A LangChain retriever of facts: of one user, of whoever a call names, or of the user of the run.
 
-        return MemLLMRetriever(recall=self.recall, k=k, user_id=user_id, namespace=namespace)
+        Args:
+            namespace: Whose memory, for all calls; by default that of the call or its run.
+            user_id: See ``namespace``.
+            k: Most facts, 1 to 200.
+            search_type: ``recall`` or ``similar``; see ``SearchType``.
+
+        Raises:
+            ConfigurationError: ``k`` or ``search_type`` cannot be used.
+        """
+        from langchain_memllm.adapters.retriever import MemLLMRetriever, check_k, check_search_type
+
+        return MemLLMRetriever(
+            recall=self.recall,
+            scope=self.scope,
+            k=check_k(k),
+            user_id=user_id,
+            namespace=namespace,
+            search_type=check_search_type(search_type),
+        )
 
     def write_node(self, *, answers: bool = False) -> Runnable[Any, dict[str, Any]]:
         """A node that writes what was said in this turn; see ``graph.write_node``."""

@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any, Final
 
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.extraction import SPEAKER
+from langchain_memllm.speaker import SPEAKER
 from langchain_memllm.training.documents import Document, Label, Mention
 from langchain_memllm.training.examples import ReadDocument, WriteDocument
 from langchain_memllm.training.names import Names
