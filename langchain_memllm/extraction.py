@@ -9,22 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args, runtime_checkable
 
 import sentencex
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.constants import TAG_NOSTREAM
 
 from langchain_memllm.belief import Quarantined, check_date
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.grammar import neutral, render_write
-from langchain_memllm.models import ChatModel, chat_model, failures_of, refused
+from langchain_memllm.models import (
+    Ask,
+    ChatModel,
+    Flow,
+    Manners,
+    aask,
+    ask,
+    chat_model,
+    failed_generation,
+    failures_of,
+    with_tool,
+    without_system,
+)
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.replies import Item, Piece, Reply, read_reply
 from langchain_memllm.speaker import FIRST_PERSON, SPEAKER, is_speaker
+from langchain_memllm.streams import muted, quiet
 from langchain_memllm.triples import Source, Statement, Triple, clean_name, name_key
 
 if TYPE_CHECKING:
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
     from langchain_memllm.local.writer import Example
 
 __all__ = [
+    "CHUNK",
     "MAX_TEXT",
     "SPEAKER",
     "ChatExtractor",
@@ -48,12 +60,15 @@ Mode = Literal["auto", "tools", "json", "grammar"]
 """How a chat model is asked to answer; every parser is run on whatever comes."""
 
 MAX_TEXT: Final = 65_536
-"""Longest text of one extraction, in characters."""
-_MAX_CHUNK: Final = 6_000
+"""Longest text that a door takes, in characters; an extractor reads any."""
+CHUNK: Final = 12_000
+"""Characters that one call of a chat model reads: a text of 58,000 takes five calls, at worst six."""
+_LONGEST: Final = 2_000  # characters of a sentence; a longer one is read in pieces
 _MAX_CONTEXT: Final = 4_000
 _CHUNK_CONTEXT: Final = 8
 _PEOPLE: Final = frozenset({"user", "owner"})  # kinds of source in which "I" is somebody we can name
-_CONFIG: Final[RunnableConfig] = {"tags": [TAG_NOSTREAM], "run_name": "memllm.extract"}
+_BLANK_LINE: Final = re.compile(r"(?:\r?\n[^\S\r\n]*+){2,}+|\u2029")
+_WORD: Final = re.compile(r"[^\W_]+")
 _UNSTORABLE: Final = re.compile("[\ud800-\udfff\x00]")
 
 
@@ -85,7 +100,7 @@ class Extractor(Protocol):
             source: Where the text comes from.
 
         Raises:
-            ConfigurationError: The text is no text, or too long.
+            ConfigurationError: The text is not a string.
             ModelError: The model cannot be reached or used.
         """
         ...
@@ -105,20 +120,30 @@ class Sentence:
 
 
 def sentences_of(text: str, language: str = "en") -> list[Sentence]:
-    """Split a text into sentences; nothing is downloaded.
+    """Split a text into sentences; none crosses a blank line. Nothing is downloaded.
 
     Args:
         text: Any text.
         language: ISO 639-1 code; it decides which abbreviations do not end a sentence.
     """
     found = []
-    for boundary in sentencex.get_sentence_boundaries(language, _storable(text)):
-        start, end = boundary["start_index"], boundary["end_index"]
-        piece = text[start:end]
-        if stripped := piece.strip():
-            start += len(piece) - len(piece.lstrip())
-            found.append(Sentence(_storable(stripped), start, start + len(stripped)))
+    for begin, paragraph in _paragraphs(text):
+        for boundary in sentencex.get_sentence_boundaries(language, _storable(paragraph)):
+            start, end = boundary["start_index"], boundary["end_index"]
+            piece = paragraph[start:end]
+            if stripped := piece.strip():
+                start += begin + len(piece) - len(piece.lstrip())
+                found.append(Sentence(_storable(stripped), start, start + len(stripped)))
     return found
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, str]]:
+    """The parts of a text between blank lines, each with where it begins."""
+    begin = 0
+    for blank in _BLANK_LINE.finditer(text):
+        yield begin, text[begin : blank.start()]
+        begin = blank.end()
+    yield begin, text[begin:]
 
 
 def _storable(text: str) -> str:
@@ -128,9 +153,9 @@ def _storable(text: str) -> str:
 
 def _checked(text: object) -> str:
     if not isinstance(text, str):
-        raise ConfigurationError(f"{type(text).__name__} is no text to extract from; convert it with str() first")
-    if len(text) > MAX_TEXT:
-        raise ConfigurationError(f"a text of {len(text)} characters; at most {MAX_TEXT} fit, split it into documents")
+        raise ConfigurationError(
+            f"{type(text).__name__} is not a text that facts can be found in; convert it with str() first"
+        )
     return text
 
 
@@ -147,10 +172,11 @@ class _Chunk:
 
 
 class ChatExtractor:
-    """Extraction by any chat model: one call per turn, or per chunk of a long text.
+    """Extraction by any chat model: one call per turn, or one for every ``CHUNK`` characters of a long text.
 
-    The mode is chosen once and remembered: function calling if the model has it, else JSON. If the first call is
-    refused for its form (no tools on that server), the other mode is tried once.
+    The model is asked to call a function if it has such, else for JSON. What it refuses is remembered with the model
+    object, see ``models.Manners``; whatever the form, every parser is run on the reply. No stream of the run shows
+    these calls.
 
     Args:
         model: A chat model or its name; a name is resolved when first used.
@@ -173,7 +199,7 @@ class ChatExtractor:
         mode: Mode = "auto",
         speaker: str = SPEAKER,
         language: str = "en",
-        limit: int = 50,
+        limit: int = 100,
     ) -> None:
         """Keep the choices; nothing is loaded or called."""
         if mode not in get_args(Mode):
@@ -186,78 +212,72 @@ class ChatExtractor:
         self._given = model
         self._relations = relations if relations is not None else Catalogue.shipped()
         self._mode: Mode = mode
-        self._settled = mode != "auto"
-        self._bound: tuple[Mode, Runnable[Any, AIMessage]] | None = None
+        self._asked: Mode = mode
+        self._resolved: tuple[Any, Manners] | None = None
 
     @property
     def mode(self) -> Mode:
-        """The mode in use; ``auto`` until the model was asked for the first time."""
-        return self._mode
+        """The mode that was used last; ``auto`` until the model was asked for the first time."""
+        return self._asked
 
     def extract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """See ``Extractor.extract``."""
         chunks = self._prepare(text, context)
-        return self._interpret(chunks, [self._ask(chunk, source) for chunk in chunks], source)
+        replies = [ask(self._asking(chunk, source), self._given, _DOING) for chunk in chunks]
+        return self._interpret(chunks, replies, source)
 
     async def aextract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """Async twin of ``extract``."""
         chunks = await asyncio.to_thread(self._prepare, text, context)
-        return self._interpret(chunks, [await self._aask(chunk, source) for chunk in chunks], source)
+        replies = [await aask(self._asking(chunk, source), self._given, _DOING) for chunk in chunks]
+        return self._interpret(chunks, replies, source)
 
-    # -- asking: two shells around the same messages ------------------------------------------------------------------
+    # -- asking --------------------------------------------------------------------------------------------------------
 
-    def _ask(self, chunk: _Chunk, source: Source | None) -> AIMessage:
-        mode, model = self._model()
-        try:
-            with failures_of(self._given, "extracting facts"):
-                reply = model.invoke(self._messages(chunk, source, mode), _CONFIG)
-        except ModelError as error:
-            self._other_mode(error)
-            return self._ask(chunk, source)
-        self._settled = True
-        return reply
-
-    async def _aask(self, chunk: _Chunk, source: Source | None) -> AIMessage:
-        mode, model = self._model()
-        try:
-            with failures_of(self._given, "extracting facts"):
-                reply = await model.ainvoke(self._messages(chunk, source, mode), _CONFIG)
-        except ModelError as error:
-            self._other_mode(error)
-            return await self._aask(chunk, source)
-        self._settled = True
-        return reply
-
-    def _other_mode(self, error: ModelError) -> None:
-        """Go on with JSON if the first call was refused for its form, else raise."""
-        if self._settled or self._mode != "tools" or not refused(error.__cause__):
-            raise error
-        self._mode, self._settled = "json", True
-
-    def _model(self) -> tuple[Mode, Runnable[Any, AIMessage]]:
-        """The mode and the model bound for it."""
-        if self._bound is None or self._bound[0] != self._mode:
-            model = chat_model(self._given)
+    def _asking(self, chunk: _Chunk, source: Source | None) -> Flow[Reply]:
+        """Ask about a chunk, in another way if the model refuses this one."""
+        model, manners = self._model()
+        way = manners.way(tools=self._mode in ("auto", "tools"))
+        while True:
+            choices = ("any", _NAME_OF_FUNCTION, None) if way.forced else (None,)
             with failures_of(model, "being prepared"):
-                if self._mode == "auto":
-                    self._mode = "tools" if _bind(model) is not None else "json"
-                bound = (_bind(model) if self._mode == "tools" else None) or model
-            self._bound = self._mode, bound
-        return self._bound
+                bound = with_tool(model, _FUNCTION, choices) if way.tools else None
+            mode: Mode = self._mode if self._mode != "auto" else "json" if bound is None else "tools"
+            way = replace(way, tools=bound is not None)
+            messages = self._messages(chunk, source, mode)
+            messages = messages if way.system else without_system(messages)
+            try:
+                reply = yield Ask(bound or model, messages, quiet("memllm.extract"))
+            except ModelError as error:
+                written = failed_generation(error.__cause__)
+                if written is not None and (said := read_reply(written)).items:
+                    return said
+                way = manners.other(error, way, choice=self._mode == "auto")
+            else:
+                manners.worked(way)
+                self._asked = mode
+                return _read(reply)
+
+    def _model(self) -> tuple[Any, Manners]:
+        """The model, resolved when it is first needed, and what it is known to refuse."""
+        if self._resolved is None:
+            model = chat_model(self._given)
+            self._resolved = muted(model), Manners.of(model)
+        return self._resolved
 
     # -- what is asked -------------------------------------------------------------------------------------------------
 
     def _prepare(self, text: str, context: Sequence[str]) -> list[_Chunk]:
         """The calls a text takes: its sentences in pieces that a model reads at once, each with what stood before."""
-        sentences = sentences_of(_checked(text), self.language)
+        sentences = [piece for each in sentences_of(_checked(text), self.language) for piece in _pieces(each)]
         catalogue = self._relations() if callable(self._relations) else self._relations
         labels = "; ".join(relation.label for relation in catalogue)
         chunks: list[_Chunk] = []
         at = 0
         for end in _chunk_ends(sentences):
-            before = [*context, *(sentence.text for sentence in sentences[:at])]
-            context = before if at == 0 else before[-_CHUNK_CONTEXT:]
-            chunks.append(_Chunk(tuple(sentences[at:end]), _tail(context), labels))
+            recent = [sentence.text for sentence in sentences[max(0, at - _CHUNK_CONTEXT) : at]]
+            before = [*context, *recent][-_CHUNK_CONTEXT:] if at else context
+            chunks.append(_Chunk(tuple(sentences[at:end]), _tail(before), labels))
             at = end
         return chunks
 
@@ -275,10 +295,9 @@ class ChatExtractor:
 
     # -- what came -----------------------------------------------------------------------------------------------------
 
-    def _interpret(self, chunks: Sequence[_Chunk], replies: Sequence[AIMessage], source: Source | None) -> Extraction:
+    def _interpret(self, chunks: Sequence[_Chunk], replies: Sequence[Reply], source: Source | None) -> Extraction:
         collected = _Collected(source or Source(), self._speaker_in(source))
-        for chunk, reply in zip(chunks, replies, strict=True):
-            said = _read(reply)
+        for chunk, said in zip(chunks, replies, strict=True):
             collected.add(said.items[: self.limit], chunk.sentences)
             collected.put_aside(said.pieces)
             collected.put_aside(_overflow(said.items[self.limit :], self.limit))
@@ -288,24 +307,31 @@ class ChatExtractor:
 def _read(reply: AIMessage) -> Reply:
     calls = [call["args"] for call in getattr(reply, "tool_calls", [])]
     broken = [str(call.get("args") or "") for call in getattr(reply, "invalid_tool_calls", [])]
-    return read_reply(str(reply.text), calls, broken)
+    legacy = reply.additional_kwargs.get("function_call")
+    if isinstance(legacy, Mapping):  # what servers answered before there were tools
+        broken.append(str(legacy.get("arguments") or ""))
+    return read_reply(str(reply.text), calls, broken, function=_NAME_OF_FUNCTION)
 
 
-def _bind(model: Any) -> Runnable[Any, AIMessage] | None:
-    """The model with the function it must call, or None if it knows no functions."""
-    if (getattr(model, "profile", None) or {}).get("tool_calling") is False:
-        return None
-    try:
-        bound: Runnable[Any, AIMessage] = model.bind_tools([_FUNCTION], tool_choice="record_facts")
-    except (NotImplementedError, AttributeError):
-        return None
-    return bound
+def _pieces(sentence: Sentence) -> Iterator[Sentence]:
+    """A sentence, or the pieces of one that is too long to be read at once, cut at spaces where there are some."""
+    start = 0
+    while start < len(sentence.text):
+        end = min(start + _LONGEST, len(sentence.text))
+        if end < len(sentence.text):
+            space = sentence.text.rfind(" ", start + _LONGEST // 2, end)
+            end = space if space > 0 else end
+        text = sentence.text[start:end]
+        begin = sentence.start + start + len(text) - len(text.lstrip())
+        if stripped := text.strip():
+            yield Sentence(stripped, begin, begin + len(stripped))
+        start = end
 
 
 def _chunk_ends(sentences: Sequence[Sentence]) -> Iterator[int]:
     size = 0
     for at, sentence in enumerate(sentences):
-        if size and size + len(sentence.text) > _MAX_CHUNK:
+        if size and size + len(sentence.text) > CHUNK:
             yield at
             size = 0
         size += len(sentence.text)
@@ -314,14 +340,14 @@ def _chunk_ends(sentences: Sequence[Sentence]) -> Iterator[int]:
 
 
 def _tail(context: Sequence[str]) -> tuple[str, ...]:
-    """The end of the context that fits."""
+    """The end of the context that fits; of a text that does not fit whole, its end."""
     kept: list[str] = []
-    size = 0
+    left = _MAX_CONTEXT
     for text in reversed(context):
-        size += len(text)
-        if size > _MAX_CONTEXT:
+        kept.append(text if len(text) <= left else f"…{text[-left:]}")
+        left -= len(text)
+        if left < 200:
             break
-        kept.append(text)
     return tuple(reversed(kept))
 
 
@@ -348,13 +374,14 @@ class _Collected:
 
     def add(self, items: Iterable[Item], sentences: Sequence[Sentence]) -> None:
         """Items of one reply, about these sentences."""
+        words = [_words(sentence.text) for sentence in sentences]
         for item in items:
             triple = self._spoken(item.triple)
             if triple is None:
                 reason = "it is about the person who speaks, and this source does not say who that is"
                 self.pieces.append(Piece(render_write([item.triple]), reason))
                 continue
-            sentence = _sentence_of(item, sentences)
+            sentence = _sentence_of(item, sentences, words)
             self.statements.append(
                 Statement(
                     triple.subject,
@@ -405,20 +432,29 @@ _NO_DATE: Final = frozenset({"", "null", "none", "unknown", "present", "now", "n
 _DATE: Final = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?(?:[T ].*)?\Z")
 
 
-def _sentence_of(item: Item, sentences: Sequence[Sentence]) -> Sentence | None:
-    """The sentence an item was taken from: the one it names, else the first with its names."""
+def _sentence_of(item: Item, sentences: Sequence[Sentence], words: Sequence[str]) -> Sentence | None:
+    """The sentence an item was taken from: the one it names, else the first with its names.
+
+    A number is not believed if the object stands in another sentence together with the subject, and not in this one.
+    """
     if len(sentences) == 1:
         return sentences[0]
+    subject, object_ = _words(item.triple.subject), _words(item.triple.object)
+    both = [at for at, text in enumerate(words) if object_ in text and subject in text]
     number = str(item.sentence).strip("[]. ")
     if number.isdecimal() and len(number) < 6 and 1 <= int(number) <= len(sentences):
-        return sentences[int(number) - 1]
-    subject, _, object_ = (name.casefold() for name in item.triple)
-    folded = [sentence.text.casefold() for sentence in sentences]
-    for wanted in ((subject, object_), (object_,)):
-        for sentence, text in zip(sentences, folded, strict=True):
-            if all(name in text for name in wanted):
-                return sentence
-    return None
+        named = int(number) - 1
+        return sentences[both[0] if both and object_ not in words[named] else named]
+    for places in (both, [at for at, text in enumerate(words) if object_ in text]):
+        if places:
+            return sentences[places[0]]
+    about = [at for at, text in enumerate(words) if subject in text]
+    return sentences[about[0]] if len(about) == 1 else None
+
+
+def _words(text: str) -> str:
+    """The words of a text, each between spaces, so that a name is found by whole words and whatever its commas."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
 def _overflow(items: Sequence[Item], limit: int) -> Iterator[Piece]:
@@ -534,11 +570,13 @@ _FORMS: Final[dict[str, str]] = {
     ),
 }
 
+_DOING: Final = "extracting facts"
+_NAME_OF_FUNCTION: Final = "record_facts"
 _TEXT: Final = {"type": "string"}
 _FUNCTION: Final[dict[str, Any]] = {
     "type": "function",
     "function": {
-        "name": "record_facts",
+        "name": _NAME_OF_FUNCTION,
         "description": "Record the facts that the text states.",
         "parameters": {
             "type": "object",

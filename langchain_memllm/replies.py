@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from langchain_memllm.dialects import decoded, spoken
 from langchain_memllm.errors import InvalidTriple
 from langchain_memllm.grammar import END, SEP, START, parse, parse_write
 from langchain_memllm.triples import Triple
 
-__all__ = ["Item", "Piece", "Reply", "read_reply", "without_thinking"]
+__all__ = ["Item", "Piece", "Reply", "read_reply"]
 
 MAX_REPLY: Final = 1_000_000
 """Characters of a reply that are looked at."""
@@ -29,7 +30,11 @@ _ROLES: Final = {
     "relation": ("relation", "predicate", "property", "rel", "p", "r"),
     "object": ("object", "tail", "value", "obj", "o"),
 }
-_THINKING: Final = re.compile(r"<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_OTHER_ROLES: Final = {  # names of other extractors; they mean this only where all three parts are there
+    "subject": ("source", "source_entity", "source_entity_name", "source_node_id", "head_entity"),
+    "relation": ("relationship", "relationship_name", "relation_type", "relationship_type", "type", "edge", "label"),
+    "object": ("target", "destination", "target_entity", "target_entity_name", "target_node_id", "tail_entity"),
+}
 _FENCE: Final = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _NOTHING: Final = re.compile(
     r"\W*(?:none|nothing(?: to record)?|n/?a|null|no (?:new )?(?:facts?|triples?)(?: found| to record)?)\W*|[\s.–—-]*",
@@ -37,7 +42,9 @@ _NOTHING: Final = re.compile(
 )
 # Possessive quantifiers: no backtracking, so a cut-off reply costs no more than a good one.
 _FLAT_OBJECT: Final = re.compile(r'\{(?:[^{}"\\]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
-_TRAILING_COMMA: Final = re.compile(r",\s*\}$")
+_KEY_BEFORE: Final = re.compile(r"""["']\s*:\s*\Z""")
+_STRING: Final = r"""(?:"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+')"""
+_FLAT_LIST: Final = re.compile(rf"[\[(]\s*+{_STRING}\s*+,\s*+{_STRING}\s*+,\s*+{_STRING}\s*+[\])]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +90,19 @@ class _Found:
             self.pieces.append(Piece(_written(raw), str(error)))
 
 
-def read_reply(text: str, calls: Iterable[object] = (), broken_calls: Iterable[str] = ()) -> Reply:
-    """Everything a reply says.
+def read_reply(
+    text: str, calls: Iterable[object] = (), broken_calls: Iterable[str] = (), *, function: str = "record_facts"
+) -> Reply:
+    """Everything a reply says. A call without arguments says nothing, whatever else the reply says.
 
     Args:
         text: Its text.
         calls: Arguments of its tool calls.
         broken_calls: Arguments of tool calls that could not be decoded, as text.
+        function: The function that records facts; text in a channel that calls it counts.
     """
+    calls = [arguments for arguments in calls if arguments not in ({}, [], "", None)]
+    broken_calls = [written for written in broken_calls if written.strip() not in ("", "{}")]
     called = _Found()
     for arguments in calls:
         _merge(called, _from_value(arguments))
@@ -98,28 +110,27 @@ def read_reply(text: str, calls: Iterable[object] = (), broken_calls: Iterable[s
         _merge(called, _from_json(written[:MAX_REPLY]))
     if called.items or (called.understood and not called.pieces):
         return _reply(called.items, called.pieces)
-    spoken = without_thinking(text[:MAX_REPLY])
-    coded = _from_json(spoken)
-    found = [called, coded, _from_grammar(spoken, lines=not coded.items)]
+    said = spoken(text[:MAX_REPLY], function)
+    coded = _from_json(said)
+    found = [called, coded, _from_grammar(said, lines=not coded.items)]
     best = max(found, key=lambda each: (len(each.items), each.understood and not each.pieces))
     items = [*best.items, *(item for each in found if each is not best for item in each.items)]
     pieces = best.pieces if items else [piece for each in found for piece in each.pieces]
-    if not items and not pieces and not best.understood and not (_NOTHING.fullmatch(spoken) and _said(text, spoken)):
-        reason = "no fact could be read in it" if spoken.strip() else "it holds thinking only and was cut off"
-        pieces = [Piece(spoken if spoken.strip() else text, reason)]
+    if not items and not pieces and not best.understood:
+        pieces = _unread(text, said, [*map(_written, calls), *broken_calls])
     if len(text) > MAX_REPLY:
         pieces = [*pieces, Piece(text[MAX_REPLY:], f"the reply is longer than {MAX_REPLY} characters")]
     return _reply(items, pieces)
 
 
-def without_thinking(text: str) -> str:
-    """The text without ``<think>…</think>`` and the like; one that is not closed goes to the end."""
-    return _THINKING.sub("", text)
-
-
-def _said(text: str, spoken: str) -> bool:
-    """Whether an empty answer is one: the reply was empty, or something stands after the thinking."""
-    return bool(spoken.strip()) or not text.strip()
+def _unread(text: str, said: str, called: Sequence[str]) -> list[Piece]:
+    """A reply in which nothing was found, unless it says that there is nothing."""
+    pieces = [Piece(written, "no fact could be read in this call") for written in called]
+    if not _NOTHING.fullmatch(said):
+        pieces.append(Piece(said, "no fact could be read in it"))
+    elif not said.strip() and text.strip():
+        pieces.append(Piece(text, "it holds thinking only and was cut off"))
+    return pieces
 
 
 def _reply(items: Sequence[Item], pieces: Sequence[Piece]) -> Reply:
@@ -169,7 +180,7 @@ def _from_json(text: str) -> _Found:
     if "{" not in text and "[" not in text:
         return _Found()
     for candidate in _candidates(text):
-        value = _decoded(candidate)
+        value = decoded(candidate)
         if value is not None:
             found = _from_value(value)
             if found.understood:
@@ -183,18 +194,8 @@ def _candidates(text: str) -> Iterator[str]:
         yield fence[1].strip()
     for opening, closing in ("{}", "[]"):
         begin, end = text.find(opening), text.rfind(closing)
-        if 0 <= begin < end:
+        if 0 <= begin < end and not _is_value(text, begin):
             yield text[begin : end + 1]
-
-
-def _decoded(text: str) -> Any:
-    """The value of a JSON text that is an object or a list, or None."""
-    if text[:1] not in ("{", "["):
-        return None
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _from_value(value: object) -> _Found:
@@ -233,7 +234,7 @@ def _list(
 
 
 def _text(value: str, listed: bool, depth: int, found: _Found, todo: list[tuple[object, bool, int]]) -> None:
-    inner = _decoded(value.strip()) if depth < 4 else None
+    inner = decoded(value.strip()) if depth < 4 else None
     if inner is not None:
         todo.append((inner, True, depth + 1))
     elif START in value:
@@ -251,15 +252,18 @@ def _looks_structured(text: str) -> bool:
 
 
 def _salvaged(text: str) -> _Found:
-    """The whole flat objects in a text that is no JSON, and what is left after the last of them."""
+    """The whole flat objects and lists of three names in a text that is no JSON, and what is left after the last."""
     found = _Found()
     if '\\"' in text and _FLAT_OBJECT.search(text) is None:
         text = text.replace('\\"', '"')
     end = 0
-    for flat in _FLAT_OBJECT.finditer(text):
-        value = _decoded(_TRAILING_COMMA.sub("}", flat[0]))
+    for flat in _flat(text):
+        value = decoded(flat[0])
         if isinstance(value, Mapping) and _is_fact(value):
             found.add(value)
+        elif isinstance(value, list):
+            if not _is_value(text, flat.start()):
+                found.add(dict(zip(_ROLES, value, strict=True)))
         elif value != {} and not _is_call(text, flat):
             found.pieces.append(Piece(flat[0], "it is no fact in JSON"))
         end = flat.end()
@@ -267,6 +271,21 @@ def _salvaged(text: str) -> _Found:
     if "{" in rest.replace(START, ""):
         found.pieces.append(Piece(rest.lstrip(", \n"), "it is cut off"))
     return found
+
+
+def _flat(text: str) -> Iterator[re.Match[str]]:
+    """Flat objects, and the flat lists that stand in none of them, in order."""
+    end = 0
+    for flat in _FLAT_OBJECT.finditer(text):
+        yield from _FLAT_LIST.finditer(text, end, flat.start())
+        yield flat
+        end = flat.end()
+    yield from _FLAT_LIST.finditer(text, end)
+
+
+def _is_value(text: str, at: int) -> bool:
+    """Whether what begins there is the value of a key, part of something that is broken or cut off."""
+    return bool(_KEY_BEFORE.search(text, max(0, at - 60), at))
 
 
 def _is_call(text: str, flat: re.Match[str]) -> bool:
@@ -278,10 +297,19 @@ def _is_call(text: str, flat: re.Match[str]) -> bool:
 
 
 def _is_fact(value: Mapping[Any, Any]) -> bool:
-    """Whether an object has parts of a triple: two by any name, or one by its full name (an "object" alone is none)."""
-    if sum(any(name in value for name in names) for names in _ROLES.values()) > 1:
+    """Whether an object has parts of a triple: two of them, or one by its full name (an "object" alone is none).
+
+    By the names of other extractors, which mean other things elsewhere, it must have all three.
+    """
+    keys = {_key(key) for key in value}
+    if "subject" in keys or "relation" in keys:
         return True
-    return "subject" in value or "relation" in value
+    own = {role for role, names in _ROLES.items() if keys.intersection(names)}
+    return len(own) > 1 or all(role in own or keys.intersection(names) for role, names in _OTHER_ROLES.items())
+
+
+def _key(key: object) -> str:
+    return "_".join(str(key).split()).lower()
 
 
 def _items_of(raw: Mapping[Any, Any]) -> list[Item]:
@@ -290,12 +318,13 @@ def _items_of(raw: Mapping[Any, Any]) -> list[Item]:
     Raises:
         InvalidTriple: A part is missing or cannot be a name.
     """
+    raw = {_key(key): value for key, value in reversed(list(raw.items()))}
     subject, relation, objects = (_part(raw, role) for role in _ROLES)
     listed = objects if isinstance(objects, list) and objects else [objects]
     retract = str(raw.get("retract", "")).strip().lower() in ("true", "yes", "1")
     return [
         Item(
-            Triple(_name(subject, "subject"), _name(relation, "relation"), _name(each, "object")),
+            Triple(_name(subject, "subject"), _label(_name(relation, "relation")), _name(each, "object")),
             raw.get("valid_from"),
             raw.get("valid_to"),
             retract,
@@ -305,11 +334,18 @@ def _items_of(raw: Mapping[Any, Any]) -> list[Item]:
     ]
 
 
-def _part(raw: Mapping[Any, Any], role: str) -> object:
-    for name in _ROLES[role]:
+def _part(raw: Mapping[str, Any], role: str) -> object:
+    for name in (*_ROLES[role], *_OTHER_ROLES[role]):
         if raw.get(name) is not None:
             return raw[name]
     raise InvalidTriple(role, None, "it is missing")
+
+
+def _label(relation: str) -> str:
+    """A relation in words where it is written as a constant: LIVES_IN, lives_in."""
+    if " " in relation or "_" not in relation.strip("_"):
+        return relation
+    return relation.replace("_", " ").lower() if relation.isupper() else relation.replace("_", " ")
 
 
 def _name(value: object, part: str) -> str:

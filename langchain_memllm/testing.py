@@ -66,11 +66,12 @@ class FakeEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a scripted model was asked: the messages, the names of the tools it could call, the stop texts."""
+    """What a scripted model was asked: messages, names of the tools it could call, stop texts, choice of a tool."""
 
     messages: tuple[BaseMessage, ...]
     tools: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    choice: Any = None
 
     @property
     def text(self) -> str:
@@ -107,7 +108,7 @@ class ScriptedModel(BaseChatModel):
         if not self.tools:
             raise NotImplementedError("this scripted model knows no tools")
         named = [convert_to_openai_tool(tool)["function"]["name"] for tool in tools]
-        bound: Runnable[Any, AIMessage] = self.bind(tools=named, **kwargs)
+        bound: Runnable[Any, AIMessage] = self.bind(tools=named, tool_choice=tool_choice, **kwargs)
         return bound
 
     def _generate(
@@ -139,7 +140,7 @@ class ScriptedModel(BaseChatModel):
     def _answer(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> AIMessage:
         if stop and not self.stops:
             raise TypeError("this scripted model takes no stop texts")
-        request = Request(tuple(messages), tuple(kwargs.get("tools", ())), tuple(stop or ()))
+        request = Request(tuple(messages), tuple(kwargs.get("tools", ())), tuple(stop or ()), kwargs.get("tool_choice"))
         self.requests.append(request)
         answer = self.script(request) if callable(self.script) else self._next()
         if isinstance(answer, Exception):

@@ -329,14 +329,12 @@ def test_an_extraction_model_that_answers_nonsense_stores_nothing(reply: str) ->
     assert memory.stats(user_id="ada").facts == 0
 
 
-def test_a_message_too_long_to_be_read_does_not_end_the_run() -> None:
+def test_a_message_of_any_length_is_written() -> None:
+    """Bugs 3.16."""
     memory = memory_of()
-    events = events_of(agent_of(memory), "word " * 20_000, run_of("ada"))
-    assert [(event["event"], event.get("error")) for event in events] == [
-        ("recall", None),
-        ("error", "ConfigurationError"),
-    ]
-    assert memory.stats(user_id="ada").operations == 0
+    events = events_of(agent_of(memory), "word " * 20_000 + "I live in Oslo.", run_of("ada"))
+    assert [event["event"] for event in events] == ["recall", "write"]
+    assert statuses(memory, "ada") == [("Oslo", "current")]
 
 
 def test_an_extraction_model_that_raises_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:

@@ -315,7 +315,7 @@ def test_which_reader_fits():
     for bad in ({"mode": "xml"}, {"mode": "tools"}):
         with pytest.raises(ConfigurationError):
             reader_of(ScriptedModel(script=[], tools=False), **bad)
-    with pytest.raises(ConfigurationError, match="no chat model"):
+    with pytest.raises(ConfigurationError, match="not a chat model"):
         reader_of(17)
 
 

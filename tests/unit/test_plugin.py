@@ -352,7 +352,7 @@ def test_a_model_by_name_is_built_when_first_used(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ModelError, match=r"'openai:gpt-5-mini' cannot be built.*OPENAI_API_KEY"):
         memory.remember("Ada likes tea.")
     unknown = MemLLMMemory(":memory:", model="nobody:gpt", embedder=FakeEmbedder())
-    with pytest.raises(ConfigurationError, match=r"'nobody:gpt' is no chat model; write provider:model"):
+    with pytest.raises(ConfigurationError, match=r"'nobody:gpt' is not a chat model; write provider:model"):
         unknown.remember("Ada likes tea.")
 
 

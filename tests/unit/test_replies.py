@@ -65,7 +65,8 @@ def test_tool_calls_come_before_the_text():
     assert triples(reply) == BOTH
     assert triples(read_reply("", [{"facts": json.dumps([ADA, BO])}])) == BOTH
     assert triples(read_reply("", [{"facts": [ADA]}, {"facts": [BO]}])) == BOTH
-    assert triples(read_reply(GOOD, [{}])) == []
+    assert triples(read_reply(GOOD, [{}])) == BOTH
+    assert read_reply("", [{}]) == Reply()
     assert read_reply("", [{"facts": []}]) == Reply()
     cut = read_reply("", [], [json.dumps({"facts": [ADA, BO]})[:-20]])
     assert triples(cut) == BOTH[:1]
@@ -104,6 +105,108 @@ def test_what_a_fact_carries():
         ("Ada", "lives in", "5"),
         ("Ada", "lives in", "Rome"),
     ]
+
+
+OSLO = json.dumps({"facts": [ADA]})
+ROME = json.dumps({"facts": [dict(ADA, object="Rome")]})
+HARMONY = "<|channel|>analysis<|message|>Perhaps {0}<|end|><|start|>assistant<|channel|>final<|message|>{1}"
+COMMENTARY = (
+    "<|channel|>analysis<|message|>{0}<|end|><|start|>assistant<|channel|>commentary to=functions.record_facts "
+    "<|constrain|>json<|message|>{1}<|call|>"
+)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Perhaps {0}? No.</think>{1}",
+        "<think>perhaps {0}</think>{1}",
+        "<think>the tag </think> ends it; perhaps {0}</think>{1}",
+        "<thinking>{0}</thinking>\n<reflection>{0}</reflection>\n{1}",
+        "<seed:think>{0}</seed:think>{1}",
+        "{0} </reasoning> {1}",
+        "{0} </REASONING> {1}",
+        "◁think▷{0}◁/think▷{1}",
+        "[THINK]{0}[/THINK]{1}",
+        "<|START_THINKING|>{0}<|END_THINKING|>{1}",
+        "{1}<think>or perhaps {0}",
+        "{1}<think>or perhaps {0}</think>",
+        HARMONY,
+        COMMENTARY,
+        "<|start|>assistant<|channel|>analysis<|message|>{0}<|end|>"
+        "<|start|>assistant to=functions.record_facts<|channel|>commentary json<|message|>{1}",
+        "analysisPerhaps {0}assistantfinal{1}",
+    ],
+)
+def test_what_is_only_thought_is_no_fact(form):
+    """Doors F11."""
+    reply = read_reply(form.replace("{0}", ROME).replace("{1}", OSLO))
+    assert triples(reply) == BOTH[:1]
+    assert reply.pieces == ()
+
+
+@pytest.mark.parametrize("text", [f"<think>{ROME}", f"<|channel|>analysis<|message|>{ROME}<|end|>", f"{ROME}</think>"])
+def test_thinking_alone_is_put_aside(text):
+    """Doors F11: nothing found in a reply that says something is quarantined."""
+    reply = read_reply(text)
+    assert reply.items == ()
+    assert [piece.reason for piece in reply.pieces] == ["it holds thinking only and was cut off"]
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "{'subject': 'Ada', 'relation': 'lives in', 'object': 'Oslo', 'retract': False, 'valid_to': None}",
+        "{'subject': \"Ada\", 'relation': 'lives in', 'object': 'Oslo', \"retract\": false,}",
+        '{subject: "Ada", relation: "lives in", object: "Oslo"}',
+        '{"Subject": "Ada", "Relation": "lives in", "Object": "Oslo"}',
+        '{"SUBJECT": "Ada", "PREDICATE": "lives in", "OBJECT": "Oslo"}',
+        '{"head": "Ada", "type": "lives in", "tail": "Oslo"}',
+        '{"head": "Ada", "head_type": "Person", "relation": "LIVES_IN", "tail": "Oslo", "tail_type": "City"}',
+        '{"source": "Ada", "relationship": "lives_in", "target": "Oslo"}',
+        '{"source": "Ada", "relationship": "lives in", "destination": "Oslo"}',
+        '{"source": {"id": "Ada", "type": "Person"}, "type": "LIVES_IN", "target": {"id": "Oslo", "type": "City"}}',
+        '{"source_node_id": "Ada", "relationship_name": "lives_in", "target_node_id": "Oslo"}',
+        '["Ada", "lives in", "Oslo"]',
+        "('Ada', 'lives in', 'Oslo')",
+    ],
+)
+@pytest.mark.parametrize("around", ["[{}]", '{{"facts": [{}]}}', "Sure: [{}]. Anything else?", '[{}, {{"subject": "B'])
+def test_the_shapes_of_other_extractors(fact, around):
+    """Bugs 3.8: Python literals, keys in capitals, head / type / tail, source / relationship / target."""
+    assert triples(read_reply(around.format(fact))) == BOTH[:1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type": "text", "value": "Ada lives in Oslo"}',
+        '{"source": "web", "target": "user"}',
+        '{"facts": {"a": ["Ada", "lives in", "Oslo"], "b": "cut',
+        '{"subject": "Ada", "object": ["x", "y", "z"], "rel',
+    ],
+)
+def test_shapes_that_are_no_facts_and_are_put_aside(text):
+    reply = read_reply(text)
+    assert reply.items == ()
+    assert reply.pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "broken"),
+    [
+        ("", [{"text": "Ada lives in Oslo"}], []),
+        ("", [], ["Ada lives in Oslo"]),
+        ("Ada lives in Oslo.", [{}], []),
+        ("Noted!", [], [""]),
+        ('{"note": "Ada lives in Oslo"}', [], []),
+        ("17", [], []),
+    ],
+)
+def test_a_reply_of_any_shape_in_which_nothing_is_found_is_put_aside(text, calls, broken):
+    reply = read_reply(text, calls, broken)
+    assert reply.items == ()
+    assert len(reply.pieces) == 1
 
 
 CALLS = [
