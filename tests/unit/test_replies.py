@@ -272,9 +272,9 @@ def test_ten_thousand_facts_and_as_many_bad_ones():
 def test_time_is_linear(piece):
     def seconds(times: int) -> float:
         text = (piece * times)[:400_000]
-        start = time.perf_counter()
+        start = time.process_time()
         read_reply(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(1000)
     assert seconds(20_000) < 1.0
