@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_memllm.render import without_blocks
+from langchain_memllm.triples import name_key
 
-__all__ = ["is_harness_message", "is_spoken", "split_turn", "text_of"]
+__all__ = ["is_harness_message", "is_spoken", "other_speaker", "split_turn", "text_of"]
 
 
 def is_harness_message(message: BaseMessage) -> bool:
@@ -27,6 +28,12 @@ def is_harness_message(message: BaseMessage) -> bool:
 def is_spoken(message: BaseMessage) -> bool:
     """Whether a person wrote this message, as far as the conversation tells."""
     return isinstance(message, HumanMessage) and not is_harness_message(message)
+
+
+def other_speaker(message: BaseMessage, user: str | None) -> str | None:
+    """Who says "I" in a human message, if it carries the name of somebody else than the run's user."""
+    name = (message.name or "").strip()
+    return name if name and name_key(name) != name_key(user or "user") else None
 
 
 def split_turn(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage], list[BaseMessage]]:

@@ -208,7 +208,7 @@ class Demo:
 
     def _through_machine(self, model: Any, message: BaseMessage) -> Answer:
         """One run of the LangGraph machine: generate, read, generate."""
-        graph = build_graph(model, self.memory, Scope(NAMESPACE), write="off", on_error="raise")
+        graph = build_graph(model, self.memory, Scope(NAMESPACE), write="off", on_error="raise", trace=True)
         state = graph.invoke({"messages": [message]})
         reading = Reading.from_dict(state["memllm_reading"]["reading"])
         answer = Answer(text=str(state["messages"][-1].text), annotated=reading.annotated)

@@ -1,23 +1,17 @@
-"""What the doors to one memory share: models built when first needed, long texts read in parts, recollections of runs.
-
-The facade hands one ``Door`` to its middleware, tools and nodes. An operation that was delivered before is answered
-from its receipt before any model is called.
-"""
+"""The models of a memory, for all its doors: checked when they are given, built when they are first needed."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.ingest import Ingest
 from langchain_memllm.memory import Memory
 from langchain_memllm.sharing import Shared
-from langchain_memllm.triples import Namespace, Receipt, Source, Statement
+from langchain_memllm.triples import Source
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -25,19 +19,12 @@ if TYPE_CHECKING:
     from langchain_memllm.extraction import Extraction, Extractor
     from langchain_memllm.local import MemLLMModel
 
-__all__ = ["LOCAL", "Door", "LateExtractor", "Model", "Progress", "built"]
+__all__ = ["LOCAL", "Door", "LateExtractor", "Model", "built"]
 
 LOCAL: Final = "local"
 """Name of the local model: SmolLM2-135M-Instruct."""
 
 Model: TypeAlias = "str | BaseChatModel | MemLLMModel"
-Progress = Callable[[int, int], object]
-"""Takes the number of sentences read so far and of all."""
-
-_CHAT_PART: Final = 6_000
-_LOCAL_PART: Final = 1_000  # the local model takes seconds for a sentence
-_CONTEXT: Final = 24  # sentences before a part; the paper's (section 3.1)
-_KEPT: Final = 256
 
 
 class Door(Shared):
@@ -57,8 +44,8 @@ class Door(Shared):
         self.memory = memory
         self._given, self._model = _check_model(model), None
         self._extractor = _check_extractor(extractor)
-        self._lock, self._building = threading.Lock(), threading.Lock()  # building may take long; runs do not wait
-        self._kept: OrderedDict[Hashable, str] = OrderedDict()
+        self._building = threading.Lock()
+        self.ingest = Ingest(memory, self._made)
 
     # -- models ----------------------------------------------------------------------------------------------------
 
@@ -102,114 +89,12 @@ class Door(Shared):
 
         return extractor_for(self.model, lambda: self.memory.catalogue)
 
-    # -- recollections of runs under way -----------------------------------------------------------------------------
+    def _made(self) -> Extractor:
+        extractor = self.extractor
+        return extractor.made if isinstance(extractor, LateExtractor) else extractor
 
-    def keep(self, run: Hashable, block: str) -> None:
-        """Keep the facts recalled for a run, so that they are recalled once; the last 256 are kept."""
-        with self._lock:
-            self._kept[run] = block
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-
-    def kept(self, run: Hashable) -> str | None:
-        """The facts recalled for a run, if they still hold."""
-        with self._lock:
-            return self._kept.get(run)
-
-    def drop(self, run: Hashable = None) -> None:
-        """Drop what was recalled for a run; for all runs if the memory was changed."""
-        with self._lock:
-            if run is None:
-                self._kept.clear()
-            self._kept.pop(run, None)
-
-    # -- a text into the memory: two shells around the same steps ----------------------------------------------------
-
-    def remember(
-        self,
-        text: str,
-        *,
-        namespace: Namespace,
-        source: Source | None = None,
-        op_id: str | None = None,
-        context: Sequence[str] = (),
-        replace: bool = False,
-        progress: Progress | None = None,
-    ) -> Receipt:
-        """Find the facts of a text and write them, as one operation.
-
-        Args:
-            text: At most 65,536 characters; a long text is read in parts.
-            namespace: Whose memory.
-            source: Where the text comes from; by default an unnamed user.
-            op_id: Name of the operation; if it was delivered before, its receipt is the answer and no model is called.
-            context: What stood before the text, oldest first; it tells what words refer to and states nothing.
-            replace: The text is the new version of its source: what only the former one said becomes past.
-            progress: Told after each part.
-
-        Raises:
-            ConfigurationError: The text is empty or too long, or there is no model.
-            ModelError: The model cannot be reached or used.
-            OperationConflict: The ``op_id`` was used with another text.
-            StoreError: Nothing was written.
-        """
-        task = self._prepare(text, namespace, source, op_id, context, replace)
-        if isinstance(task, Receipt):
-            return task
-        for part in task.parts:
-            task.add(part, task.extractor.extract(part.text, context=part.context, source=source), progress)
-        return self._finish(task)
-
-    async def aremember(
-        self,
-        text: str,
-        *,
-        namespace: Namespace,
-        source: Source | None = None,
-        op_id: str | None = None,
-        context: Sequence[str] = (),
-        replace: bool = False,
-        progress: Progress | None = None,
-    ) -> Receipt:
-        """Async twin of ``remember``: the model is awaited, the store works in a thread."""
-        task = await asyncio.to_thread(self._prepare, text, namespace, source, op_id, context, replace)
-        if isinstance(task, Receipt):
-            return task
-        for part in task.parts:
-            task.add(part, await task.extractor.aextract(part.text, context=part.context, source=source), progress)
-        return await asyncio.to_thread(self._finish, task)
-
-    def _prepare(
-        self,
-        text: str,
-        namespace: Namespace,
-        source: Source | None,
-        op_id: str | None,
-        context: Sequence[str],
-        replace: bool,
-    ) -> Receipt | _Task:
-        """The receipt of an operation done before, or what there is to do."""
-        _check_text(text)
-        if op_id is not None:
-            done = self.memory.receipt(op_id, namespace=namespace, payload=text, source=source, replace=replace)
-            if done is not None:
-                return done
-        extractor = self.extractor.made if isinstance(self.extractor, LateExtractor) else self.extractor
-        parts = _parts(text, context, extractor)
-        return _Task(extractor, tuple(parts), text, namespace, source, op_id, replace)
-
-    def _finish(self, task: _Task) -> Receipt:
-        receipt = self.memory.write(
-            task.statements,
-            namespace=task.namespace,
-            source=task.source,
-            op_id=task.op_id,
-            payload=task.text,
-            replace=task.replace,
-            quarantine=task.quarantine,
-        )
-        self.drop()
-        return receipt
+    def drop(self) -> None:
+        """Nothing to do: what was recalled is checked against ``Memory.version``."""
 
 
 class LateExtractor(Shared):
@@ -240,67 +125,6 @@ class LateExtractor(Shared):
         """Async twin of ``extract``."""
         made = await asyncio.to_thread(lambda: self.made)
         return await made.aextract(text, context=context, source=source)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one call of the extractor reads."""
-
-    text: str
-    start: int
-    context: tuple[str, ...]
-    read: int
-    sentences: int
-
-
-@dataclass(slots=True)
-class _Task:
-    """A text on its way into the memory."""
-
-    extractor: Extractor
-    parts: tuple[_Part, ...]
-    text: str
-    namespace: Namespace
-    source: Source | None
-    op_id: str | None
-    replace: bool
-    statements: list[Statement] = field(default_factory=list)
-    quarantine: list[Quarantined] = field(default_factory=list)
-
-    def add(self, part: _Part, extraction: Extraction, progress: Progress | None) -> None:
-        """What was found in a part, its places counted from the start of the text."""
-        for each in extraction.statements:
-            span = (each.span[0] + part.start, each.span[1] + part.start) if each.span else None
-            self.statements.append(replace(each, span=span))
-        self.quarantine += extraction.quarantine
-        if progress is not None:
-            progress(part.read, part.sentences)
-
-
-def _parts(text: str, context: Sequence[str], extractor: Extractor) -> Iterator[_Part]:
-    """A text in parts of whole sentences, each with what stands before it."""
-    from langchain_memllm.extraction import LocalExtractor, sentences_of
-
-    size = _LOCAL_PART if isinstance(extractor, LocalExtractor) else _CHAT_PART
-    sentences = sentences_of(text, getattr(extractor, "language", "en"))
-    first = 0
-    for at, sentence in enumerate(sentences, start=1):
-        start = sentences[first].start
-        if at == len(sentences) or sentences[at].end - start > size:
-            before = [*context, *(each.text for each in sentences[max(0, first - _CONTEXT) : first])]
-            yield _Part(text[start : sentence.end], start, tuple(before[-_CONTEXT:]), at, len(sentences))
-            first = at
-
-
-def _check_text(text: object) -> None:
-    from langchain_memllm.extraction import MAX_TEXT
-
-    if not isinstance(text, str):
-        raise ConfigurationError(f"{type(text).__name__} is no text to remember; convert it with str() first")
-    if not text.strip():
-        raise ConfigurationError(f"the text {text[:20]!r} is empty; give it a sentence, or leave the call out")
-    if len(text) > MAX_TEXT:
-        raise ConfigurationError(f"a text of {len(text)} characters; at most {MAX_TEXT} fit, split it into documents")
 
 
 def _check_model(model: Any) -> Any:

@@ -13,13 +13,12 @@ there with the same result.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, NotRequired, get_args
 
-from langchain_core.messages import AnyMessage
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.messages import AnyMessage, convert_to_messages
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
@@ -29,16 +28,21 @@ from typing_extensions import TypedDict
 from langchain_memllm.chat import MEMORY_READ, Reader, ReaderMode, ReaderModel, reader_of
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.extraction import Extractor, extractor_for
+from langchain_memllm.flow import Flow, arun, run
+from langchain_memllm.ingest import Ingest
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Rules
 from langchain_memllm.scope import Scope
+from langchain_memllm.triples import Kind
 from langchain_memllm.turns import Answerer, Lookups, OnError, Recaller, TurnWriter, as_state
 
 __all__ = [
     "GENERATE",
     "MEMORY_READ",
     "MEMORY_WRITE",
+    "MemLLMContext",
     "MemLLMState",
+    "MemoryNode",
     "When",
     "build_graph",
     "generate_node",
@@ -57,49 +61,128 @@ When = Literal["after", "before", "both", "off"]
 
 
 class MemLLMState(TypedDict):
-    """What the nodes read and write; give it as ``input_schema`` to nodes in a graph with another state.
+    """What the nodes read and write beside the conversation; a graph needs to say nothing of it.
 
-    ``memllm_context`` is the block of recalled facts, ``memllm_reading`` the reading of this turn with the key of the
-    turn, ``memllm_receipts`` what this turn wrote, as ids and counts.
+    ``memllm_context`` is the block of recalled facts with its namespace, ``memllm_reading`` the reading of this turn
+    with the key of the turn, both empty again when it has been answered; ``memllm_receipts`` what this turn wrote, as
+    ids and counts.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
-    memllm_context: NotRequired[str]
+    memllm_context: NotRequired[dict[str, Any]]
     memllm_reading: NotRequired[dict[str, Any]]
     memllm_receipts: NotRequired[list[dict[str, Any]]]
 
 
+class MemLLMContext(TypedDict):
+    """The context of a run: whose memory it uses."""
+
+    user_id: NotRequired[str]
+
+
+class _Input(TypedDict):
+    """What the machine takes."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class _Output(_Input):
+    """What the machine gives back."""
+
+    memllm_receipts: NotRequired[list[dict[str, Any]]]
+
+
+class _Traced(_Output):
+    """What it gives back when it is traced."""
+
+    memllm_context: NotRequired[dict[str, Any]]
+    memllm_reading: NotRequired[dict[str, Any]]
+
+
 # --- nodes ------------------------------------------------------------------------------------------------------------
 
+NodeFlow = Callable[[Mapping[str, Any], RunnableConfig, Any], Flow[dict[str, Any]]]
+"""Takes the state, the config and the runtime of a run."""
 
-def write_node(
-    memory: Memory, scope: Scope, extractor: Extractor, *, answers: bool = False, on_error: OnError = "warn"
-) -> Runnable[Any, dict[str, Any]]:
+
+class MemoryNode(RunnableLambda[Any, dict[str, Any]]):
+    """A node that runs sync and async, in a graph of any state: it brings the channels it needs along.
+
+    ``StateGraph.add_node`` takes a node's own schema from the first parameter of ``__call__``.
+
+    Args:
+        name: Name of the node.
+        flow: What it does.
+        messages_key: The state's key of the conversation.
+    """
+
+    def __init__(self, name: str, flow: NodeFlow, messages_key: str = "messages") -> None:
+        """Keep what it does."""
+        super().__init__(self._run, afunc=self._arun, name=name)
+        self._flow, self._messages_key = flow, messages_key
+
+    def __call__(self, state: Any, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """Run it by hand."""
+        return self.invoke(state, config)
+
+    def _run(self, state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return run(self._flow(self._read(state), config, _runtime()))
+
+    async def _arun(self, state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return await arun(self._flow(self._read(state), config, _runtime()))
+
+    def _read(self, state: Any) -> dict[str, Any]:
+        """The state as a mapping, its conversation as messages.
+
+        Raises:
+            ConfigurationError: It has no such conversation.
+        """
+        values = dict(state) if isinstance(state, Mapping) else vars(state)
+        if self._messages_key not in values:
+            raise ConfigurationError(
+                f"the state has no {self._messages_key!r} (it has {', '.join(sorted(values)) or 'nothing'}); say where "
+                "the conversation is: messages_key=…"
+            )
+        return {**values, self._messages_key: convert_to_messages(values[self._messages_key])}
+
+
+def _node(name: str, flow: NodeFlow, messages_key: str) -> MemoryNode:
+    """A node whose schema names the conversation as the graph does.
+
+    The schema has no reducer of messages, so that the graph's own is kept.
+    """
+    channels: dict[str, Any] = dict(MemLLMState.__annotations__)
+    del channels["messages"]
+    schema = TypedDict(f"{name}_state", {messages_key: list[Any], **channels})  # type: ignore[misc]
+
+    class Node(MemoryNode):
+        def __call__(self, state: Any, config: RunnableConfig | None = None) -> dict[str, Any]:
+            return self.invoke(state, config)
+
+    Node.__call__.__annotations__["state"] = schema
+    return Node(name, flow, messages_key)
+
+
+def write_node(writer: TurnWriter, *, messages_key: str = "messages") -> MemoryNode:
     """A node that writes this turn (see ``TurnWriter``) and leaves receipts in ``memllm_receipts``."""
-    writer = TurnWriter(memory, scope, extractor, answers=answers, on_error=on_error)
 
-    def write(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return {"memllm_receipts": as_state(writer.write(state["messages"], config, _runtime()))}
+    def write(state: Mapping[str, Any], config: RunnableConfig, runtime: Any) -> Flow[dict[str, Any]]:
+        receipts = yield from writer.turn(state[messages_key], config, runtime)
+        return {"memllm_receipts": as_state(receipts)}
 
-    async def awrite(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return {"memllm_receipts": as_state(await writer.awrite(state["messages"], config, _runtime()))}
-
-    return RunnableLambda(write, afunc=awrite, name=MEMORY_WRITE)
+    return _node(MEMORY_WRITE, write, messages_key)
 
 
-def recall_node(
-    memory: Memory, scope: Scope, *, k: int = 8, max_tokens: int = 600, on_error: OnError = "warn"
-) -> Runnable[Any, dict[str, Any]]:
+def recall_node(recaller: Recaller, *, messages_key: str = "messages") -> MemoryNode:
     """A node that puts the block of recalled facts (see ``Recaller``) in ``memllm_context``."""
-    recaller = Recaller(memory, scope, k=k, max_tokens=max_tokens, on_error=on_error)
 
-    def recall(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return {"memllm_context": recaller.recall(state["messages"], config, _runtime())}
+    def recall(state: Mapping[str, Any], config: RunnableConfig, runtime: Any) -> Flow[dict[str, Any]]:
+        recaller.begin(state[messages_key], config, runtime)
+        block = yield from recaller.recall(state[messages_key], config, runtime)
+        namespace = list(recaller.scope.resolve(config, runtime))
+        return {"memllm_context": {"namespace": namespace, "block": block} if block else {}}
 
-    async def arecall(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return {"memllm_context": await recaller.arecall(state["messages"], config, _runtime())}
-
-    return RunnableLambda(recall, afunc=arecall, name=_MEMORY_RECALL)
+    return _node(_MEMORY_RECALL, recall, messages_key)
 
 
 def generate_node(
@@ -110,7 +193,9 @@ def generate_node(
     memory: Memory | None = None,
     scope: Scope | None = None,
     on_error: OnError = "warn",
-) -> Runnable[Any, dict[str, Any]]:
+    messages_key: str = "messages",
+    trace: bool = False,
+) -> MemoryNode:
     """A node that answers, and stops where it wants to read: ``route`` tells where to go on.
 
     Args:
@@ -120,30 +205,19 @@ def generate_node(
         memory: What the reading node reads: the queries of a local model are led to what it holds (``local.Leading``).
         scope: Whose memory a run uses, as for the reading node.
         on_error: As for the reading node.
+        messages_key: The state's key of the conversation.
+        trace: Leave the recalled facts and the reading in the state when it is done.
     """
     lookups = None if memory is None else Lookups(memory, scope or Scope(), on_error=on_error)
-    answerer = Answerer(_reader(model, rules, mode), lookups)
-
-    def generate(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return answerer.generate(state, config, _runtime())
-
-    async def agenerate(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return await answerer.agenerate(state, config, _runtime())
-
-    return RunnableLambda(generate, afunc=agenerate, name=GENERATE)
+    answerer = Answerer(_reader(model, rules, mode), lookups, messages_key=messages_key, trace=trace)
+    return _node(GENERATE, answerer.generate, messages_key)
 
 
-def read_node(memory: Memory, scope: Scope, *, on_error: OnError = "warn") -> Runnable[Any, dict[str, Any]]:
+def read_node(
+    memory: Memory, scope: Scope, *, on_error: OnError = "warn", messages_key: str = "messages"
+) -> MemoryNode:
     """A node that answers the queries which the generating node asked."""
-    lookups = Lookups(memory, scope, on_error=on_error)
-
-    def read(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return lookups.look_up(state, config, _runtime())
-
-    async def aread(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        return await asyncio.to_thread(lookups.look_up, state, config, _runtime())
-
-    return RunnableLambda(read, afunc=aread, name=MEMORY_READ)
+    return _node(MEMORY_READ, Lookups(memory, scope, on_error=on_error).look_up, messages_key)
 
 
 def route(state: Mapping[str, Any]) -> Literal["memory_read", "memory_write"]:
@@ -180,8 +254,14 @@ def build_graph(
     rules: Rules | None = None,
     mode: ReaderMode = "auto",
     on_error: OnError = "warn",
-    context_schema: type[Any] | None = None,
+    source_type: Kind | None = None,
+    context_schema: type[Any] | None = MemLLMContext,
     checkpointer: Any = None,
+    store: Any = None,
+    cache: Any = None,
+    interrupt_before: Any = None,
+    interrupt_after: Any = None,
+    trace: bool = False,
     name: str = "memllm",
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """The whole machine, compiled; also usable as a sub-graph.
@@ -199,8 +279,14 @@ def build_graph(
         rules: Budgets of a reading; its cap of calls bounds the run.
         mode: How a chat model reads.
         on_error: ``warn`` lets a run go on without memory when memory fails.
+        source_type: Whose words human messages are; see ``TurnWriter``.
         context_schema: Type of the run's context, as for any LangGraph graph.
         checkpointer: Any LangGraph checkpointer.
+        store: As ``StateGraph.compile`` takes it; so are ``cache``, ``interrupt_before`` and ``interrupt_after``.
+        cache: See ``store``.
+        interrupt_before: See ``store``.
+        interrupt_after: See ``store``.
+        trace: Also give back what was recalled and read: ``memllm_context`` and ``memllm_reading``.
         name: Name of the graph.
 
     Raises:
@@ -211,24 +297,39 @@ def build_graph(
     if write != "off" and extractor is None and isinstance(model, Reader):
         raise ConfigurationError("a reader cannot extract; give extractor=…, or write='off'")
     scope, reader = scope or Scope(), _reader(model, rules, mode)
-    graph = StateGraph(MemLLMState, context_schema=context_schema)
-    graph.add_node(GENERATE, generate_node(reader, memory=memory, scope=scope, on_error=on_error))
+    graph = StateGraph(
+        MemLLMState, context_schema=context_schema, input_schema=_Input, output_schema=_Traced if trace else _Output
+    )
+    graph.add_node(GENERATE, generate_node(reader, memory=memory, scope=scope, on_error=on_error, trace=trace))
     graph.add_node(MEMORY_READ, read_node(memory, scope, on_error=on_error))
     before: list[str] = []
     after: list[str] = []
     if write != "off":
         finder = extractor or extractor_for(model, lambda: memory.catalogue)
+        ingest = Ingest(memory, lambda: finder)
+
+        def writer(answers: bool) -> TurnWriter:
+            return TurnWriter(memory, scope, ingest, answers=answers, source_type=source_type, on_error=on_error)
+
         if write != "after":
             before.append(_MEMORY_NOTE)
-            graph.add_node(_MEMORY_NOTE, write_node(memory, scope, finder, on_error=on_error))
+            graph.add_node(_MEMORY_NOTE, write_node(writer(False)))
         if write != "before":
             after.append(MEMORY_WRITE)
-            graph.add_node(MEMORY_WRITE, write_node(memory, scope, finder, answers=answers, on_error=on_error))
+            graph.add_node(MEMORY_WRITE, write_node(writer(answers)))
     if recall:
         before.append(_MEMORY_RECALL)
-        graph.add_node(_MEMORY_RECALL, recall_node(memory, scope, k=recall, max_tokens=max_tokens, on_error=on_error))
+        recaller = Recaller(memory, scope, k=recall, max_tokens=max_tokens, on_error=on_error)
+        graph.add_node(_MEMORY_RECALL, recall_node(recaller))
     _connect(graph, before, after)
-    compiled = graph.compile(checkpointer=checkpointer, name=name)
+    compiled = graph.compile(
+        checkpointer=checkpointer,
+        store=store,
+        cache=cache,
+        interrupt_before=interrupt_before,
+        interrupt_after=interrupt_after,
+        name=name,
+    )
     return compiled.with_config(recursion_limit=_steps(reader, len(before)))
 
 

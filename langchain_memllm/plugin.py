@@ -14,30 +14,33 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from langchain_memllm.belief import Policy, Quarantined
-from langchain_memllm.door import Door, Model, Progress, built
+from langchain_memllm.door import Door, Model, built
 from langchain_memllm.embeddings import Embedder
 from langchain_memllm.errors import ConfigurationError, NamespaceError
+from langchain_memllm.flow import Flow, Step, arun, run
+from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, several
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
 from langchain_memllm.scope import TEMPLATE, Identity, Scope, current_run
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
-from langchain_memllm.triples import Fact, Namespace, Query, ReadResult, Recall, Receipt, Source
+from langchain_memllm.triples import Fact, Kind, Namespace, Query, ReadResult, Recall, Receipt, Source
 from langchain_memllm.twins import twin
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
     from langgraph.graph.state import CompiledStateGraph
 
-    from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode
+    from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode, WriteWhen
     from langchain_memllm.adapters.retriever import MemLLMRetriever, SearchType
+    from langchain_memllm.background import BackgroundWriter
     from langchain_memllm.chat import ReaderMode
     from langchain_memllm.extraction import Extractor
+    from langchain_memllm.graph import MemoryNode
     from langchain_memllm.reading import Rules
     from langchain_memllm.transfer import Digest, Loaded, Rejected
-    from langchain_memllm.turns import OnError
+    from langchain_memllm.turns import ExtractWhen, OnError, TurnWriter
 
 __all__ = ["LOCAL_USER", "MemLLMMemory"]
 
@@ -98,6 +101,7 @@ class MemLLMMemory(Shared):
             raise ConfigurationError(f"on_error={on_error!r} is unknown; use 'warn' or 'raise'")
         self.scope = Scope(namespace, default_user=LOCAL_USER if require_user is False else None, identity=identity)
         self.on_error: OnError = on_error
+        self._backgrounds: list[BackgroundWriter] = []
         self.core = Memory(store, embedder=embedder, relations=relations, policy=policy, thresholds=thresholds)
         self._require_user = self.core.store.shared if require_user is None else require_user
         self._named = type(model).__name__ if model is not None and not isinstance(model, str) else model
@@ -129,7 +133,9 @@ class MemLLMMemory(Shared):
         await self.aclose()
 
     def close(self) -> None:
-        """Close the store if it was opened here. Idempotent."""
+        """Close the store if it was opened here; what waits in the outbox stays there. Idempotent."""
+        for each in self._backgrounds:
+            each.close()
         self.core.close()
 
     # -- whose memory ----------------------------------------------------------------------------------------------
@@ -198,9 +204,10 @@ class MemLLMMemory(Shared):
         """
         where, principal = self._whose(namespace, user_id)
         source = source or Source(principal=principal)
-        return self._door.remember(
+        flow = self._door.ingest.remember(
             text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
         )
+        return run(flow)
 
     async def aremember(
         self,
@@ -217,9 +224,44 @@ class MemLLMMemory(Shared):
         """Async twin of ``remember``: the model is awaited, the store works in a thread."""
         where, principal = self._whose(namespace, user_id)
         source = source or Source(principal=principal)
-        return await self._door.aremember(
+        flow = self._door.ingest.remember(
             text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
         )
+        return await arun(flow)
+
+    def flush(
+        self, *, namespace: Namespace | None = None, user_id: str | None = None, everyone: bool = False
+    ) -> list[Receipt]:
+        """Extract and write what was said and still waits in the outbox; ``stats().outbox`` counts it.
+
+        Safe to run in several processes at once: each message is written once.
+
+        Args:
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            everyone: All memories of the store.
+
+        Raises:
+            ConfigurationError: There is no model.
+            ModelError: Some of it could not be extracted, and still waits; the rest is written.
+            StoreError: The store failed; what was written is written.
+        """
+        return run(self._flush(namespace, user_id, everyone))
+
+    async def aflush(
+        self, *, namespace: Namespace | None = None, user_id: str | None = None, everyone: bool = False
+    ) -> list[Receipt]:
+        """Async twin of ``flush``: the model is awaited, the store works in a thread."""
+        return await arun(self._flush(namespace, user_id, everyone))
+
+    def _flush(self, namespace: Namespace | None, user_id: str | None, everyone: bool) -> Flow[list[Receipt]]:
+        if everyone and not (namespace is None and user_id is None):
+            raise NamespaceError("everyone=True flushes all namespaces; leave namespace and user_id out, or everyone")
+        chosen = (yield Step(self.namespaces)) if everyone else [self._whose(namespace, user_id)[0]]
+        receipts: list[Receipt] = []
+        for each in chosen:
+            receipts += yield from self._door.ingest.flush(each)
+        return receipts
 
     def write(
         self,
@@ -235,9 +277,7 @@ class MemLLMMemory(Shared):
         """Write triples as one operation, without a model; see ``Memory.write``. By default the user states them."""
         where, principal = self._whose(namespace, user_id)
         source = source or Source(principal=principal)
-        receipt = self.core.write(triples, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace)
-        self._door.drop()
-        return receipt
+        return self.core.write(triples, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace)
 
     def retract(
         self,
@@ -250,17 +290,13 @@ class MemLLMMemory(Shared):
     ) -> Receipt:
         """Take a triple back; it stays in the history. By default the user takes it back."""
         where, principal = self._whose(namespace, user_id)
-        receipt = self.core.retract(triple, namespace=where, source=source or Source(principal=principal), op_id=op_id)
-        self._door.drop()
-        return receipt
+        return self.core.retract(triple, namespace=where, source=source or Source(principal=principal), op_id=op_id)
 
     def alias(
         self, name: str, alias: str, *, namespace: Namespace | None = None, user_id: str | None = None
     ) -> tuple[str, ...]:
         """Make two names one; returns all spellings. See ``Memory.alias``."""
-        spellings = self.core.alias(name, alias, namespace=self._whose(namespace, user_id)[0])
-        self._door.drop()
-        return spellings
+        return self.core.alias(name, alias, namespace=self._whose(namespace, user_id)[0])
 
     def declare(self, *relations: Relation, replace: bool = False) -> None:
         """Declare relations for all clients of the store; see ``Memory.declare``."""
@@ -362,7 +398,7 @@ class MemLLMMemory(Shared):
 
         Checkpoints of LangGraph threads are not the memory's: what was said in a thread stays there.
         """
-        erased = self.core.forget(
+        return self.core.forget(
             namespace=self._whose(namespace, user_id)[0],
             fact_id=fact_id,
             subject=subject,
@@ -372,8 +408,6 @@ class MemLLMMemory(Shared):
             everything=everything,
             purge=purge,
         )
-        self._door.drop()
-        return erased
 
     def export(self, *, namespace: Namespaces | None = None, user_id: str | None = None) -> Iterator[dict[str, Any]]:
         """Everything known of the facts, as JSON-ready records; with ``namespace=memory.namespaces()`` of everybody."""
@@ -397,9 +431,7 @@ class MemLLMMemory(Shared):
         """
         unnamed = namespace is None and user_id is None and current_run() is None
         where = None if unnamed else self._whose(namespace, user_id)[0]
-        count = self.core.restore(records, namespace=where)
-        self._door.drop()
-        return count
+        return self.core.restore(records, namespace=where)
 
     def copy(
         self,
@@ -416,9 +448,7 @@ class MemLLMMemory(Shared):
         chosen = self.namespaces() if everyone else several(self._whose(namespace, user_id)[0])
         from langchain_memllm import transfer
 
-        copied = transfer.copy(self.core, target.core, namespaces=chosen, progress=progress)
-        target._door.drop()
-        return copied
+        return transfer.copy(self.core, target.core, namespaces=chosen, progress=progress)
 
     def load(
         self,
@@ -434,7 +464,7 @@ class MemLLMMemory(Shared):
         """Write the triples of a file of JSON lines; run again, it goes on where it stopped. See ``transfer.load``."""
         from langchain_memllm import transfer
 
-        loaded = transfer.load(
+        return transfer.load(
             self.core,
             file,
             namespace=self._whose(namespace, user_id)[0],
@@ -443,8 +473,6 @@ class MemLLMMemory(Shared):
             rejects=rejects,
             progress=progress,
         )
-        self._door.drop()
-        return loaded
 
     def namespaces(self) -> list[Namespace]:
         """Every namespace of the store that holds something."""
@@ -511,37 +539,71 @@ class MemLLMMemory(Shared):
         *,
         k: int = 8,
         max_tokens: int = 600,
-        write: Literal["after_agent", "off"] = "after_agent",
+        write: WriteWhen = "after_agent",
+        source_type: Kind | None = None,
+        extract_when: ExtractWhen | None = None,
+        withdraw: bool = True,
+        turns: int = 4,
+        delay: float = 30.0,
         name: str | None = None,
     ) -> MemLLMMiddleware:
         """Memory for ``create_agent(…, middleware=[memory.middleware()])``.
+
+        What the person says is committed to the store's outbox before the model is called, and extracted later: so it
+        is written exactly once, whatever happens to the run. What fails waits for the next turn, or for ``flush``.
 
         Args:
             mode: ``auto`` recalls before the model is called and writes after the agent; ``read`` and ``write`` do one
                 of these; ``tools`` gives the model the tools of ``tools()`` and does nothing by itself.
             k: Most facts recalled.
             max_tokens: Most tokens of the block that shows them.
-            write: When to write; ``off`` never.
+            write: When what was said is extracted: ``after_agent``, before the answer is given back; ``background``, in
+                a thread, so that no answer waits for it; ``off`` never.
+            source_type: Whose words human messages are. None: the person's, except in an agent that a tool called:
+                there a model wrote them, and they have a model's rank.
+            extract_when: Whether a message, with what stood before it, may state something; others are not extracted.
+            withdraw: Whether a message that was deleted from its thread withdraws what only it said. False for threads
+                whose middle a trimmer of yours cuts out.
+            turns: With ``background``: turns of one memory that are read by one call.
+            delay: With ``background``: seconds after which fewer are read, too.
             name: Name of the middleware, for agents with two memories.
 
         Raises:
             ConfigurationError: An unknown choice, or nothing that can extract while writing is on.
         """
-        from langchain_memllm.adapters.middleware import MemLLMMiddleware, check_mode
+        from langchain_memllm.adapters.middleware import MemLLMMiddleware, check_choices
+        from langchain_memllm.background import BackgroundWriter
+        from langchain_memllm.turns import Recaller
 
-        writes = check_mode(mode) in ("auto", "write") and write != "off"
+        check_choices(mode, write)
+        writer = background = recaller = None
+        if mode in ("auto", "read"):
+            recaller = Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)
+        if mode in ("auto", "write") and write != "off":
+            writer = self._writer(source_type=source_type, extract_when=extract_when, withdraw=withdraw)
+            if write == "background":
+                ingest = self._door.ingest
+                background = BackgroundWriter(lambda each: run(ingest.flush(each)), turns=turns, delay=delay)
+                self._backgrounds.append(background)
         return MemLLMMiddleware(
-            self._door,
             self.scope,
-            mode=mode,
-            write=write,
-            k=k,
-            max_tokens=max_tokens,
-            extractor=self._door.extractor if writes else None,
+            recaller=recaller,
+            writer=writer,
+            background=background,
             tools=self.tools() if mode == "tools" else (),
-            on_error=self.on_error,
             name=name,
         )
+
+    def _writer(self, **options: Any) -> TurnWriter:
+        """What writes turns.
+
+        Raises:
+            ConfigurationError: Nothing can extract.
+        """
+        from langchain_memllm.turns import TurnWriter
+
+        self._door.extractor  # noqa: B018 - a memory that cannot extract is refused now, not in a run
+        return TurnWriter(self.core, self.scope, self._door.ingest, on_error=self.on_error, **options)
 
     def tools(self) -> list[BaseTool]:
         """The tools ``remember``, ``recall`` and ``forget``, for ``create_agent`` and ``ToolNode``.
@@ -582,21 +644,43 @@ class MemLLMMemory(Shared):
             search_type=check_search_type(search_type),
         )
 
-    def write_node(self, *, answers: bool = False) -> Runnable[Any, dict[str, Any]]:
-        """A node that writes what was said in this turn; see ``graph.write_node``."""
+    def write_node(
+        self,
+        *,
+        answers: bool = False,
+        source_type: Kind | None = None,
+        extract_when: ExtractWhen | None = None,
+        messages_key: str = "messages",
+    ) -> MemoryNode:
+        """A node that writes what was said in this turn, in a graph of any state; see ``graph.write_node``.
+
+        Args:
+            answers: Also write what the assistant said, with the rank of a model.
+            source_type: Whose words human messages are; see ``middleware``.
+            extract_when: Whether a message may state something; see ``middleware``.
+            messages_key: The state's key of the conversation.
+        """
         from langchain_memllm import graph
 
-        return graph.write_node(self.core, self.scope, self._door.extractor, answers=answers, on_error=self.on_error)
+        writer = self._writer(answers=answers, source_type=source_type, extract_when=extract_when)
+        return graph.write_node(writer, messages_key=messages_key)
 
-    def recall_node(self, *, k: int = 8, max_tokens: int = 600) -> Runnable[Any, dict[str, Any]]:
+    def recall_node(self, *, k: int = 8, max_tokens: int = 600, messages_key: str = "messages") -> MemoryNode:
         """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``."""
         from langchain_memllm import graph
+        from langchain_memllm.turns import Recaller
 
-        return graph.recall_node(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)
+        recaller = Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)
+        return graph.recall_node(recaller, messages_key=messages_key)
 
     def generate_node(
-        self, model: Model | None = None, *, rules: Rules | None = None, mode: ReaderMode = "auto"
-    ) -> Runnable[Any, dict[str, Any]]:
+        self,
+        model: Model | None = None,
+        *,
+        rules: Rules | None = None,
+        mode: ReaderMode = "auto",
+        messages_key: str = "messages",
+    ) -> MemoryNode:
         """A node that answers, and stops where it wants to read; by default with this memory's model."""
         from langchain_memllm import graph
 
@@ -607,13 +691,14 @@ class MemLLMMemory(Shared):
             memory=self.core,
             scope=self.scope,
             on_error=self.on_error,
+            messages_key=messages_key,
         )
 
-    def read_node(self) -> Runnable[Any, dict[str, Any]]:
+    def read_node(self, *, messages_key: str = "messages") -> MemoryNode:
         """A node that answers the queries of the generating node; see ``graph.read_node``."""
         from langchain_memllm import graph
 
-        return graph.read_node(self.core, self.scope, on_error=self.on_error)
+        return graph.read_node(self.core, self.scope, on_error=self.on_error, messages_key=messages_key)
 
     @staticmethod
     def route(state: Mapping[str, Any]) -> Literal["memory_read", "memory_write"]:

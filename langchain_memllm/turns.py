@@ -10,44 +10,57 @@ memory. A run without a namespace, a cancellation and an interrupt are never swa
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.errors import GraphBubbleUp
 
-from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, Step, with_block
-from langchain_memllm.conversation import split_turn, text_of
-from langchain_memllm.errors import ConfigurationError, NamespaceError
-from langchain_memllm.extraction import Extraction, Extractor
+from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, with_block
+from langchain_memllm.chat import Step as Generation
+from langchain_memllm.conversation import is_spoken, other_speaker, split_turn, text_of
+from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreError
+from langchain_memllm.flow import Flow, Step
+from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.render import render
 from langchain_memllm.scope import Scope
+from langchain_memllm.sharing import Shared
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, stable_hash
 
 __all__ = [
     "Answerer",
+    "ExtractWhen",
+    "Known",
     "Lookups",
+    "Noted",
     "OnError",
     "Recaller",
     "TurnWriter",
     "as_state",
     "emit",
     "fail_open",
+    "thread_of",
 ]
 
 logger = logging.getLogger(__name__)
 
 OnError = Literal["warn", "raise"]
+ExtractWhen = Callable[[str, Sequence[str]], bool]
+"""Takes a message and what stood before it, oldest first (``user: …``, ``assistant: …``)."""
 
 _CONTEXT_MESSAGES: Final = 6
+_MAX_BLOCKS: Final = 256
 
 
 def emit(runtime: Any, event: str, **values: Any) -> None:
@@ -70,8 +83,14 @@ def fail_open(where: str, on_error: OnError, runtime: Any) -> Iterator[None]:
     except Exception as error:
         if on_error == "raise":
             raise
-        logger.warning("%s failed with %s; the run goes on without memory", where, type(error).__name__)
+        logger.warning("%s failed with %s; the run goes on without memory", where, _cause(error))
         emit(runtime, "error", where=where, error=type(error).__name__)
+
+
+def _cause(error: Exception) -> str:
+    """The error and its reason, where that quotes nothing that people said and no secret."""
+    kind = type(error).__name__
+    return f"{kind} ({error})" if isinstance(error, ModelError | StoreError | MissingExtra) else kind
 
 
 def _check_on_error(on_error: str) -> OnError:
@@ -82,30 +101,46 @@ def _check_on_error(on_error: str) -> OnError:
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
+Known: TypeAlias = dict[str, list[str]]
+"""What is known of a thread's messages: by id, the hash of the text, its operation, the kind of its source and the id
+of the message before it. Texts of a JSON-safe state, in the order of the conversation."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One operation of a turn: what to extract from, where it comes from, and its name."""
+class Noted:
+    """What a run's words became: the names of the operations that will write them, and what is known from now on."""
 
-    op_id: str | None
-    text: str
-    context: tuple[str, ...]
-    source: Source
     namespace: Namespace
+    op_ids: tuple[str, ...]
+    known: Known
 
 
-class TurnWriter:
-    """Writes what was said in a turn: one operation, and one call of the extraction model, per turn.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a run says about whose words it carries."""
 
-    The operation is named after namespace, thread, message ids and text, so a turn that is delivered again (a restart,
-    a second node) writes nothing and asks no model. What the assistant said is not written unless ``answers`` is set,
+    namespace: Namespace
+    principal: str | None
+    thread: str
+    kind: Kind
+
+
+class TurnWriter(Shared):
+    """Writes what was said in a turn: committed to the outbox first (``note``), then extracted and written (``write``).
+
+    Each message is an operation of its own, named after namespace, thread, message id and text, so a turn that is
+    delivered again (a restart, a second node) writes nothing and asks no model. A message with a known id and another
+    text replaces what only its former version said. What the assistant said is not written unless ``answers`` is set,
     and then with the rank of a model: it may repeat what was recalled.
 
     Args:
         memory: Where to write.
         scope: Whose memory a run uses.
-        extractor: Finds the statements.
+        ingest: Extracts and writes what waits.
         answers: Also write what the assistant said, as kind ``model``.
+        source_type: Whose words human messages are; None: the person's, but a model's in an agent that a tool called.
+        extract_when: Whether a message, with what stood before it, may state something; others are not extracted.
+        withdraw: Whether a message that was deleted from its thread withdraws what only it said.
         on_error: ``warn`` lets the run go on when memory or extraction fail.
     """
 
@@ -113,96 +148,216 @@ class TurnWriter:
         self,
         memory: Memory,
         scope: Scope,
-        extractor: Extractor,
+        ingest: Ingest,
         *,
         answers: bool = False,
+        source_type: Kind | None = None,
+        extract_when: ExtractWhen | None = None,
+        withdraw: bool = True,
         on_error: OnError = "warn",
     ) -> None:
         """Keep the pieces."""
-        self.memory, self.scope, self.extractor = memory, scope, extractor
-        self.answers, self.on_error = answers, _check_on_error(on_error)
+        self.memory, self.scope, self.ingest = memory, scope, ingest
+        self.answers, self.source_type, self.withdraw = answers, source_type, withdraw
+        self.extract_when, self.on_error = extract_when, _check_on_error(on_error)
 
-    def write(
+    def turn(
         self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> list[Receipt]:
-        """Write the last turn of a conversation.
+    ) -> Flow[list[Receipt]]:
+        """Note and write the last turn of a conversation.
 
         Raises:
             NamespaceError: The run does not say whose memory it uses.
             MemLLMError: Something failed, and ``on_error`` is ``raise``.
         """
+        noted = yield from self.note(messages, config, runtime)
+        return (yield from self.write(noted, runtime)) if noted is not None else []
+
+    def note(
+        self,
+        messages: Sequence[BaseMessage],
+        config: Mapping[str, Any] | None = None,
+        runtime: Any = None,
+        *,
+        known: Known | None = None,
+        ongoing: Collection[str] | None = None,
+    ) -> Flow[Noted | None]:
+        """Commit what is new in a conversation to the outbox. None if the memory failed and the run goes on.
+
+        Args:
+            messages: The conversation.
+            config: The run's config.
+            runtime: The run's runtime.
+            known: What earlier calls returned for this thread; without it the last words of the person are new.
+            ongoing: Ids of messages that this very run noted, if it began before: another text of theirs is not a new
+                version, and messages that are gone were trimmed, not deleted.
+
+        Raises:
+            NamespaceError: The run does not say whose memory it uses.
+            MemLLMError: Something failed, and ``on_error`` is ``raise``.
+        """
+        run = _Run(
+            self.scope.resolve(config, runtime),
+            self.scope.principal(config, runtime),
+            thread_of(config, runtime),
+            self.source_type or ("model" if _is_tools_run(config) else "user"),
+        )
+        noted: Noted | None = None
+        with fail_open("memory_write", self.on_error, runtime):
+            noted = yield Step(lambda: self._note(list(messages), run, dict(known or {}), ongoing))
+        return noted
+
+    def write(self, noted: Noted, runtime: Any = None) -> Flow[list[Receipt]]:
+        """Extract and write what was noted; what fails waits in the outbox for the next turn.
+
+        Raises:
+            MemLLMError: Something failed, and ``on_error`` is ``raise``.
+        """
         receipts: list[Receipt] = []
-        for job in self._jobs(messages, config, runtime):
-            with fail_open("memory_write", self.on_error, runtime):
-                receipt = self._done(job)
-                if receipt is None:
-                    found = self.extractor.extract(job.text, context=job.context, source=job.source)
-                    receipt = self._store(job, found)
-                receipts.append(_reported(receipt, runtime))
+        with fail_open("memory_write", self.on_error, runtime):
+            receipts = yield from self.ingest.write_turn(noted.namespace, noted.op_ids)
+            for receipt in receipts:
+                _reported(receipt, runtime)
         return receipts
 
-    async def awrite(
-        self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> list[Receipt]:
-        """Async twin of ``write``."""
-        receipts: list[Receipt] = []
-        for job in self._jobs(messages, config, runtime):
-            with fail_open("memory_write", self.on_error, runtime):
-                receipt = await asyncio.to_thread(self._done, job)
-                if receipt is None:
-                    found = await self.extractor.aextract(job.text, context=job.context, source=job.source)
-                    receipt = await asyncio.to_thread(self._store, job, found)
-                receipts.append(_reported(receipt, runtime))
-        return receipts
-
-    def _jobs(self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None, runtime: Any) -> list[_Job]:
-        namespace = self.scope.resolve(config, runtime)
-        principal = self.scope.principal(config, runtime)
-        before, said, after = split_turn(messages)
-        answered: list[BaseMessage] = [message for message in after if isinstance(message, AIMessage) and self.answers]
-        parts: list[tuple[Kind, list[BaseMessage], list[BaseMessage], str | None]] = [
-            ("user", said, before, principal),
-            ("model", answered, [*before, *said], None),
-        ]
-        thread = str(((config or {}).get("configurable") or {}).get("thread_id") or "")
-        jobs = []
-        for kind, spoken, context, who in parts:
-            if text := text_of(spoken):
-                ref = spoken[-1].id or ""
-                source = Source(kind, ref[:1024], who)
-                jobs.append(_Job(_op_id(namespace, thread, spoken, text), text, _context(context), source, namespace))
-        return jobs
-
-    def _done(self, job: _Job) -> Receipt | None:
-        """The receipt of the operation if it was done before."""
-        if job.op_id is None:
-            return None
-        return self.memory.receipt(job.op_id, namespace=job.namespace, payload=job.text, source=job.source)
-
-    def _store(self, job: _Job, found: Extraction) -> Receipt:
-        return self.memory.write(
-            found.statements,
-            namespace=job.namespace,
-            source=job.source,
-            op_id=job.op_id,
-            payload=job.text,
-            quarantine=found.quarantine,
+    def _note(self, messages: list[BaseMessage], run: _Run, known: Known, ongoing: Collection[str] | None) -> Noted:
+        entries: list[OutboxEntry] = []
+        for at in _unnoted(messages, known):
+            entry = self._entry(messages, at, run, known, ongoing or ())
+            entries += [entry] if entry is not None else []
+        gone = _deleted(messages, known) if self.withdraw and ongoing is None else []
+        for message_id in gone:
+            self._take_back(run.namespace, message_id, known.pop(message_id))
+        if self.answers:
+            entries += self._answered(messages, run)
+        if entries:
+            self.memory.put_outbox(entries, namespace=run.namespace)
+        there = {message.id for message in messages}
+        return Noted(
+            run.namespace,
+            tuple(entry.op_id for entry in entries),
+            {message_id: value for message_id, value in known.items() if message_id in there},
         )
 
+    def _entry(
+        self, messages: list[BaseMessage], at: int, run: _Run, known: Known, ongoing: Collection[str]
+    ) -> OutboxEntry | None:
+        """A message on its way to the outbox, noted in ``known``; None if there is nothing in it to extract."""
+        message, text = messages[at], text_of([messages[at]])
+        message_id = message.id or f"#{at}"
+        before = known.get(message_id)
+        speaker = other_speaker(message, run.principal)
+        kind: Kind = "tool" if speaker is not None and run.kind != "model" else run.kind
+        op_id = stable_hash("turn", *run.namespace, "", run.thread, message_id, text, *(before[1:2] if before else ()))
+        if before is not None and message_id in ongoing and self._waits(run.namespace, before[1]):
+            op_id = before[1]
+        context = _context(messages[:at])
+        worth = self.extract_when is None or self.extract_when(text, context)
+        known[message_id] = [stable_hash(text), op_id, kind, (messages[at - 1].id or "") if at else ""]
+        if not worth:
+            if before is not None:
+                self._take_back(run.namespace, message_id, before)
+            return None
+        source = Source(kind, message_id[:1024], None if kind != "user" else run.principal)
+        newer = before is not None and op_id != before[1]
+        return OutboxEntry(op_id, text, context, source, thread=run.thread, speaker=speaker, replace=newer)
 
-def _op_id(namespace: Namespace, thread: str, messages: Sequence[BaseMessage], text: str) -> str | None:
-    """Name of the operation that writes these messages; None if nothing tells them from others with the same text."""
-    ids = [message.id or "" for message in messages]
-    if not all(ids):
-        return None
-    return stable_hash("turn", *namespace, "", thread, *ids, text)
+    def _waits(self, namespace: Namespace, op_id: str) -> bool:
+        return self.memory.receipt(op_id, namespace=namespace) is None
+
+    def _take_back(self, namespace: Namespace, message_id: str, before: Sequence[str]) -> None:
+        """Withdraw what only a message said: it was deleted, or says nothing of the kind any more."""
+        _, op_id, kind, _ = before
+        self.memory.store.drop_outbox(namespace, [op_id])
+        source = Source(kind, message_id[:1024])  # type: ignore[arg-type]
+        self.memory.write([], namespace=namespace, source=source, op_id=stable_hash("withdrawn", op_id), replace=True)
+
+    def _answered(self, messages: list[BaseMessage], run: _Run) -> list[OutboxEntry]:
+        """What the assistant said after the person's last words."""
+        before, said, after = split_turn(messages)
+        entries = []
+        for message in after:
+            if isinstance(message, AIMessage) and (text := text_of([message])):
+                op_id = stable_hash("turn", *run.namespace, "", run.thread, message.id or "", text)
+                source = Source("model", (message.id or "")[:1024])
+                entries.append(OutboxEntry(op_id, text, _context([*before, *said]), source, thread=run.thread))
+        return entries
+
+
+def _unnoted(messages: Sequence[BaseMessage], known: Known) -> list[int]:
+    """Places of what the person said and nobody noted, and of what was edited.
+
+    Where nothing is known of a thread that is the last they said, whatever stands after it; else all after the last
+    message that is known: a run that did not finish may have left words.
+    """
+    spoken = [at for at, message in enumerate(messages) if is_spoken(message) and text_of([message])]
+    last = max((at for at in spoken if messages[at].id in known), default=None)
+    if last is None:
+        said = {id(message) for message in split_turn(messages)[1]}
+        return [at for at in spoken if id(messages[at]) in said]
+    edited = [at for at in spoken if (before := known.get(messages[at].id or "")) and _differs(messages[at], before)]
+    return [*edited, *(at for at in spoken if at > last)]
+
+
+def _differs(message: BaseMessage, before: Sequence[str]) -> bool:
+    return stable_hash(text_of([message])) != before[0]
+
+
+def _deleted(messages: Sequence[BaseMessage], known: Known) -> list[str]:
+    """Messages of the person that somebody took out of the thread.
+
+    Not those that a trimmer cut off: it takes the oldest, so nothing older than what it took is left. Of the first
+    message alone nobody can tell, unless it was the only one.
+    """
+    there = {message.id for message in messages}
+    gone, older_left = [], False
+    for message_id, (_, _, _, previous) in known.items():
+        if message_id in there:
+            older_left = True
+        elif older_left or previous in there or len(known) == 1:
+            gone.append(message_id)
+    return gone
+
+
+def thread_of(config: Mapping[str, Any] | None, runtime: Any = None) -> str:
+    """What tells a conversation from others: its thread, or the run itself if it has none.
+
+    A client that keeps no threads may give the same ids to the messages of every request.
+    """
+    thread = ((config or {}).get("configurable") or {}).get("thread_id")
+    if thread is not None:
+        return str(thread)
+    control = getattr(runtime, "control", None)
+    return "" if control is None else _run_token(control)
+
+
+_RUNS: Final[OrderedDict[int, tuple[object, str]]] = OrderedDict()
+_RUNS_LOCK: Final = threading.Lock()
+_MAX_RUNS: Final = 1024
+
+
+def _run_token(control: object) -> str:
+    """A name for a run, the same in all graphs nested in it: they share its control object, which has no name."""
+    with _RUNS_LOCK:
+        kept = _RUNS.get(id(control))
+        if kept is None or kept[0] is not control:
+            kept = _RUNS[id(control)] = (control, uuid.uuid4().hex)
+            while len(_RUNS) > _MAX_RUNS:
+                _RUNS.popitem(last=False)
+        return kept[1]
+
+
+def _is_tools_run(config: Mapping[str, Any] | None) -> bool:
+    """Whether this run is that of an agent which a tool called: what it is told was written by a model."""
+    path = str(((config or {}).get("configurable") or {}).get("checkpoint_ns") or "").split("|")[:-1]
+    return any(step.split(":")[0] == "tools" for step in path)
 
 
 def _context(messages: Sequence[BaseMessage]) -> tuple[str, ...]:
     """The last messages before, with who said them: they tell what words refer to."""
-    spoken = [message for message in messages if message.type in ("human", "ai")][-_CONTEXT_MESSAGES:]
-    names = {"human": "user", "ai": "assistant"}
-    return tuple(f"{names[message.type]}: {text}" for message in spoken if (text := text_of([message])))
+    spoken = [each for each in messages if is_spoken(each) or isinstance(each, AIMessage)][-_CONTEXT_MESSAGES:]
+    texts = [(each.name or "user" if is_spoken(each) else "assistant", text_of([each])) for each in spoken]
+    return tuple(f"{name}: {text}" for name, text in texts if text)
 
 
 def _reported(receipt: Receipt, runtime: Any) -> Receipt:
@@ -224,8 +379,11 @@ def as_state(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
 # --- recalling --------------------------------------------------------------------------------------------------------
 
 
-class Recaller:
+class Recaller(Shared):
     """Finds the facts that the user's words bring to mind, without a model, as a block of text.
+
+    The block of a turn is kept until the memory is changed through this object or a new run begins, so that a run
+    recalls once and shows the same block to each of its steps.
 
     Args:
         memory: Where to look.
@@ -241,10 +399,24 @@ class Recaller:
         """Keep the pieces."""
         self.memory, self.scope, self.k, self.max_tokens = memory, scope, k, max_tokens
         self.on_error = _check_on_error(on_error)
+        self._blocks: OrderedDict[Hashable, tuple[int, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def begin(
+        self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
+    ) -> None:
+        """A run begins: what was recalled for the same words is looked up again.
+
+        Raises:
+            NamespaceError: The run does not say whose memory it uses.
+        """
+        turn = self._turn(self.scope.resolve(config, runtime), messages, config, runtime)
+        with self._lock:
+            self._blocks.pop(turn, None)
 
     def recall(
         self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> str:
+    ) -> Flow[str]:
         """The block for the last turn of a conversation; empty if nothing comes to mind.
 
         Raises:
@@ -252,20 +424,32 @@ class Recaller:
             MemLLMError: Something failed, and ``on_error`` is ``raise``.
         """
         namespace = self.scope.resolve(config, runtime)
+        turn = self._turn(namespace, messages, config, runtime)
+        version = self.memory.version(namespace)
+        with self._lock:
+            kept = self._blocks.get(turn)
+        if kept is not None and kept[0] == version:
+            return kept[1]
         text = text_of(split_turn(messages)[1])
         block = ""
         with fail_open("memory_recall", self.on_error, runtime):
             if text:
-                recalled = self.memory.recall(text, namespace=namespace, k=self.k)
+                recalled = yield Step(lambda: self.memory.recall(text, namespace=namespace, k=self.k))
                 block = render(recalled, self.max_tokens)
                 emit(runtime, "recall", facts=[match.fact.id for match in recalled])
+        with self._lock:
+            self._blocks[turn] = (version, block)
+            while len(self._blocks) > _MAX_BLOCKS:
+                self._blocks.popitem(last=False)
         return block
 
-    async def arecall(
-        self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> str:
-        """Async twin of ``recall``."""
-        return await asyncio.to_thread(self.recall, messages, config, runtime)
+    def _turn(
+        self, namespace: Namespace, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None, runtime: Any
+    ) -> Hashable:
+        """What tells these words from all others."""
+        said = split_turn(messages)[1]
+        ids = (str(message.id) for message in said)
+        return namespace, stable_hash(thread_of(config, runtime), *ids, text_of(said))
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
@@ -277,37 +461,35 @@ class Answerer:
     Args:
         reader: Generates.
         lookups: Where its queries will be answered: a local model's are led to what is held there.
+        messages_key: The state's key of the conversation.
+        trace: Leave the reading in the state when it is done.
     """
 
-    def __init__(self, reader: Reader, lookups: Lookups | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        lookups: Lookups | None = None,
+        *,
+        messages_key: str = "messages",
+        trace: bool = False,
+    ) -> None:
         """Keep the pieces."""
-        self.reader, self.lookups = reader, lookups
+        self.reader, self.lookups, self.messages_key, self.trace = reader, lookups, messages_key, trace
 
     def generate(
         self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> dict[str, Any]:
+    ) -> Flow[dict[str, Any]]:
         """The update of the state: the reading, and the answer when it is done.
 
         Raises:
             ModelError: The model failed; that is never swallowed, there is no answer without it.
         """
-        messages, turn, reading = self._begin(state)
+        messages, turn, reading = self._begin(state, config, runtime)
         reader, step = self._led(config, runtime), None
         while isinstance(next_action(reading), Generate):
-            step = reader.step(reading, messages)
+            step = yield _generating(reader, reading, messages)
             reading = step.reading
-        return _answered(turn, reading, step)
-
-    async def agenerate(
-        self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> dict[str, Any]:
-        """Async twin of ``generate``."""
-        messages, turn, reading = self._begin(state)
-        reader, step = self._led(config, runtime), None
-        while isinstance(next_action(reading), Generate):
-            step = await reader.astep(reading, messages)
-            reading = step.reading
-        return _answered(turn, reading, step)
+        return self._answered(turn, reading, step)
 
     def _led(self, config: Mapping[str, Any] | None, runtime: Any) -> Reader:
         """The reader, led to what is held where this run looks things up."""
@@ -316,26 +498,39 @@ class Answerer:
             return reader
         return reader.led(lambda queries: lookups.held(queries, config, runtime))
 
-    def _begin(self, state: Mapping[str, Any]) -> tuple[list[BaseMessage], str, Reading]:
+    def _begin(
+        self, state: Mapping[str, Any], config: Mapping[str, Any] | None, runtime: Any
+    ) -> tuple[list[BaseMessage], str, Reading]:
         """The conversation as the model sees it, the key of its last turn, and the reading of that turn."""
-        messages = list(state["messages"])
+        messages = list(state[self.messages_key])
         said = split_turn(messages)[1]
         turn = stable_hash(len(messages), *(message.id or message.text for message in said))
-        shown = with_block(messages, state.get("memllm_context") or "")
+        shown = with_block(messages, self._block_of(state, config, runtime))
         saved = state.get("memllm_reading") or {}
         if saved.get("turn") == turn and saved["reading"]["phase"] != "done":
             return shown, turn, Reading.from_dict(saved["reading"])
         return shown, turn, self.reader.start(shown)
 
+    def _block_of(self, state: Mapping[str, Any], config: Mapping[str, Any] | None, runtime: Any) -> str:
+        """The recalled facts, if they are this run's: a cache of nodes may hand out another user's."""
+        context = state.get("memllm_context") or {}
+        if not context or self.lookups is None:
+            return str(context.get("block") or "") if context else ""
+        own = list(self.lookups.scope.resolve(config, runtime))
+        return str(context["block"]) if context.get("namespace") == own else ""
 
-def _answered(turn: str, reading: Reading, step: Step | None) -> dict[str, Any]:
-    update = _saved(turn, reading)
-    if reading.phase == "done":
+    def _answered(self, turn: str, reading: Reading, step: Generation | None) -> dict[str, Any]:
+        if reading.phase != "done":
+            return _saved(turn, reading)
         message = step.message if step else None
         if message is None or message.tool_calls or str(message.text) != reading.text:
             message = AIMessage(reading.text, id=message.id if message else None)
-        update["messages"] = [message]
-    return update
+        left = _saved(turn, reading) if self.trace else {"memllm_reading": {}, "memllm_context": {}}
+        return {self.messages_key: [message], **left}
+
+
+def _generating(reader: Reader, reading: Reading, messages: Sequence[BaseMessage]) -> Step:
+    return Step(lambda: reader.step(reading, messages), lambda: reader.astep(reading, messages))
 
 
 def _saved(turn: str, reading: Reading) -> dict[str, Any]:
@@ -358,10 +553,11 @@ class Lookups:
 
     def look_up(
         self, state: Mapping[str, Any], config: Mapping[str, Any] | None = None, runtime: Any = None
-    ) -> dict[str, Any]:
-        """The update of the state: the reading with its answers; nothing if it waits for none.
+    ) -> Flow[dict[str, Any]]:
+        """The update of the state: the reading with its answers.
 
         Raises:
+            ConfigurationError: No query waits.
             NamespaceError: The run does not say whose memory it uses.
             MemLLMError: Something failed, and ``on_error`` is ``raise``.
         """
@@ -369,11 +565,15 @@ class Lookups:
         reading = Reading.from_dict(saved["reading"]) if saved else None
         action = next_action(reading) if reading else None
         if reading is None or not isinstance(action, Lookup):
-            return {}
+            raise ConfigurationError(
+                "the reading node was reached though no query waits: the state has no memllm_reading, or the edge to "
+                "it does not come from memory.route; add the nodes as they are, or with input_schema=MemLLMState"
+            )
         namespace = self.scope.resolve(config, runtime)
         results = Results((), failed=True)
         with fail_open(MEMORY_READ, self.on_error, runtime):
-            results = Results.of(self.memory.read_many(action.queries, namespace=namespace))
+            read = yield Step(lambda: self.memory.read_many(action.queries, namespace=namespace))
+            results = Results.of(read)
             emit(runtime, "read", queries=len(action.queries), answers=sum(map(len, results.answers)))
         reading, _ = advance(reading, results)
         return _saved(saved["turn"], reading)

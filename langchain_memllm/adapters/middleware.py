@@ -7,86 +7,78 @@ stays in the thread. Each run says whose memory it uses; one that does not is re
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, NotRequired, cast, get_args
 
 from langchain.agents.middleware.types import AgentMiddleware, AgentState, ModelRequest, ModelResponse, PrivateStateAttr
-from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.messages import AnyMessage
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 
+from langchain_memllm.background import BackgroundWriter
 from langchain_memllm.chat import with_block
-from langchain_memllm.conversation import split_turn, text_of
-from langchain_memllm.door import Door
+from langchain_memllm.conversation import text_of
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.extraction import Extractor
+from langchain_memllm.flow import Flow, arun, run
 from langchain_memllm.scope import Scope
 from langchain_memllm.triples import stable_hash
-from langchain_memllm.turns import OnError, Recaller, TurnWriter
+from langchain_memllm.turns import Known, Noted, Recaller, TurnWriter
 
-__all__ = ["MemLLMMiddleware", "Mode", "TurnState", "check_mode"]
+__all__ = ["MemLLMMiddleware", "Mode", "TurnState", "WriteWhen", "check_choices"]
 
 Mode = Literal["auto", "read", "write", "tools"]
 """What the middleware does by itself; with ``tools`` the model decides."""
+
+WriteWhen = Literal["after_agent", "background", "off"]
+"""When what the person said is extracted; ``background`` makes no answer wait for it."""
 
 _NAME: Final = re.compile(r"[\w .-]{1,64}")  # it becomes the name of nodes in the agent's graph
 
 
 class TurnState(AgentState[Any]):
-    """The agent's state, and the ids of the messages that a run began with: not in its input or output."""
+    """The agent's state, and ours, which is not in its input or output.
 
-    memllm_said: NotRequired[Annotated[list[str], PrivateStateAttr]]
+    What is known of the thread's messages (see ``turns.Known``), and the ids of those that this run noted.
+    """
+
+    memllm_said: NotRequired[Annotated[Known, PrivateStateAttr]]
+    memllm_run: NotRequired[Annotated[list[str], PrivateStateAttr]]
 
 
 class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
     """Gives an agent a memory; made by ``MemLLMMemory.middleware``.
 
     Args:
-        door: The memory, and the recollections of runs under way.
         scope: Whose memory a run uses.
-        mode: What it does by itself.
-        write: ``after_agent`` or ``off``.
-        k: Most facts recalled.
-        max_tokens: Most tokens of the block that shows them.
-        extractor: Finds what to write; None if nothing is written.
+        recaller: Finds what to show the model; None if nothing is shown.
+        writer: Writes what the person says; None if nothing is written.
+        background: Extracts later; None: after the agent, before its answer is given back.
         tools: Tools the agent gets.
-        on_error: What a failing memory does to a run.
         name: Name of the middleware; two of one agent need two names.
 
     Raises:
-        ConfigurationError: An unknown choice, or a name that no node can have.
+        ConfigurationError: A name that no node can have.
     """
 
     state_schema = TurnState
 
     def __init__(
         self,
-        door: Door,
         scope: Scope,
         *,
-        mode: Mode = "auto",
-        write: Literal["after_agent", "off"] = "after_agent",
-        k: int = 8,
-        max_tokens: int = 600,
-        extractor: Extractor | None = None,
+        recaller: Recaller | None = None,
+        writer: TurnWriter | None = None,
+        background: BackgroundWriter | None = None,
         tools: Sequence[BaseTool] = (),
-        on_error: OnError = "warn",
         name: str | None = None,
     ) -> None:
         """Keep the parts."""
-        if write not in ("after_agent", "off"):
-            raise ConfigurationError(f"write={write!r} is unknown; use 'after_agent' or 'off'")
         if name is not None and not _NAME.fullmatch(name):
             raise ConfigurationError(f"middleware name {name!r} cannot name a node; use letters, digits, '_', '-', '.'")
-        self.door, self.scope, self.mode = door, scope, check_mode(mode)
-        self.tools = list(tools)
+        self.scope, self.tools = scope, list(tools)
+        self._recaller, self._writer, self._background = recaller, writer, background
         self._name = name or type(self).__name__
-        self._recaller: Recaller | None = None
-        self._writer: TurnWriter | None = None
-        if mode in ("auto", "read"):
-            self._recaller = Recaller(door.memory, scope, k=k, max_tokens=max_tokens, on_error=on_error)
-        if mode in ("auto", "write") and write != "off" and extractor is not None:
-            self._writer = TurnWriter(door.memory, scope, extractor, on_error=on_error)
 
     @property
     def name(self) -> str:
@@ -94,67 +86,82 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         return self._name
 
     def before_agent(self, state: TurnState, runtime: Any) -> dict[str, Any] | None:
-        """Note what this run begins with: on a thread with a checkpointer all earlier messages are there too.
+        """Commit what the person says in this run to the outbox: from here on it is not lost.
 
         Raises:
             NamespaceError: The run does not say whose memory it uses.
         """
-        self.door.drop(self._run(state["messages"], runtime))
-        return {"memllm_said": [message.id for message in _new(state["messages"])]} if self._writer else None
+        return run(self._begin(state, runtime))
 
     async def abefore_agent(self, state: TurnState, runtime: Any) -> dict[str, Any] | None:
-        """Async twin of ``before_agent``; nothing in it waits."""
-        return self.before_agent(state, runtime)
+        """Async twin of ``before_agent``."""
+        return await arun(self._begin(state, runtime))
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Show the model what the user's words bring to mind: asked once a run, shown at each of its steps."""
-        if self._recaller is None:
-            return handler(request)
-        run = self._run(request.messages, request.runtime)
-        block = self.door.kept(run)
-        if block is None:
-            block = self._recaller.recall(request.messages, get_config(), request.runtime)
-            self.door.keep(run, block)
-        return handler(_shown(request, block))
+        return handler(_shown(request, run(self._block(request))))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         """Async twin of ``wrap_model_call``."""
-        if self._recaller is None:
-            return await handler(request)
-        run = self._run(request.messages, request.runtime)
-        block = self.door.kept(run)
-        if block is None:
-            block = await self._recaller.arecall(request.messages, get_config(), request.runtime)
-            self.door.keep(run, block)
-        return await handler(_shown(request, block))
+        return await handler(_shown(request, await arun(self._block(request))))
 
-    def after_agent(self, state: TurnState, runtime: Any) -> None:
-        """Write what the user said in this run: one call of the extraction model, none if it was written before."""
-        if self._writer is not None and (turn := _turn(state)):
-            self._writer.write(turn, get_config(), runtime)
-        self.door.drop(self._run(state["messages"], runtime))
+    def after_agent(self, state: TurnState, runtime: Any) -> dict[str, Any] | None:
+        """Write what the person said in this run: one call of the extraction model, none if it was written before."""
+        return run(self._end(state, runtime))
 
-    async def aafter_agent(self, state: TurnState, runtime: Any) -> None:
+    async def aafter_agent(self, state: TurnState, runtime: Any) -> dict[str, Any] | None:
         """Async twin of ``after_agent``."""
-        if self._writer is not None and (turn := _turn(state)):
-            await self._writer.awrite(turn, get_config(), runtime)
-        self.door.drop(self._run(state["messages"], runtime))
+        return await arun(self._end(state, runtime))
 
-    def _run(self, messages: Sequence[BaseMessage], runtime: Any) -> Hashable:
-        """What tells this run's question from all others.
+    def _begin(self, state: TurnState, runtime: Any) -> Flow[dict[str, Any] | None]:
+        config, messages = get_config(), state["messages"]
+        self.scope.resolve(config, runtime)
+        if self._recaller is not None:
+            self._recaller.begin(messages, config, runtime)
+        if self._writer is None:
+            return None
+        known = state.get("memllm_said") or {}
+        noted = yield from self._writer.note(messages, config, runtime, known=known)
+        if noted is None:
+            return {"memllm_run": []}
+        new = [message_id for message_id, value in noted.known.items() if known.get(message_id) != value]
+        return {"memllm_said": noted.known, "memllm_run": new}
 
-        Raises:
-            NamespaceError: The run does not say whose memory it uses.
-        """
+    def _block(self, request: ModelRequest[Any]) -> Flow[str]:
+        """What the model is shown. What was redacted in the person's words is redacted where it waits."""
+        config, runtime, state = get_config(), request.runtime, cast("TurnState", request.state)
+        if self._writer is not None and _was_edited(state):
+            yield from self._note_again(state, config, runtime)
+        if self._recaller is None:
+            return ""
+        return (yield from self._recaller.recall(request.messages, config, runtime))
+
+    def _end(self, state: TurnState, runtime: Any) -> Flow[dict[str, Any] | None]:
+        if self._writer is None:
+            return None
         config = get_config()
-        said = split_turn(messages)[1]
-        ids = (str(message.id) for message in said)
-        thread = str((config.get("configurable") or {}).get("thread_id") or "")
-        return id(self), stable_hash(*self.scope.resolve(config, runtime), "", thread, *ids, text_of(said))
+        noted = yield from self._note_again(state, config, runtime)
+        if noted is None:
+            return {"memllm_run": []}
+        if self._background is not None:
+            self._background.submit(noted.namespace, len(noted.op_ids))
+        else:
+            yield from self._writer.write(noted, runtime)
+        return {"memllm_said": noted.known, "memllm_run": []}
+
+    def _note_again(self, state: TurnState, config: Any, runtime: Any) -> Flow[Noted | None]:
+        """Note what changed since the run began, and all that it is about. What is gone by now was trimmed."""
+        assert self._writer is not None
+        known, ongoing = state.get("memllm_said") or {}, state.get("memllm_run") or []
+        noted = yield from self._writer.note(state["messages"], config, runtime, known=known, ongoing=ongoing)
+        if noted is None:
+            return None
+        own = [value[1] for message_id in ongoing if (value := (noted.known.get(message_id) or known.get(message_id)))]
+        return replace(noted, op_ids=tuple(dict.fromkeys([*own, *noted.op_ids])))
 
 
 def _shown(request: ModelRequest[Any], block: str) -> ModelRequest[Any]:
@@ -162,26 +169,23 @@ def _shown(request: ModelRequest[Any], block: str) -> ModelRequest[Any]:
     return request.override(messages=cast("list[AnyMessage]", with_block(request.messages, block)))
 
 
-def _new(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """What the user says in a run that begins: the human messages at the end."""
-    _, said, after = split_turn(messages)
-    return [] if after else said
+def _was_edited(state: TurnState) -> bool:
+    """Whether what this run noted reads otherwise now: another middleware redacts what people say in its place."""
+    known, ongoing = state.get("memllm_said") or {}, set(state.get("memllm_run") or ())
+    return any(
+        stable_hash(text_of([message])) != known[message.id][0]
+        for message in state["messages"]
+        if message.id in ongoing and message.id in known
+    )
 
 
-def _turn(state: TurnState) -> list[BaseMessage]:
-    """The conversation up to what the user said in this run; nothing if that is not there (any more)."""
-    said = set(state.get("memllm_said") or ())
-    messages: list[BaseMessage] = list(state["messages"])
-    return messages[: max((at for at, each in enumerate(messages, start=1) if each.id in said), default=0)]
-
-
-def check_mode(mode: str) -> Mode:
-    """The mode, if there is such a one.
+def check_choices(mode: str, write: str) -> None:
+    """Check what a middleware is asked to do.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: An unknown mode or time.
     """
     if mode not in get_args(Mode):
         raise ConfigurationError(f"mode {mode!r} of the middleware is unknown; use one of {', '.join(get_args(Mode))}")
-    found: Mode = mode  # type: ignore[assignment]
-    return found
+    if write not in get_args(WriteWhen):
+        raise ConfigurationError(f"write={write!r} is unknown; use one of {', '.join(map(repr, get_args(WriteWhen)))}")

@@ -135,14 +135,16 @@ def ask(
 ) -> None:
     """Ask a model, which reads the memory while it answers."""
     with open_memory(store, model_name(model)) as memory:
-        state = memory.build_graph(write="off", recall=8, on_error="raise").invoke(
+        state = memory.build_graph(write="off", recall=8, on_error="raise", trace=True).invoke(
             {"messages": [("human", question)]},
             {"configurable": {"user_id": user or LOCAL_USER}},
         )
         reading = state["memllm_reading"]["reading"]
     answer = str(state["messages"][-1].text)
     if as_json:
-        print_json({"answer": answer, "recalled": state.get("memllm_context", ""), "calls": reading["calls"]})
+        print_json(
+            {"answer": answer, "recalled": state.get("memllm_context", {}).get("block", ""), "calls": reading["calls"]}
+        )
         return
     for call in reading["calls"]:
         asked = "; ".join(f"{q['subject'] or '?'} >> {q['relation']} >> {q['object'] or '?'}" for q in call["queries"])

@@ -50,6 +50,7 @@ class OutboxEntry:
         text: What was said.
         context: What stood before it, oldest first.
         source: Who said it, and where.
+        thread: What tells its conversation from others; turns of one may be read together.
         speaker: Name of who says "I" in it, if that is not the person whose memory this is.
         replace: It is the new version of its source: what only the former version said becomes past.
         recorded_at: When it was put here (ISO, UTC).
@@ -62,6 +63,7 @@ class OutboxEntry:
     text: str
     context: tuple[str, ...] = ()
     source: Source = field(default_factory=Source)
+    thread: str = ""
     speaker: str | None = None
     replace: bool = False
     recorded_at: str = ""
@@ -164,6 +166,7 @@ def unpack_entry(op_id: str, packed: str, version: int = 0) -> OutboxEntry:
         text=_text(data["text"]),
         context=tuple(map(_text, data["context"])),
         source=_source(data["source"]),
+        thread=_text(data["thread"]),
         speaker=None if data["speaker"] is None else _text(data["speaker"]),
         replace=bool(data["replace"]),
         recorded_at=_text(data["recorded_at"]),

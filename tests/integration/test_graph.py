@@ -23,7 +23,9 @@ from langgraph.types import Command, interrupt
 from langchain_memllm.chat import GrammarReader, LocalReader, Reader, ToolReader, reader_of
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreUnavailable
 from langchain_memllm.extraction import ChatExtractor
+from langchain_memllm.flow import arun
 from langchain_memllm.graph import MemLLMState, build_graph, generate_node, read_node, recall_node, route, write_node
+from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import Leading
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generated, Rules
@@ -31,7 +33,7 @@ from langchain_memllm.render import parse_block, render
 from langchain_memllm.scope import Scope
 from langchain_memllm.testing import ScriptedModel, tool_call
 from langchain_memllm.triples import Query, Source, Triple
-from langchain_memllm.turns import TurnWriter
+from langchain_memllm.turns import Recaller, TurnWriter
 
 ADA = ("memllm", "ada")
 QUESTION = "Where does Ada live?"
@@ -140,7 +142,7 @@ def test_several_calls_and_parallel_ones_are_all_in_view(memory):
 
 def test_a_model_that_asks_for_ever_ends_at_the_cap(memory):
     model = ScriptedModel(script=lambda request: lookup(relation=f"relation {len(model.requests)}"))
-    graph = build_graph(model, memory, write="off", rules=Rules(calls=5, tell_empty=True))
+    graph = build_graph(model, memory, write="off", rules=Rules(calls=5, tell_empty=True), trace=True)
     result = graph.invoke(ask(), config())
     assert result["memllm_reading"]["reading"]["reason"] == "calls"
     assert len(result["memllm_reading"]["reading"]["calls"]) == 5
@@ -151,7 +153,7 @@ def test_the_step_limit_is_enough_for_the_cap_and_for_every_node(memory):
     model = ScriptedModel(script=lambda request: lookup(relation=f"relation {len(model.requests)}"))
     extractor = ChatExtractor(ScriptedModel(script=lambda request: "none"))
     rules = Rules(calls=30, tell_empty=True)
-    graph = build_graph(model, memory, extractor=extractor, write="both", recall=3, rules=rules)
+    graph = build_graph(model, memory, extractor=extractor, write="both", recall=3, rules=rules, trace=True)
     assert len(graph.invoke(ask(), config())["memllm_reading"]["reading"]["calls"]) == 30
 
 
@@ -427,7 +429,7 @@ async def test_streams_show_answers_and_events_and_no_extraction(memory, asynchr
     [
         (["read_many"], "memory_read"),
         (["write"], "memory_write"),
-        (["receipt"], "memory_write"),
+        (["put_outbox"], "memory_write"),
         (["recall"], "memory_recall"),
     ],
 )
@@ -442,13 +444,17 @@ async def test_a_failing_memory_costs_one_log_line_and_one_event(caplog, verbs, 
     errors = [event for event in events if event["event"] == "error"]
     assert errors == [{"type": "memllm", "event": "error", "where": where, "error": "StoreUnavailable"}]
     assert [record.message for record in caplog.records] == [
-        f"{where} failed with StoreUnavailable; the run goes on without memory"
+        f"{where} failed with StoreUnavailable (the store is away: {verbs[0]}); the run goes on without memory"
     ]
     if where == "memory_read":
         assert "cannot be reached" in model.requests[1].text
     raising = build_graph(ScriptedModel(script=answer_by_tool), Failing(*verbs), recall=2, on_error="raise")
     with pytest.raises(StoreUnavailable):
         await raising.ainvoke(ask(), config()) if asynchronous else raising.invoke(ask(), config())
+
+
+def writer_of(memory, extractor):
+    return TurnWriter(memory, Scope(), Ingest(memory, lambda: extractor))
 
 
 class BadExtractor:
@@ -472,8 +478,8 @@ async def test_a_failing_extractor_is_survived_and_interrupts_and_cancellation_a
         with pytest.raises(type(error)):
             graph.invoke(ask(), config())
     with pytest.raises(asyncio.CancelledError):
-        await TurnWriter(memory, Scope(), BadExtractor(asyncio.CancelledError())).awrite(ask()["messages"], config())
-    node = write_node(memory, Scope(), BadExtractor(GraphInterrupt()))
+        await arun(writer_of(memory, BadExtractor(asyncio.CancelledError())).turn(ask()["messages"], config()))
+    node = write_node(writer_of(memory, BadExtractor(GraphInterrupt())))
     with pytest.raises(GraphInterrupt):
         node.invoke(ask(), config())
 
@@ -530,10 +536,10 @@ class Theirs(MessagesState):
 def their_graph(memory, model, checkpointer=None):
     scope = Scope()
     graph = StateGraph(Theirs, context_schema=Context)
-    graph.add_node("recall", recall_node(memory, scope), input_schema=MemLLMState)
+    graph.add_node("recall", recall_node(Recaller(memory, scope)))
     graph.add_node("generate", generate_node(model), input_schema=MemLLMState)
     graph.add_node("read", read_node(memory, scope), input_schema=MemLLMState)
-    graph.add_node("write", write_node(memory, scope, ChatExtractor(model)), input_schema=MemLLMState)
+    graph.add_node("write", write_node(writer_of(memory, ChatExtractor(model))))
     graph.add_node("count", lambda state: {"steps": ["done"]})
     graph.add_edge(START, "recall")
     graph.add_edge("recall", "generate")
@@ -565,9 +571,10 @@ async def test_the_machine_as_a_sub_graph(memory):
 
 
 def test_a_node_alone_outside_of_any_graph(memory):
-    update = recall_node(memory, Scope()).invoke(ask(), config())
-    assert parse_block(update["memllm_context"]) == [Triple("Ada", "lives in", "Oslo")]
-    assert read_node(memory, Scope()).invoke(ask(), config()) == {}
+    update = recall_node(Recaller(memory, Scope())).invoke(ask(), config())
+    assert parse_block(update["memllm_context"]["block"]) == [Triple("Ada", "lives in", "Oslo")]
+    with pytest.raises(ConfigurationError, match="no query waits"):
+        read_node(memory, Scope()).invoke(ask(), config())
 
 
 @pytest.mark.parametrize("saver", [None, InMemorySaver])
@@ -625,7 +632,7 @@ class Killed(Memory):
 model, text, options = MODELS[{model!r}]()
 with SqliteSaver.from_conn_string({folder!r} + "/threads.db") as saver:
     memory = Killed({folder!r} + "/memory.db")
-    graph = build_graph(model, memory, checkpointer=saver, **options)
+    graph = build_graph(model, memory, checkpointer=saver, trace=True, **options)
     given = None if sys.argv[2] == "resume" else {{"messages": [HumanMessage(text, id="m1")]}}
     result = graph.invoke(given, config(thread=sys.argv[1]), durability="sync")
     print(repr((result["messages"][-1].text, result["memllm_reading"]["reading"])))

@@ -228,8 +228,7 @@ def test_context_states_nothing(memory: MemLLMMemory) -> None:
     [
         ("", r"the text '' is empty; give it a sentence"),
         (" \n ", r"the text ' \\n ' is empty"),
-        ("x" * 70_000, r"a text of 70000 characters; at most 65536 fit, split it into documents"),
-        (42, r"int is no text to remember; convert it with str\(\)"),
+        (42, r"int is not a text to remember; convert it with str\(\)"),
     ],
 )
 def test_texts_that_cannot_be_read(memory: MemLLMMemory, text: Any, message: str) -> None:
@@ -478,6 +477,7 @@ VERBS = [
     "declare",
     "explain",
     "export",
+    "flush",
     "forget",
     "history",
     "load",

@@ -102,6 +102,7 @@ def test_a_file_with_codes_of_the_first_schema_is_converted(tmp_path: Path) -> N
         memory.write([("Mountain Lake Observatory", "opening phrase", "cheers")], namespace=NS)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE name_code SET code = zeroblob(32)")
+        connection.execute("DROP TABLE outbox")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     with Memory(path) as memory:

@@ -1,0 +1,112 @@
+"""Writing in the background: a thread that extracts what waits, so that no answer waits for it.
+
+What it works off is in the outbox, in the store: a process that dies loses nothing, and the next one goes on. Several
+turns are gathered into one call of the model: they are read when enough of them wait, or the first has waited long.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.sharing import Shared
+from langchain_memllm.triples import Namespace
+
+__all__ = ["BackgroundWriter"]
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S: Final = 5.0
+_MAX_RETRY_S: Final = 600.0
+
+
+@dataclass(slots=True)
+class _Due:
+    """A memory with turns that wait."""
+
+    since: float
+    turns: int = 0
+    failures: int = 0
+
+
+class BackgroundWriter(Shared):
+    """Calls ``flush`` for memories in which turns wait.
+
+    Args:
+        flush: Extracts and writes all that waits in a namespace.
+        turns: Turns of one memory that are gathered before they are read.
+        delay: Seconds after which fewer are read, too.
+
+    Raises:
+        ConfigurationError: ``turns`` or ``delay`` is out of range.
+    """
+
+    def __init__(self, flush: Callable[[Namespace], object], *, turns: int = 4, delay: float = 30.0) -> None:
+        """Start nothing yet."""
+        if turns < 1 or delay < 0:
+            raise ConfigurationError(
+                f"turns={turns!r} and delay={delay!r} are out of range; at least 1 turn, 0 seconds"
+            )
+        self._flush, self._turns, self._delay = flush, turns, delay
+        self._due: dict[Namespace, _Due] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._closed = False
+
+    def submit(self, namespace: Namespace, turns: int = 1) -> None:
+        """Say that so many turns more wait in a namespace; returns at once."""
+        if self._pid != os.getpid():  # a fork takes neither the thread nor the state of its lock along
+            self._changed, self._thread, self._pid, self._due = threading.Condition(), None, os.getpid(), {}
+        with self._changed:
+            due = self._due.setdefault(namespace, _Due(time.monotonic()))
+            due.turns += turns
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._work, name="memllm-background", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Finish what is being read and stop; what waits stays in the outbox. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and self._pid == os.getpid():
+            thread.join()
+
+    def _work(self) -> None:
+        while (taken := self._next()) is not None:
+            namespace, failures = taken
+            try:
+                self._flush(namespace)
+            except Exception as error:
+                logger.warning("writing in the background failed with %s; it is tried again", type(error).__name__)
+                with self._changed:
+                    due = self._due.setdefault(namespace, _Due(time.monotonic()))
+                    due.since, due.failures = time.monotonic(), failures + 1
+
+    def _next(self) -> tuple[Namespace, int] | None:
+        """The memory to be worked off next and how often that failed, waiting for one; None when it is over."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                soonest = min(self._due.items(), key=lambda item: self._time(item[1]), default=None)
+                if soonest is None:
+                    self._changed.wait()
+                elif (rest := self._time(soonest[1]) - now) > 0:
+                    self._changed.wait(rest)
+                else:
+                    return soonest[0], self._due.pop(soonest[0]).failures
+            return None
+
+    def _time(self, due: _Due) -> float:
+        if due.failures:
+            return due.since + min(_MAX_RETRY_S, _RETRY_S * 2.0 ** (due.failures - 1))
+        return due.since if due.turns >= self._turns else due.since + self._delay
