@@ -559,8 +559,8 @@ class MemLLMMemory(Shared):
             max_tokens: Most tokens of the block that shows them.
             write: When what was said is extracted: ``after_agent``, before the answer is given back; ``background``, in
                 a thread, so that no answer waits for it; ``off`` never.
-            source_type: Whose words human messages are. None: the person's, except in an agent that a tool called:
-                there a model wrote them, and they have a model's rank.
+            source_type: Whose words human messages are. None: the person's; but in an agent that a tool called, where a
+                model wrote them, they are not written at all. ``"model"`` writes them with a model's rank.
             extract_when: Whether a message, with what stood before it, may state something; others are not extracted.
             withdraw: Whether a message that was deleted from its thread withdraws what only it said. False for threads
                 whose middle a trimmer of yours cuts out.

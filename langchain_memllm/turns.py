@@ -122,7 +122,7 @@ class _Run:
     namespace: Namespace
     principal: str | None
     thread: str
-    kind: Kind
+    kind: Kind | None  # None: nobody's whose words are kept
 
 
 class TurnWriter(Shared):
@@ -138,7 +138,8 @@ class TurnWriter(Shared):
         scope: Whose memory a run uses.
         ingest: Extracts and writes what waits.
         answers: Also write what the assistant said, as kind ``model``.
-        source_type: Whose words human messages are; None: the person's, but a model's in an agent that a tool called.
+        source_type: Whose words human messages are. None: the person's; but in an agent that a tool called, where a
+            model wrote them, they are not written at all.
         extract_when: Whether a message, with what stood before it, may state something; others are not extracted.
         withdraw: Whether a message that was deleted from its thread withdraws what only it said.
         on_error: ``warn`` lets the run go on when memory or extraction fail.
@@ -200,7 +201,7 @@ class TurnWriter(Shared):
             self.scope.resolve(config, runtime),
             self.scope.principal(config, runtime),
             thread_of(config, runtime),
-            self.source_type or ("model" if _is_tools_run(config) else "user"),
+            self.source_type or (None if _is_tools_run(config) else "user"),
         )
         noted: Noted | None = None
         with fail_open("memory_write", self.on_error, runtime):
@@ -221,11 +222,11 @@ class TurnWriter(Shared):
         return receipts
 
     def _note(self, messages: list[BaseMessage], run: _Run, known: Known, ongoing: Collection[str] | None) -> Noted:
+        gone = _deleted(messages, known) if self.withdraw and ongoing is None else []
         entries: list[OutboxEntry] = []
-        for at in _unnoted(messages, known):
+        for at in _unnoted(messages, known) if run.kind is not None else ():
             entry = self._entry(messages, at, run, known, ongoing or ())
             entries += [entry] if entry is not None else []
-        gone = _deleted(messages, known) if self.withdraw and ongoing is None else []
         for message_id in gone:
             self._take_back(run.namespace, message_id, known.pop(message_id))
         if self.answers:
@@ -247,7 +248,7 @@ class TurnWriter(Shared):
         message_id = message.id or f"#{at}"
         before = known.get(message_id)
         speaker = other_speaker(message, run.principal)
-        kind: Kind = "tool" if speaker is not None and run.kind != "model" else run.kind
+        kind: Kind = "tool" if speaker is not None and run.kind == "user" else run.kind or "user"
         op_id = stable_hash("turn", *run.namespace, "", run.thread, message_id, text, *(before[1:2] if before else ()))
         if before is not None and message_id in ongoing and self._waits(run.namespace, before[1]):
             op_id = before[1]
