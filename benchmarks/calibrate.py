@@ -106,7 +106,7 @@ class World:
         """Read the data and embed every name once."""
         entries = json.loads(gzip.decompress((data / "fb15k237" / "entity2wikidata.json.gz").read_bytes())).values()
         entities = {entry["wikidata_id"]: entry for entry in entries if entry.get("label")}
-        self.relations = {r.wikidata: r for r in Catalogue.shipped() if r.wikidata}
+        self.relations = {r.wikidata: r for r in Catalogue.docred() if r.wikidata}
         self.slots: dict[str, set[str]] = defaultdict(set)
         for part in ("train", "valid", "test"):
             for line in gzip.decompress((data / "codex" / f"codex-m.{part}.txt.gz").read_bytes()).decode().splitlines():
@@ -225,7 +225,7 @@ def relation_names(world: World, threshold: float) -> Score:
 
 def is_docred(relation: Relation) -> bool:
     """Whether it is one of the first 96, which are DocRED's."""
-    return relation in list(Catalogue.shipped())[:96]
+    return relation in list(Catalogue.docred())[:96]
 
 
 def show(report: dict[str, Any], console: Console) -> None:

@@ -10,14 +10,17 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError, StoreUnavailable
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores.interface import FactFilter, TripleStore
 from langchain_memllm.triples import clean_name
 
-__all__ = ["FRESH", "Meaning", "SharedRelations"]
+__all__ = ["FRESH", "Meaning", "SharedRelations", "UnknownRelations"]
+
+UnknownRelations = Literal["many", "one_at_a_time"]
+"""How many values a relation that nobody declared holds."""
 
 FRESH = 5.0
 """Seconds after which a client looks for relations that others declared."""
@@ -36,6 +39,9 @@ class Meaning:
     key: str
     inverse_key: str | None
     single_valued: bool
+    narrower_keys: tuple[str, ...] = ()
+    narrower_inverse_keys: tuple[str, ...] = ()
+    broader_key: str | None = None
 
 
 class SharedRelations:
@@ -44,14 +50,19 @@ class SharedRelations:
     Args:
         store: Where they are kept.
         mine: Relations to declare at the first use.
+        unknown: How many values a relation holds that nobody declared: ``many``, or ``one_at_a_time``. A policy of this
+            client, like the one of writing; the store keeps nothing of it.
 
     Raises:
-        ConfigurationError: Those clash with one another or with the shipped ones.
+        ConfigurationError: Those clash with one another or with the shipped ones; ``unknown`` is neither.
     """
 
-    def __init__(self, store: TripleStore, mine: Iterable[Relation]) -> None:
+    def __init__(self, store: TripleStore, mine: Iterable[Relation], unknown: UnknownRelations = "many") -> None:
         """Check what will be declared; the store is not asked yet."""
+        if unknown not in get_args(UnknownRelations):
+            raise ConfigurationError(f"unknown_relations {unknown!r} is unknown; use 'many' or 'one_at_a_time'")
         self._store = store
+        self._unknown: UnknownRelations = unknown
         self._mine = tuple(mine)
         self._kept: str | None = None
         self._stale_at = 0.0
@@ -82,8 +93,10 @@ class SharedRelations:
             self.catalogue, self._kept = _catalogue(kept), kept
         self._stale_at = time.monotonic() + FRESH
 
-    def add(self, relations: Sequence[Relation]) -> None:
+    def add(self, relations: Sequence[Relation], *, kept: bool = False) -> None:
         """Declare relations for all clients; the rules that the store keeps win over silence, never over a clash.
+
+        Those ``kept`` in an export were declared before now, so they may clash with what is shipped since; they win.
 
         Raises:
             ConfigurationError: One is declared with other rules, clashes with another, or has facts of another range.
@@ -99,7 +112,7 @@ class SharedRelations:
                         "use those, or change them for all clients with memory.declare(relation, replace=True)"
                     )
             missing = [relation for relation in relations if relation.key not in known]
-            if not missing or self._put(missing):
+            if not missing or self._put(missing, kept=kept):
                 return
 
     def replace(self, relations: Sequence[Relation]) -> None:
@@ -112,10 +125,10 @@ class SharedRelations:
         if not self._put(relations):
             raise ConfigurationError("another client declared relations at the same moment; declare yours again")
 
-    def _put(self, relations: Sequence[Relation]) -> bool:
+    def _put(self, relations: Sequence[Relation], *, kept: bool = False) -> bool:
         """Keep these too, unless the record is no longer what was read; whether it was."""
         self._check_ranges(relations)
-        grown = self.catalogue.declare(*relations)
+        grown = self.catalogue.declare(*relations, kept=kept)
         value = json.dumps(grown.as_dicts(), ensure_ascii=False, sort_keys=True)
         if self._store.put_record(_RECORD, value, expected=self._kept) != value:
             return False
@@ -145,14 +158,26 @@ class SharedRelations:
         meaning = self._resolved.get(name)
         if meaning is None or meaning.catalogue is not self.catalogue:
             catalogue = self.catalogue
-            relation = catalogue.resolve(clean_name(name, "relation"))
-            inverse = catalogue.inverse_of(relation)
-            inverse_key = inverse.key if inverse else None
-            meaning = Meaning(catalogue, relation, relation.key, inverse_key, relation.single_valued)
+            relation = self._resolve(clean_name(name, "relation"))
+            inverse, broader = catalogue.inverse_of(relation), catalogue.broader(relation)
+            meaning = Meaning(
+                catalogue,
+                relation,
+                relation.key,
+                inverse.key if inverse else None,
+                relation.single_valued,
+                tuple(each.key for each in catalogue.narrower(relation)),
+                tuple(each.key for each in catalogue.narrower(inverse)) if inverse else (),
+                broader.key if broader else None,
+            )
             if len(self._resolved) >= _MAX_RESOLVED:
                 self._resolved.clear()
             self._resolved[name] = meaning
         return meaning
+
+    def _resolve(self, name: str) -> Relation:
+        known = self.catalogue.find(name)
+        return known if known is not None else Relation(name, cardinality=self._unknown)
 
     def barred(self, name: str) -> frozenset[str]:
         """Keys that never stand for this relation: the others of the catalogue, if it is of the catalogue itself."""

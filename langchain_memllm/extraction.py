@@ -271,7 +271,7 @@ class ChatExtractor:
         """The calls a text takes: its sentences in pieces that a model reads at once, each with what stood before."""
         sentences = [piece for each in sentences_of(_checked(text), self.language) for piece in _pieces(each)]
         catalogue = self._relations() if callable(self._relations) else self._relations
-        labels = "; ".join(relation.label for relation in catalogue)
+        labels = "; ".join(catalogue.offered())
         chunks: list[_Chunk] = []
         at = 0
         for end in _chunk_ends(sentences):

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any, Final, Literal, TypeAlias
 
-from langchain_memllm.agreement import SharedRelations
+from langchain_memllm.agreement import SharedRelations, UnknownRelations
 from langchain_memllm.belief import (
     MAX_BATCH,
     Batch,
@@ -61,7 +61,7 @@ from langchain_memllm.stores.interface import (
     words_of,
 )
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Kept, Part, blocks_of, part_of, record_of, record_time
+from langchain_memllm.stores.parts import Kept, Name, Part, blocks_of, part_of, record_of, record_time
 from langchain_memllm.triples import (
     Fact,
     Match,
@@ -79,6 +79,7 @@ from langchain_memllm.triples import (
     clean_name,
     is_literal_key,
     literal_key,
+    loose_key,
     name_key,
     stable_hash,
 )
@@ -95,6 +96,7 @@ MAX_RESULTS: Final = 30
 """Most answers of one query; more means the query is too broad (papers, section 1.3)."""
 
 _MAX_RECALL_WORDS: Final = 512
+_MAX_SIMILAR: Final = 10
 _MAX_GRAM: Final = 6
 _STOPWORDS: Final = frozenset(
     re.findall(
@@ -153,6 +155,9 @@ class Memory(Shared):
         relations: Relations of your own, with their aliases and cardinality; they are kept in the store.
         policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"`` (see ``belief``).
         thresholds: How similar an answer must be; ``CHAT`` by default.
+        unknown_relations: How many values a relation holds that neither the catalogue nor ``relations`` knows:
+            ``"many"``, or ``"one_at_a_time"``: a new value closes or contests the one before. A policy of this client,
+            as ``policy`` is; give the same to all clients of a store.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -168,6 +173,7 @@ class Memory(Shared):
         relations: Iterable[Relation] = (),
         policy: Policy = "chat",
         thresholds: Thresholds = CHAT,
+        unknown_relations: UnknownRelations = "many",
     ) -> None:
         """Open the store and agree with it on relations and embedder."""
         self.policy = check_policy(policy)
@@ -176,7 +182,7 @@ class Memory(Shared):
         self.store: TripleStore = open_store(store)
         self._owned = self.store is not store
         self._agreed = self._embedder_agreed = False
-        self._relations = SharedRelations(self.store, relations)
+        self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
         self._versions: Counter[Namespace] = Counter()
         self._everywhere = 0  # changes that concern every namespace
@@ -549,7 +555,9 @@ class Memory(Shared):
         side: Literal["subject", "object"] = "object" if query.subject is None else "subject"
         if meaning is None:
             return LookupQuery(side, keys)
-        return LookupQuery(side, keys, meaning.key, meaning.inverse_key)
+        return LookupQuery(
+            side, keys, meaning.key, meaning.inverse_key, meaning.narrower_keys, meaning.narrower_inverse_keys
+        )
 
     def _search_rest(
         self,
@@ -587,6 +595,9 @@ class Memory(Shared):
                 thresholds.relation,
                 thresholds.mean,
                 self._relations.barred(queries[i].relation or "") if thresholds.keep_known else frozenset(),
+                asked[i].narrower,
+                self._meaning(queries[i].relation or "").broader_key if thresholds.keep_known else None,
+                (loose_key(asked[i].keys[0]) or asked[i].keys[0]) if thresholds.keep_known else None,
             )
             for i in rest
         ]
@@ -746,7 +757,8 @@ class Memory(Shared):
             fact_id: One fact.
             subject: With ``relation``: the slot, current and past.
             relation: See ``subject``.
-            name: Every fact with this name or an alias of it at either end.
+            name: Every fact with this name or an alias of it at either end. Other names that it may have meant stay,
+                and are told in ``similar_names``.
             source: What rests on this source alone; a ref (of any kind) or a ``Source``. What it had closed reopens.
             everything: The whole namespace.
             purge: Also rewrite the file, so that the bytes are gone from disk (embedded store).
@@ -766,8 +778,35 @@ class Memory(Shared):
             namespace, self._selection(fact_id, subject, relation, name, source, everything), purge=purge
         )
         self._versions[namespace] += 1
+        if name is not None:
+            erased = replace(
+                erased, similar_names=self._similar_names(namespace, clean_name(name), widely=not erased.facts)
+            )
         logger.info("forget facts=%d names=%d reopened=%d", erased.facts, erased.names, len(erased.reopened))
         return erased
+
+    def _similar_names(self, namespace: Namespace, name: str, *, widely: bool) -> tuple[str, ...]:
+        """Names that reading would take this one for: other spellings; ``widely``, all similar ones that have facts."""
+        key = name_key(name)
+        found = dict.fromkeys(self.store.spellings(namespace, loose_key(key) or key))
+        if widely and self.thresholds.similar:
+            found |= dict.fromkeys(self._names_like(namespace, name))
+        return tuple(each for each in found if name_key(each) != key)[:_MAX_SIMILAR]
+
+    def _names_like(self, namespace: Namespace, name: str) -> Iterator[str]:
+        """Names with facts, of any relation, that are as similar as an answer's must be; the most similar first."""
+        try:
+            self._agree_on_embedder()
+            (vector,) = self.vectors.embed([name])
+        except EmbeddingError as error:
+            logger.warning("names compared by their spelling only: %s", error)
+            return
+        least = self.thresholds.entity
+        sides: tuple[Literal["subject", "object"], ...] = ("subject", "object")
+        searches = [SearchQuery(side, (name_key(name),), vector, "", vector, True, least, -1.0, -1.0) for side in sides]
+        found = self.store.search([namespace], searches, limit=MAX_RESULTS)
+        rows = [row for each in found for row in each.rows]
+        yield from (row.via for row in sorted(rows, key=lambda row: -row.entity_similarity))
 
     def _selection(
         self,
@@ -833,7 +872,7 @@ class Memory(Shared):
                 if not isinstance(record, Mapping):
                     raise TypeError(f"it is no mapping but {type(record).__name__}")
                 if record["type"] == "relation":
-                    self._relations.add([_relation_of(record)])
+                    self._relations.add([_relation_of(record)], kept=True)
                     continue
                 target = check_namespace(namespace or tuple(record["namespace"]))
                 part = part_of(record, target)
@@ -845,13 +884,21 @@ class Memory(Shared):
             yield target, self._settled(part, record)
 
     def _settled(self, part: Part, record: Mapping[str, Any]) -> Part:
-        """A fact of an older export as the catalogue in force understands it: its relation, and if it is a literal."""
-        if not isinstance(part, Kept) or "literal" in record:
+        """A fact or relation of an older export as the catalogue in force understands it.
+
+        Its relation may be another's name by now, and whether its object is a literal may not be told.
+        """
+        if isinstance(part, Name) and part.kind == "relation":
+            return replace(part, spelling=self._meaning(part.spelling).relation.label)
+        if not isinstance(part, Kept):
             return part
         relation = self._meaning(part.fact.triple.relation).relation
+        literal = part.literal if "literal" in record else relation.range == "literal"
+        if literal != (relation.range == "literal"):
+            return part
         subject, _, object_ = part.fact.triple
         fact = replace(part.fact, triple=Triple(subject, relation.label, object_))
-        return replace(part, fact=fact, literal=relation.range == "literal")
+        return replace(part, fact=fact, literal=literal)
 
     def stats(self, *, namespace: Namespace) -> Stats:
         """Counts of a namespace."""
@@ -1021,8 +1068,8 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
         for end in range(start + 1, min(start + _MAX_GRAM, len(words)) + 1):
             gram = name_key(" ".join(words[start:end]))
             bare = gram.strip(_PUNCTUATION)
-            keys.update(dict.fromkeys((gram, bare, bare.removesuffix("'s").removesuffix("’s").rstrip(_PUNCTUATION))))
-    spoken = {name_key(word).strip(_PUNCTUATION).replace("’", "'") for word in words}
+            keys.update(dict.fromkeys((gram, bare, bare.removesuffix("'s").rstrip(_PUNCTUATION))))
+    spoken = {name_key(word).strip(_PUNCTUATION) for word in words}
     if speaker is not None and spoken & FIRST_PERSON:
         keys[name_key(speaker)] = None
     keys.pop("", None)

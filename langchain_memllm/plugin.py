@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from langchain_memllm.agreement import UnknownRelations
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, built
 from langchain_memllm.embeddings import Embedder
@@ -72,6 +73,7 @@ class MemLLMMemory(Shared):
             another user is refused. ``"run"``: whomever the run names, for a gateway you trust (see ``Scope``).
         policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"``.
         thresholds: How similar an answer must be.
+        unknown_relations: How many values a relation holds that nobody declared: ``"many"`` or ``"one_at_a_time"``.
         on_error: What a failing memory does to a run: ``"warn"`` or ``"raise"``. Direct verbs always raise.
 
     Raises:
@@ -92,6 +94,7 @@ class MemLLMMemory(Shared):
         identity: Identity = "server",
         policy: Policy = "chat",
         thresholds: Thresholds = CHAT,
+        unknown_relations: UnknownRelations = "many",
         on_error: OnError = "warn",
     ) -> None:
         """Open the store; no model is built."""
@@ -102,7 +105,14 @@ class MemLLMMemory(Shared):
         self.scope = Scope(namespace, default_user=LOCAL_USER if require_user is False else None, identity=identity)
         self.on_error: OnError = on_error
         self._backgrounds: list[BackgroundWriter] = []
-        self.core = Memory(store, embedder=embedder, relations=relations, policy=policy, thresholds=thresholds)
+        self.core = Memory(
+            store,
+            embedder=embedder,
+            relations=relations,
+            policy=policy,
+            thresholds=thresholds,
+            unknown_relations=unknown_relations,
+        )
         self._require_user = self.core.store.shared if require_user is None else require_user
         self._named = type(model).__name__ if model is not None and not isinstance(model, str) else model
         try:

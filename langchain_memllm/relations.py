@@ -1,8 +1,9 @@
 """The relation catalogue: what a relation is called, what runs the other way, and how many values it holds.
 
 Names are found by label or alias, exactly; never by similarity, because "likes" and "dislikes" embed close together.
-The shipped catalogue holds the 96 relations of DocRED, which the paper's models are trained on (arXiv 2404.11672,
-section 4), and everyday relations of conversations. Users declare their own beside it. Knows no store and no model.
+The shipped catalogue holds the relations of DocRED, which the paper's models are trained on (arXiv 2404.11672,
+section 4), and everyday relations of conversations; what DocRED calls employer is here another name of works for. Users
+declare their own beside it. Knows no store and no model.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Literal, get_args
 
@@ -34,6 +36,8 @@ class Relation:
         inverse: Label of the relation that says the same from the object's end; its own label if symmetric.
         range: ``literal`` if objects are dates, numbers or codes, compared exactly; otherwise ``entity``.
         cardinality: ``many`` objects at once, ``one`` for ever (date of birth) or ``one_at_a_time`` (lives in).
+        broader: Label of the relation that says the same with less detail (child, for son): who asks for a child is
+            told of sons.
 
     Raises:
         InvalidTriple: A label, alias or inverse that cannot be a name.
@@ -46,6 +50,7 @@ class Relation:
     inverse: str | None = None
     range: Range = "entity"
     cardinality: Cardinality = "many"
+    broader: str | None = None
 
     def __post_init__(self) -> None:
         """Clean the names and check the rules."""
@@ -56,8 +61,9 @@ class Relation:
         aliases = {_lookup_key(name): name for name in reversed([clean_name(a, "alias") for a in self.aliases])}
         aliases.pop(_lookup_key(self.label), None)
         object.__setattr__(self, "aliases", tuple(reversed(aliases.values())))
-        if self.inverse is not None:
-            object.__setattr__(self, "inverse", clean_name(self.inverse, "inverse"))
+        for part in ("inverse", "broader"):
+            if (name := getattr(self, part)) is not None:
+                object.__setattr__(self, part, clean_name(name, part))
         for part, allowed in (("range", get_args(Range)), ("cardinality", get_args(Cardinality))):
             if (value := getattr(self, part)) not in allowed:
                 raise ConfigurationError(
@@ -95,6 +101,8 @@ class Relation:
             data["inverse"] = self.inverse
         if self.aliases:
             data["aliases"] = list(self.aliases)
+        if self.broader is not None:
+            data["broader"] = self.broader
         return data
 
     @classmethod
@@ -109,7 +117,7 @@ class Relation:
         except TypeError as error:
             raise ConfigurationError(
                 f"a relation cannot be read from the keys {sorted(data)}: {error}; it has label, wikidata, aliases, "
-                "inverse, range, cardinality"
+                "inverse, range, cardinality, broader"
             ) from error
 
 
@@ -125,7 +133,7 @@ class Catalogue:
         ConfigurationError: Two relations share a name, or two inverses contradict each other.
     """
 
-    __slots__ = ("_by_label", "_by_name", "_declared", "_inverses")
+    __slots__ = ("_base", "_by_label", "_by_name", "_declared", "_inverses", "_narrower")
 
     def __init__(self, relations: Iterable[Relation] = ()) -> None:
         """Index the relations by every name."""
@@ -136,15 +144,31 @@ class Catalogue:
             self._by_label[_lookup_key(relation.label)] = relation
         self._by_name = _index_names(self._by_label)
         self._inverses = _index_inverses(self._by_label, self._by_name)
+        self._narrower = _index_narrower(self._by_label, self._by_name)
+        self._base: tuple[Relation, ...] = tuple(self._by_label.values())
         self._declared: tuple[Relation, ...] = ()
 
     @staticmethod
     @functools.cache
     def shipped() -> Catalogue:
         """The catalogue that comes with the package (``data/relations.json``); read once."""
-        text = resources.files("langchain_memllm").joinpath("data", "relations.json").read_text(encoding="utf-8")
-        data = json.loads(text)
-        return Catalogue(Relation.from_dict(entry) for entry in data["docred"] + data["everyday"])
+        return Catalogue(relation for relation, twin_of in _read() if twin_of is None)
+
+    @staticmethod
+    @functools.cache
+    def docred() -> Catalogue:
+        """The relations as DocRED tells them apart, which is how the local models were trained and are measured.
+
+        Its ``employer`` and ``residence`` cover present and past; in the shipped catalogue they are names of
+        ``works for`` and ``lives in``. What is stored goes by the shipped one.
+        """
+        told_apart = [relation for relation, twin_of in _read() if twin_of is not None]
+        taken = {_lookup_key(relation.label) for relation in told_apart} | _aliases(told_apart)
+        return Catalogue(
+            relation if twin_of is not None else _without(relation, taken)
+            for relation, twin_of in _read()
+            if twin_of is not None or _lookup_key(relation.label) not in taken
+        )
 
     def find(self, name: str) -> Relation | None:
         """The relation with this label or alias, or None. Never the most similar one."""
@@ -163,16 +187,44 @@ class Catalogue:
         label = self._inverses.get(_lookup_key(relation.label), relation.inverse)
         return None if label is None else self.resolve(label)
 
-    def declare(self, *relations: Relation) -> Catalogue:
+    def narrower(self, relation: Relation) -> tuple[Relation, ...]:
+        """The relations that answer for this one too (son and daughter for child), directly or not."""
+        return self._narrower.get(_lookup_key(relation.label), ())
+
+    def broader(self, relation: Relation) -> Relation | None:
+        """The relation that says the same with less detail, if it has objects of the same range."""
+        general = None if relation.broader is None else self.resolve(relation.broader)
+        return general if general is not None and general.range == relation.range else None
+
+    def offered(self) -> tuple[str, ...]:
+        """Labels to offer to a model that writes facts: one for each meaning, no aliases."""
+        return tuple(relation.label for relation in self)
+
+    def declare(self, *relations: Relation, kept: bool = False) -> Catalogue:
         """A new catalogue with these relations too; one with a label already known replaces it.
 
+        A name that was an alias of a shipped relation is from now on that of the declared one.
+
+        Args:
+            relations: What to declare.
+            kept: They were declared before now, and a store or an export kept them: where an alias is the label of a
+                shipped relation, which must be a later one, it takes that name too.
+
         Raises:
-            ConfigurationError: A label or alias belongs to another relation, or an inverse contradicts another's.
+            ConfigurationError: An alias is the label of another relation, a name belongs to another declared one, or an
+                inverse contradicts another's.
         """
         new = {_lookup_key(relation.label): relation for relation in relations}
-        catalogue = Catalogue({**self._by_label, **new}.values())
         declared = {_lookup_key(relation.label): relation for relation in self._declared} | new
-        catalogue._declared = tuple(declared.values())
+        taken = declared.keys() | _aliases(declared.values())
+        gone = _aliases([*self._declared, *(new.values() if kept else ())]) - declared.keys()
+        base = {
+            key: _without(relation, taken)
+            for relation in self._base
+            if (key := _lookup_key(relation.label)) not in gone
+        }
+        catalogue = Catalogue({**base, **declared}.values())
+        catalogue._base, catalogue._declared = self._base, tuple(declared.values())
         return catalogue
 
     @property
@@ -187,7 +239,7 @@ class Catalogue:
     @classmethod
     def from_dicts(cls, data: Iterable[Mapping[str, Any]]) -> Catalogue:
         """The shipped catalogue with the declared relations that ``as_dicts`` gave."""
-        return cls.shipped().declare(*map(Relation.from_dict, data))
+        return cls.shipped().declare(*map(Relation.from_dict, data), kept=True)
 
     def __contains__(self, name: object) -> bool:
         """Whether a relation has this label or alias."""
@@ -204,6 +256,26 @@ class Catalogue:
 
 def _lookup_key(name: str) -> str:
     return name_key(" ".join(name.replace("_", " ").split()) or name)
+
+
+def _read() -> list[tuple[Relation, str | None]]:
+    """The shipped relations, each with the one that it is another name of, if DocRED alone tells the two apart."""
+    text = resources.files("langchain_memllm").joinpath("data", "relations.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    return [
+        (Relation.from_dict({key: value for key, value in entry.items() if key != "twin_of"}), entry.get("twin_of"))
+        for entry in data["docred"] + data["everyday"]
+    ]
+
+
+def _aliases(relations: Iterable[Relation]) -> set[str]:
+    return {_lookup_key(alias) for relation in relations for alias in relation.aliases}
+
+
+def _without(relation: Relation, taken: AbstractSet[str]) -> Relation:
+    """The relation without the aliases that are names of another one."""
+    aliases = tuple(alias for alias in relation.aliases if _lookup_key(alias) not in taken)
+    return relation if aliases == relation.aliases else replace(relation, aliases=aliases)
 
 
 def _index_names(by_label: Mapping[str, Relation]) -> dict[str, Relation]:
@@ -238,3 +310,28 @@ def _index_inverses(by_label: Mapping[str, Relation], by_name: Mapping[str, Rela
                     f"relation {name!r} has two inverses, {earlier!r} and {partner!r}; declare it with one of them"
                 )
     return inverses
+
+
+def _index_narrower(
+    by_label: Mapping[str, Relation], by_name: Mapping[str, Relation]
+) -> dict[str, tuple[Relation, ...]]:
+    """Label key of a general relation to all that answer for it; those of another range cannot, nor itself."""
+    direct: dict[str, list[Relation]] = {}
+    for relation in by_label.values():
+        if relation.broader is None:
+            continue
+        general = by_name.get(_lookup_key(relation.broader), Relation(relation.broader))
+        if general.range == relation.range:
+            direct.setdefault(_lookup_key(general.label), []).append(relation)
+    found = {}
+    for key in direct:
+        under: dict[str, Relation] = {}
+        rest = list(direct[key])
+        while rest:
+            relation = rest.pop(0)
+            label = _lookup_key(relation.label)
+            if label not in under and label != key:
+                under[label] = relation
+                rest += direct.get(label, [])
+        found[key] = tuple(under.values())
+    return found

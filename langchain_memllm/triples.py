@@ -7,6 +7,7 @@ Frozen values without I/O; nothing here knows a store, a model or a policy. A tr
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ __all__ = [
     "clean_name",
     "is_literal_key",
     "literal_key",
+    "loose_key",
     "name_key",
     "rank_of",
     "stable_hash",
@@ -89,10 +91,92 @@ def clean_name(value: object, part: str = "name") -> str:
 
 
 def name_key(name: str) -> str:
-    """Key under which a cleaned name is found: NFC(casefold(NFC(name))). Two spellings with one key are one name."""
+    """Key under which a cleaned name is found. Two spellings with one key are one name.
+
+    Left out is what a reader does not see or a keyboard decides: letter case, the kind of apostrophe, quotation mark
+    or hyphen, width, invisible characters (zero-width, soft hyphen, BOM, tatweel, those that choose a glyph), the vowel
+    signs that Arabic and Hebrew may be written without, periods at the end. What differs to the eye stays apart:
+    accents, titles, superscripts and circled numbers (x² is not x2). Where nothing is left, the name itself is the key.
+    """
     if name.isascii():
-        return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        key = name.lower()
+        if key[-1:] == "." or "`" in key:
+            key = key.replace("`", "'")
+            return key.rstrip(". ") or key
+        return key
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).translate(_FOLDS))
+    folded = unicodedata.normalize("NFC", folded.casefold()).translate(
+        _FOLDS
+    )  # casefold brings new ones: \u0149, \u0130
+    folded = " ".join(unicodedata.normalize("NFC", _DOTTED_I.sub("i", folded)).split())
+    return folded.rstrip(_STOPS) or folded or name
+
+
+def loose_key(key: str) -> str | None:
+    """What other spellings of a name share with it (José, Jose; Mr. Smith, Mr Smith; Jean-Luc, Jean Luc).
+
+    Without accents on Latin, Greek and Cyrillic letters, periods, commas, apostrophes and hyphens. Names of one loose
+    key stay two names; a reader is told of the other one where the name itself has no answer.
+
+    Returns:
+        None if it says no more than the key.
+    """
+    if key.isascii():
+        if not _MARKED.search(key):
+            return None
+        loose = key
+    else:
+        loose = "".join(c for c in unicodedata.normalize("NFKD", key) if not "\u0300" <= c <= "\u036f")
+        loose = loose.translate(_STROKES).casefold()
+    loose = unicodedata.normalize("NFC", " ".join(_DROPPED.sub("", loose.replace("-", " ")).split()))
+    return loose if loose and loose != key else None
+
+
+class _Folds(dict[int, str]):
+    """What a character counts as in a key, worked out when it first comes: for ``str.translate``."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = folded = _folded(chr(code))
+        return folded
+
+
+def _folded(char: str) -> str:
+    if any(first <= char <= last for first, last in _INVISIBLE):
+        return ""
+    for plain, alike in _ALIKE.items():
+        if char in alike:
+            return plain
+    tag, _, parts = unicodedata.decomposition(char).rpartition("> ")
+    if tag.lstrip("<") not in _WIDTHS or parts.startswith("0020 "):  # accents that stand alone
+        return char
+    return "".join(_folded(chr(int(part, 16))) for part in parts.split())
+
+
+_INVISIBLE: Final = (
+    # shown as nothing: soft hyphen, joiners, marks of direction, fillers, BOM, what chooses a glyph (emoji, ideographs)
+    *(("\u00ad", "\u00ad"), ("\u034f", "\u034f"), ("\u061c", "\u061c"), ("\u115f", "\u1160"), ("\u17b4", "\u17b5")),
+    *(("\u180b", "\u180f"), ("\u200b", "\u200f"), ("\u202a", "\u202e"), ("\u2060", "\u206f"), ("\u3164", "\u3164")),
+    *(("\ufe00", "\ufe0f"), ("\ufeff", "\ufeff"), ("\uffa0", "\uffa0"), ("\U000e0100", "\U000e01ef")),
+    # written or not as one likes: tatweel, vowel signs of Arabic and of Hebrew
+    *(("\u0640", "\u0640"), ("\u064b", "\u0652"), ("\u0670", "\u0670"), ("\u06d6", "\u06dc"), ("\u06df", "\u06e4")),
+    *(("\u06e7", "\u06e8"), ("\u06ea", "\u06ed"), ("\u0591", "\u05bd"), ("\u05bf", "\u05bf"), ("\u05c1", "\u05c2")),
+    *(("\u05c4", "\u05c5"), ("\u05c7", "\u05c7")),
+)
+_ALIKE: Final = {
+    "'": "`\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u055a\u05f3\u2018\u2019\u201a\u201b\u2032\ua78c\uff07\uff40",
+    '"': "\u201c\u201d\u201e\u201f\u2033\u05f4\uff02",
+    "-": "\u02d7\u058a\u05be\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
+}
+# Kinds of compatibility characters that look like what they stand for; super, sub, circle, square, fraction do not.
+_WIDTHS: Final = frozenset(
+    ("wide", "narrow", "small", "noBreak", "initial", "medial", "final", "isolated", "font", "compat")
+)
+_FOLDS: Final = _Folds()
+_DOTTED_I: Final = re.compile("i\u0307+")  # what casefold makes of the Turkish capital \u0130
+_STOPS: Final = ". \u3002"
+_MARKED: Final = re.compile(r"[.,'\"-]")
+_DROPPED: Final = re.compile(r"[.,'\"]")
+_STROKES: Final = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
 
 
 def literal_key(name: str) -> str:

@@ -24,7 +24,9 @@ from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.stores import embedded_move, embedded_outbox, embedded_write
 from langchain_memllm.stores.interface import (
+    BROADER,
     MAX_WORD_NAMES,
+    SPELLING,
     Embed,
     Erased,
     FactFilter,
@@ -95,6 +97,8 @@ _TIMED: Final = {
 }
 _NAMESPACE: Final = "SELECT id, seq, epoch FROM namespace WHERE name = ?"
 _NAME: Final = "SELECT id, class, spelling FROM name WHERE ns = ? AND key = ?"
+_SPELLINGS: Final = """SELECT id, spelling FROM name WHERE ns = ?1 AND key = ?2
+    UNION SELECT id, spelling FROM name INDEXED BY name_loose WHERE ns = ?1 AND loose = ?2 ORDER BY id"""
 _CLASS: Final = "SELECT id, spelling FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
 _RELATION: Final = "SELECT id FROM relation WHERE ns = ? AND key = ?"
 _RELATION_VECTORS: Final = "SELECT id, key, embedding FROM relation WHERE ns = ? AND vector = 1 ORDER BY id"
@@ -254,7 +258,7 @@ class EmbeddedStore:
         self, connection: sqlite3.Connection, namespace: Namespace, query: LookupQuery, limit: int
     ) -> Found:
         """The common case in one statement: one namespace, one key, a name without aliases, an answer."""
-        if len(query.keys) == 1 and query.relation is not None:
+        if len(query.keys) == 1 and query.relation is not None and not query.narrower:
             rows = connection.execute(
                 READ[query.side], (encode_namespace(namespace), query.keys[0], query.relation, limit + 1)
             ).fetchall()
@@ -296,7 +300,10 @@ class EmbeddedStore:
         wanted: list[tuple[int, Vector, float]] = []
         for number, query in enumerate(queries):
             members = _members(connection, ns, query.keys) if query.keep_known else []
-            answers.append([(member, 1.0) for member, _, _ in members])
+            known = {member: 1.0 for member, _, _ in members}
+            if query.keep_known and query.loose is not None:
+                known = {spelled: SPELLING for spelled, _ in _spellings(connection, ns, query.loose)} | known
+            answers.append(sorted(known.items(), key=lambda item: (-item[1], item[0])))
             vector = query.vector if query.vector is not None else _stored_vector(connection, ns, query.keys)
             if not members and vector is not None:
                 least = max(query.min_entity, 2 * query.min_similarity - 1)
@@ -305,7 +312,8 @@ class EmbeddedStore:
             index = self._fresh_index(connection, namespace, ns, epoch)
             candidates = index.candidates(np.stack([vector for _, vector, _ in wanted]), [t for _, _, t in wanted])
             for (number, vector, least), ids in zip(wanted, candidates, strict=True):
-                answers[number] = _rescored(connection, ns, vector, least, ids)
+                near = dict(_rescored(connection, ns, vector, least, ids)) | dict(answers[number])
+                answers[number] = sorted(near.items(), key=lambda item: (-item[1], item[0]))
         return answers
 
     def _fresh_index(self, connection: sqlite3.Connection, namespace: Namespace, ns: int, epoch: int) -> NameIndex[int]:
@@ -369,6 +377,12 @@ class EmbeddedStore:
             ):
                 groups.setdefault(group, []).append(spelling)
         return sorted(tuple(sorted(group)) for group in groups.values())
+
+    def spellings(self, namespace: Namespace, loose: str) -> list[str]:
+        """See ``TripleStore.spellings``."""
+        with self._db.snapshot() as connection:
+            head = connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone()
+            return [] if head is None else [spelling for _, spelling in _spellings(connection, head[0], loose)]
 
     def quarantined(self, namespace: Namespace) -> list[Quarantined]:
         """See ``TripleStore.quarantined``."""
@@ -484,9 +498,9 @@ def _lookup(
         members.append(_members(connection, head[0], query.keys) if head else [])
     knows_relation = tuple(head is not None and _relation_id(connection, head[0], query.relation) for head in heads)
     rows: list[list[Row]] = []
-    for relation, side, how in _directions(query):
+    for relations, side, how in _directions(query):
         rows = [
-            _rows_of_members(connection, namespace, head, known, (side, relation, how), when, limit)
+            _rows_of_members(connection, namespace, head, known, (side, relations, how), when, limit)
             for namespace, head, known in zip(namespaces, heads, members, strict=True)
         ]
         if any(rows):
@@ -497,10 +511,13 @@ def _lookup(
     )
 
 
-def _directions(query: LookupQuery) -> list[tuple[str | None, Side, How | None]]:
-    directions: list[tuple[str | None, Side, How | None]] = [(query.relation, query.side, None)]
+def _directions(query: LookupQuery) -> list[tuple[tuple[str, ...] | None, Side, How | None]]:
+    """Relations (None: any) and side that are asked for, and those to ask for if that finds nothing."""
+    relations = None if query.relation is None else (query.relation, *query.narrower)
+    directions: list[tuple[tuple[str, ...] | None, Side, How | None]] = [(relations, query.side, None)]
     if query.inverse is not None:
-        directions.append((query.inverse, "object" if query.side == "subject" else "subject", "inverse"))
+        other: Side = "object" if query.side == "subject" else "subject"
+        directions.append(((query.inverse, *query.narrower_inverse), other, "inverse"))
     return directions
 
 
@@ -514,27 +531,27 @@ def _rows_of_members(
     namespace: Namespace,
     head: tuple[int, int, int] | None,
     members: Sequence[tuple[int, How, str]],
-    direction: tuple[Side, str | None, How | None],
+    direction: tuple[Side, tuple[str, ...] | None, How | None],
     when: tuple[str | None, str | None],
     limit: int,
 ) -> list[Row]:
-    side, relation_key, forced = direction
+    side, keys, forced = direction
     if head is None or not members:
         return []
-    relation = _relation_id(connection, head[0], relation_key)
-    if relation is None and relation_key is not None:
-        return []
+    known = None if keys is None else [_relation_id(connection, head[0], key) for key in keys]
+    relations = [None] if known is None else [relation for relation in known if relation is not None]
     rows: list[tuple[int, Row]] = []
     for member, how, spelling in members:
-        if when == (None, None):
-            statement = _OPEN[side] if relation is None else _OPEN_RELATION[side]
-            found = connection.execute(statement, (member, relation, limit + 1))
-        else:
-            found = connection.execute(_TIMED[side], (member, relation, *when, limit + 1))
-        rows.extend(
-            (_precedence_of(fact), Row(fact, forced or how, via=spelling))
-            for fact in (_fact(namespace, row) for row in found)
-        )
+        for relation in relations:
+            if when == (None, None):
+                statement = _OPEN[side] if relation is None else _OPEN_RELATION[side]
+                found = connection.execute(statement, (member, relation, limit + 1))
+            else:
+                found = connection.execute(_TIMED[side], (member, relation, *when, limit + 1))
+            rows.extend(
+                (_precedence_of(fact), Row(fact, forced or how, via=spelling))
+                for fact in (_fact(namespace, row) for row in found)
+            )
     rows.sort(key=lambda item: -item[0])
     unique = {row.fact.id: row for _, row in rows}
     return list(islice(unique.values(), limit + 1))
@@ -571,8 +588,10 @@ class _Relations:
     def similar(self, query: SearchQuery) -> list[tuple[int, float]]:
         """Ids of relations that may stand for the query's, with their cosine; the very relation has 1.0."""
         place = self._places.get(query.relation)
-        known = self._ids[place] if place is not None else _relation_id(self._connection, self._ns, query.relation)
-        scores = {known: 1.0} if known is not None else {}
+        asked = [_relation_id(self._connection, self._ns, key) for key in (query.relation, *query.narrower)]
+        scores = {known: 1.0 for known in asked if known is not None}
+        if query.broader is not None and (known := _relation_id(self._connection, self._ns, query.broader)) is not None:
+            scores.setdefault(known, BROADER)
         vector = query.relation_vector
         if vector is None and place is not None:
             vector = self._matrix[place]
@@ -584,6 +603,11 @@ class _Relations:
                     continue
                 scores.setdefault(self._ids[near], float(cosines[near]))
         return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:_MAX_RELATIONS]
+
+
+def _spellings(connection: sqlite3.Connection, ns: int, loose: str) -> list[tuple[int, str]]:
+    """Ids and spellings of the names with this loose key, or for which it is the key."""
+    return connection.execute(_SPELLINGS, (ns, loose)).fetchall()
 
 
 def _stored_vector(connection: sqlite3.Connection, ns: int, keys: Iterable[str]) -> Vector | None:

@@ -25,6 +25,7 @@ from langchain_memllm.triples import Fact, Namespace, Source, Triple, is_literal
 __all__ = ["FACTS", "dump", "restore"]
 
 _PAGE: Final = 2_000
+_MAX_ALIASES: Final = 1 << 16  # classes of an export are put back whatever their size, also those that meet
 _NAME_IDS: Final = "SELECT id FROM name WHERE ns = ?"
 _NAMES: Final = "SELECT key, spelling, rank FROM name WHERE id IN ({}) ORDER BY id"
 _RELATIONS: Final = "SELECT label FROM relation WHERE ns = ? ORDER BY id"
@@ -158,7 +159,7 @@ def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -
         if isinstance(part, Aliases):
             first, *others = [Name("name", name) for name in part.names]
             for other in others:
-                link(connection, label, (first.key, first.spelling), (other.key, other.spelling), len(part.names))
+                link(connection, label, (first.key, first.spelling), (other.key, other.spelling), _MAX_ALIASES)
     _put_operations(connection, ns, [part for part in parts if isinstance(part, Operation)])
     _put_quarantine(connection, ns, [part for part in parts if isinstance(part, Quarantined)])
     embedded_outbox.put(connection, ns, [part for part in parts if isinstance(part, OutboxEntry)])

@@ -43,7 +43,7 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.outbox import change_of, names_any
 from langchain_memllm.stores.parts import Name
-from langchain_memllm.triples import Namespace, Source, is_literal_key, name_key, rank_of
+from langchain_memllm.triples import Namespace, Source, is_literal_key, loose_key, name_key, rank_of
 
 __all__ = [
     "ADD_EVIDENCE",
@@ -87,7 +87,7 @@ _BESIDE: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal FROM evidence e
 _WITHDRAW: Final = """DELETE FROM evidence WHERE fact = (SELECT id FROM fact WHERE fid = ?)
     AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?)"""
 _CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
-_ADD_NAME: Final = "INSERT INTO name(id, ns, key, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?)"
+_ADD_NAME: Final = "INSERT INTO name(id, ns, key, loose, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
 _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
 _ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
@@ -261,7 +261,8 @@ class Application:
                 next_id += 1
                 literal = is_literal_key(key)
                 self.names[key] = (next_id, rank, spelling)
-                new.append((next_id, self.ns, key, spelling, rank, _LITERAL if literal else _PENDING))
+                loose = None if literal else loose_key(key)
+                new.append((next_id, self.ns, key, loose, spelling, rank, _LITERAL if literal else _PENDING))
                 if not literal:
                     words += [(self.ns, word, next_id) for word in words_of(key)]
                     self.pending.append(Pending("name", key, spelling))
@@ -469,8 +470,8 @@ def link(connection: sqlite3.Connection, label: str, name: tuple[str, str], alia
         row = connection.execute("SELECT id, class FROM name WHERE ns = ? AND key = ?", (head[0], key)).fetchone()
         if row is None:
             row = connection.execute(
-                "INSERT INTO name(ns, key, spelling, rank) VALUES (?, ?, ?, 0) RETURNING id, class",
-                (head[0], key, spelling),
+                "INSERT INTO name(ns, key, loose, spelling, rank) VALUES (?, ?, ?, ?, 0) RETURNING id, class",
+                (head[0], key, loose_key(key), spelling),
             ).fetchone()
             connection.executemany(_ADD_WORD, [(head[0], word, row[0]) for word in words_of(key)])
         members.add(row[0])

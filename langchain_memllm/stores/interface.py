@@ -25,11 +25,13 @@ from numpy.typing import NDArray
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
-from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt
+from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, loose_key
 
 __all__ = [
+    "BROADER",
     "MAX_WORD_NAMES",
     "OPERATION_DAYS",
+    "SPELLING",
     "Embed",
     "Erased",
     "FactFilter",
@@ -54,6 +56,12 @@ __all__ = [
 MAX_WORD_NAMES: Final = 50
 """A word that more names of a namespace hold than this says too little to recall by."""
 
+SPELLING: Final = 0.99
+"""Similarity of a name to one that differs only in accents, periods, apostrophes, hyphens or commas."""
+
+BROADER: Final = 0.9
+"""Similarity of a relation to the one that says the same with less detail (son, child)."""
+
 OPERATION_DAYS: Final = 30
 """Days for which a second delivery of an operation is recognised."""
 
@@ -72,12 +80,16 @@ class LookupQuery:
         keys: Keys of the known name (a name and a literal may share a spelling); any of them, or an alias, matches.
         relation: Key of the relation; None for any.
         inverse: Key of the inverse relation, read the other way round if the direct reading finds nothing.
+        narrower: Keys of relations that answer for ``relation`` too.
+        narrower_inverse: Keys of those that answer for ``inverse`` too.
     """
 
     side: Literal["subject", "object"]
     keys: tuple[str, ...]
     relation: str | None = None
     inverse: str | None = None
+    narrower: tuple[str, ...] = ()
+    narrower_inverse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +103,15 @@ class SearchQuery:
         relation: Key of the relation.
         relation_vector: Unit vector of the relation; None: use the stored one of that key, if any.
         keep_known: In a namespace that has the name itself (or an alias), only it stands for the known side, with
-            similarity 1.0: Marie Curie is not answered with Pierre Curie.
+            similarity 1.0: Marie Curie is not answered with Pierre Curie. Another spelling does (``loose``).
         min_entity: Least cosine of the known name with a stored one.
         min_relation: Least cosine of the relation with a stored one.
         min_similarity: Least mean of the two.
         barred: Keys of relations that never stand for ``relation``.
+        narrower: Keys of relations that stand for ``relation`` as it does itself.
+        broader: Key of the relation that says the same with less detail; it stands for it with similarity ``BROADER``.
+        loose: Loose key of the known name; with ``keep_known`` names that share it stand for it too, with similarity
+            ``SPELLING``.
     """
 
     side: Literal["subject", "object"]
@@ -108,6 +124,9 @@ class SearchQuery:
     min_relation: float
     min_similarity: float
     barred: frozenset[str] = frozenset()
+    narrower: tuple[str, ...] = ()
+    broader: str | None = None
+    loose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +211,8 @@ class Erased:
     """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired.
 
     ``outbox`` counts texts that wait for their extraction and were cut or removed.
+    ``similar_names`` (of forgetting a name) are other names that are still there and that reading would take it for:
+    other spellings (José, Jose), and where nothing was forgotten the most similar ones.
     """
 
     fact_ids: tuple[str, ...] = ()
@@ -202,6 +223,7 @@ class Erased:
     quarantined: int = 0
     outbox: int = 0
     reopened: tuple[str, ...] = ()
+    similar_names: tuple[str, ...] = ()
 
     @property
     def facts(self) -> int:
@@ -357,6 +379,9 @@ class TripleStore(Protocol):
     def aliases(self, namespace: Namespace) -> list[tuple[str, ...]]:
         """Spellings of every alias class with more than one name, sorted."""
 
+    def spellings(self, namespace: Namespace, loose: str) -> list[str]:
+        """Names with this loose key (or for which it is the key), as they are spelled, in the order they came."""
+
     def quarantined(self, namespace: Namespace) -> list[Quarantined]:
         """Quarantined pieces, oldest first."""
 
@@ -385,8 +410,12 @@ def now() -> str:
 
 
 def words_of(key: str) -> tuple[str, ...]:
-    """Distinct words of a name's key that recall may find it by: three letters or more, the first eight."""
-    return tuple(dict.fromkeys(_WORD.findall(key)))[:8]
+    """Distinct words of a name's key that recall may find it by: three letters or more, the first eight.
+
+    Words with accents also as they are without.
+    """
+    words = tuple(dict.fromkeys(_WORD.findall(key)))[:8]
+    return words if key.isascii() else tuple(dict.fromkeys((*words, *_WORD.findall(loose_key(key) or ""))))[:16]
 
 
 def pack_receipt(receipt: Receipt) -> str:

@@ -20,7 +20,9 @@ from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_outbo
 from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
+    BROADER,
     MAX_WORD_NAMES,
+    SPELLING,
     Embed,
     Erased,
     FactFilter,
@@ -176,7 +178,7 @@ class Neo4jStore:
                 for p, namespace in enumerate(namespaces)
                 for each in _sought(ids_of(namespace), p, queries, caches[p], vectors)
             ]
-            records = self._bolt.read(cypher.SEARCH, {"qs": asked, "more": limit + 1})
+            records = self._bolt.read(cypher.SEARCH, {"qs": asked, "more": limit + 1, "spelling": SPELLING})
             if not self._stale(namespaces, caches, records):
                 break
         rows: list[list[list[Row]]] = [[[] for _ in namespaces] for _ in queries]
@@ -332,6 +334,12 @@ class Neo4jStore:
         rows = self._bolt.read(cypher.ALIASES, {"ns": ids_of(namespace).ns})
         return sorted(tuple(sorted(row["names"])) for row in rows)
 
+    def spellings(self, namespace: Namespace, loose: str) -> list[str]:
+        """See ``TripleStore.spellings``."""
+        ids = ids_of(namespace)
+        parameters = {"ns": ids.ns, "id": ids.name(loose), "loose": loose}
+        return [row["name"] for row in self._bolt.read(cypher.SPELLINGS, parameters)]
+
     def quarantined(self, namespace: Namespace) -> list[Quarantined]:
         """See ``TripleStore.quarantined``."""
         return [
@@ -403,8 +411,9 @@ class _Relations:
 
     def similar(self, query: SearchQuery) -> list[tuple[str, float]]:
         """Ids of relations that may stand for the query's, with their cosine; the very relation has 1.0."""
-        known, vector = self._by_key.get(query.relation, (None, None))
-        scores = {} if known is None else {known: 1.0}
+        _, vector = self._by_key.get(query.relation, (None, None))
+        asked = (self._by_key.get(key) for key in (query.relation, *query.narrower))
+        scores = {found[0]: 1.0 for found in asked if found is not None}
         if query.relation_vector is not None:
             vector = query.relation_vector
         least = max(query.min_relation, 2 * query.min_similarity - 1)
@@ -413,6 +422,8 @@ class _Relations:
             for near in np.flatnonzero(cosines >= least - 1e-6):
                 if self._keys[near] not in query.barred:
                     scores.setdefault(self._ids[near], float(cosines[near]))
+        if query.broader in self._by_key:
+            scores.setdefault(self._by_key[query.broader][0], BROADER)
         places = {rid: place for place, rid in enumerate(self._ids)}
         return sorted(scores.items(), key=lambda item: (-item[1], places.get(item[0], -1)))[:_MAX_RELATIONS]
 
@@ -448,9 +459,13 @@ def _asked(ids: Ids, query: LookupQuery, i: int, p: int) -> dict[str, Any]:
         "p": p,
         "side": query.side,
         "names": [ids.name(key) for key in query.keys],
-        "rid": None if query.relation is None else ids.relation(query.relation),
-        "inverse": None if query.inverse is None else ids.relation(query.inverse),
+        "rids": _relation_ids(ids, query.relation, query.narrower) or [None],
+        "inverses": _relation_ids(ids, query.inverse, query.narrower_inverse),
     }
+
+
+def _relation_ids(ids: Ids, relation: str | None, narrower: Sequence[str]) -> list[str | None]:
+    return [] if relation is None else [ids.relation(key) for key in (relation, *narrower)]
 
 
 def _sought(
@@ -474,6 +489,8 @@ def _sought(
                 "side": query.side,
                 "keep": query.keep_known,
                 "names": names,
+                "spelled": ids.name(query.loose) if query.keep_known and query.loose is not None else None,
+                "loose": query.loose if query.keep_known else None,
                 "candidates": [],
                 "scan": None,
                 "vector": None if vector is None else vector_text(np.asarray(vector, np.float32)),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["facts", "head", "names", "operations", "restore"]
 
 _PAGE: Final = 2_000
+_MAX_ALIASES: Final = 1 << 16  # classes of an export are put back whatever their size, also those that meet
 
 
 def names(bolt: Bolt, namespace: Namespace) -> Iterator[Name]:
@@ -89,7 +90,7 @@ def restore(bolt: Bolt, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pe
         if isinstance(part, Aliases):
             first, *others = [Name("name", name) for name in part.names]
             for other in others:
-                link(bolt, namespace, (first.key, first.spelling), (other.key, other.spelling), len(part.names))
+                link(bolt, namespace, (first.key, first.spelling), (other.key, other.spelling), _MAX_ALIASES)
     return pending
 
 

@@ -8,12 +8,12 @@ written only when every index of its step can be used, so who reads it may rely 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from langchain_memllm.errors import SchemaTooNew, StoreError
-from langchain_memllm.stores import cypher
+from langchain_memllm.stores import cypher, neo4j_rekey
 
 if TYPE_CHECKING:
     import neo4j
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "SchemaState", "apply", "state"]
 
 logger = logging.getLogger(__name__)
+
+_REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {4: neo4j_rekey.rekey}
+"""What a step does to what is stored, where statements alone cannot; each may be run again wherever it was cut off."""
+
+
+Answer = TypeVar("Answer")
 
 
 class Connection(Protocol):
@@ -35,6 +41,9 @@ class Connection(Protocol):
 
     def write_one(self, statement: cypher.Statement, parameters: Mapping[str, Any]) -> list[neo4j.Record]:
         """Run one writing statement that may safely run twice."""
+
+    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
+        """Run a function in one writing transaction; it may run several times."""
 
     def alter(self, statement: str) -> None:
         """Run one schema statement, however long it takes; what another client was faster with is there."""
@@ -96,6 +105,8 @@ def apply(connection: Connection) -> tuple[cypher.Migration, ...]:
             connection.alter(statement)
         connection.alter(cypher.AWAIT_INDEXES)
         _refuse_taken_names(connection, step)
+        if step.number in _REWRITES:
+            _REWRITES[step.number](connection)
         connection.write_one(cypher.SET_SCHEMA, {"number": step.number})
         logger.info("graph schema %d is in place", step.number)
     return steps[number:]

@@ -16,15 +16,16 @@ import sqlite3
 import stat
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from langchain_memllm.errors import ConfigurationError, SchemaTooNew, StoreCorrupt, StoreError, StoreUnavailable
 from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.embedded_rekey import rekey
 
 __all__ = ["SCHEMA_VERSION", "Database", "Durability"]
 
@@ -37,7 +38,10 @@ _CHECKPOINT_COMMITS: Final = 1000
 _CHECKPOINT_ROWS: Final = 50_000  # of all tables: some 10 MB of log
 _BUSY_MS: Final = 30_000
 
-_MIGRATIONS: Final[tuple[str, ...]] = (
+Migration: TypeAlias = str | Callable[[sqlite3.Connection], None]
+"""Statements, or a function that runs them; either inside a transaction."""
+
+_MIGRATIONS: Final[tuple[Migration, ...]] = (
     """
     CREATE TABLE record(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE namespace(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
@@ -100,6 +104,13 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
         UNIQUE(ns, op_id));
     CREATE INDEX outbox_ns ON outbox(ns, id)
     """,
+    # What other spellings of a name share with it (triples.loose_key); NULL: no more than its key.
+    """
+    ALTER TABLE name ADD COLUMN loose TEXT;
+    CREATE INDEX name_loose ON name(ns, loose) WHERE loose IS NOT NULL
+    """,
+    # One name, one key; labels that are aliases by now.
+    rekey,
 )
 SCHEMA_VERSION: Final = len(_MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""
@@ -385,14 +396,17 @@ def _refuse_foreign(connection: sqlite3.Connection, location: str) -> None:
 def _migrate(connection: sqlite3.Connection, location: str) -> None:
     """Apply the missing migrations, each in a transaction of its own; two processes may race for it."""
     connection.create_function("code_of", 1, _code_of, deterministic=True)
-    for number, script in enumerate(_MIGRATIONS, start=1):
+    for number, migration in enumerate(_MIGRATIONS, start=1):
         if connection.execute("PRAGMA user_version").fetchone()[0] >= number:
             continue
         connection.execute("BEGIN IMMEDIATE")
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] < number:
-                for statement in script.split(";"):
-                    connection.execute(statement)
+                if isinstance(migration, str):
+                    for statement in migration.split(";"):
+                        connection.execute(statement)
+                else:
+                    migration(connection)
                 connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={number}")
                 logger.info("schema %d applied to %s", number, location)

@@ -98,7 +98,7 @@ def _answered(names: Sequence[str], target: Target) -> bool:
 
 
 def _key(query: Query) -> tuple[str, str, str]:
-    return query.open_side, name_key(query.known), Catalogue.shipped().resolve(query.relation or "").key
+    return query.open_side, name_key(query.known), Catalogue.docred().resolve(query.relation or "").key
 
 
 def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], choices: Choices) -> list[Figure]:

@@ -84,12 +84,12 @@ def read_redocred(file: Path, catalogue: Catalogue | None = None) -> list[Docume
 
     Args:
         file: JSON, gzip or not.
-        catalogue: Names of the relations by their Wikidata id; the shipped one has all 96.
+        catalogue: Names of the relations by their Wikidata id; DocRED's own names by default.
 
     Raises:
         ConfigurationError: A document without sentences, without labels, or that points to what it does not have.
     """
-    relations = {relation.wikidata: relation.label for relation in catalogue or Catalogue.shipped()}
+    relations = {relation.wikidata: relation.label for relation in catalogue or Catalogue.docred()}
     return [_document(number, data, relations) for number, data in enumerate(load_json(file))]
 
 

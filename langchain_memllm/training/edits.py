@@ -164,7 +164,7 @@ def fewrel(file: Path, each: int, catalogue: Catalogue | None = None) -> list[Do
     Raises:
         ConfigurationError: The file is not in FewRel's format.
     """
-    names = {relation.wikidata: relation.label for relation in catalogue or Catalogue.shipped()} | dict(_FEWREL)
+    names = {relation.wikidata: relation.label for relation in catalogue or Catalogue.docred()} | dict(_FEWREL)
     try:
         return [
             _sentence(f"fewrel {key} {number}", names.get(key, key), record)

@@ -174,7 +174,7 @@ def _compared(case: Case, written: Sequence[Triple]) -> dict[str, Any]:
 
 def _canonical(triple: Triple, entities: Mapping[str, str]) -> tuple[str, str, str]:
     """The same for a triple and what says the same by other names or from the other end."""
-    catalogue = Catalogue.shipped()
+    catalogue = Catalogue.docred()
     relation = catalogue.resolve(triple.relation)
     inverse = catalogue.inverse_of(relation)
     subject, object_ = _ends(triple, entities)
@@ -190,7 +190,7 @@ def _ends(triple: Triple, entities: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _label(relation: str) -> str:
-    return Catalogue.shipped().resolve(relation).label
+    return Catalogue.docred().resolve(relation).label
 
 
 def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], choices: Choices) -> list[Figure]:

@@ -31,8 +31,8 @@ def test_forms_are_enough_and_of_our_catalogue():
     relations = forms()["relations"]
     assert len(relations) >= 30
     for name, form in {**relations, **forms()["talk"]}.items():
-        assert Catalogue.shipped().resolve(name).label == name
-        assert name in Catalogue.shipped()
+        assert Catalogue.docred().resolve(name).label == name
+        assert name in Catalogue.docred()
         templates = form["says"] if "says" in form else [*form["predicates"], *form["sentences"]]
         assert len(templates) == len(set(templates)) >= 8
         assert all(template.count("{o}") == 1 for template in templates)

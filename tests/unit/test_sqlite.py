@@ -6,13 +6,16 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from langchain_memllm.errors import StoreError, StoreUnavailable
-from langchain_memllm.memory import STRICT, Memory
+from langchain_memllm.memory import Memory
+from langchain_memllm.nameindex import encode
 from langchain_memllm.stores import sqlite
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.sqlite import Database
+from tests.old_store import old_file
 
 NS = ("memllm", "ada")
 
@@ -97,15 +100,16 @@ def test_an_interrupted_write_leaves_nothing_and_the_next_one_works(tmp_path: Pa
 
 
 def test_a_file_with_codes_of_the_first_schema_is_converted(tmp_path: Path) -> None:
-    path = tmp_path / "memllm.db"
-    with Memory(path) as memory:
-        memory.write([("Mountain Lake Observatory", "opening phrase", "cheers")], namespace=NS)
+    path = old_file(tmp_path / "memllm.db")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE name_code SET code = zeroblob(32)")
         connection.execute("DROP TABLE outbox")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     with Memory(path) as memory:
-        found = memory.read("Observatory Mountain Lake", "opening phrase", namespace=NS, thresholds=STRICT)
-        assert found.answers == ("cheers",)
-        assert (memory.stats(namespace=NS).pending, memory.verify()) == (0, [])
+        assert memory.verify() == []
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT c.code, v.vector FROM name_code c JOIN name_vector v USING (id)").fetchall()
+    connection.close()
+    vectors = np.stack([np.frombuffer(vector, np.float32) for _, vector in rows])
+    assert [code for code, _ in rows] == [code.tobytes() for code in encode(vectors)]

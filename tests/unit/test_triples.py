@@ -27,6 +27,7 @@ from langchain_memllm.triples import (
     clean_name,
     is_literal_key,
     literal_key,
+    loose_key,
     name_key,
     rank_of,
     stable_hash,
@@ -111,6 +112,82 @@ def test_a_key_is_its_own_key_and_that_of_other_spellings(text: str) -> None:
 )
 def test_two_spellings_with_one_key_are_one_name(one: str, other: str) -> None:
     assert name_key(one) == name_key(other)
+
+
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff\u200e\u202a\ufe0f\u0640"
+LOOK_ALIKE = st.text(
+    st.sampled_from("aAiİIŉß'’‘ʼ`´＇-‐‑–—−﹣－.。…Ａｶﾞ\u0301\u0307\u0345\u064e²①ﬁⅧ \u00a0" + INVISIBLE), max_size=12
+)
+
+
+@given(LOOK_ALIKE)
+def test_a_key_is_its_own_key_also_of_the_signs_it_folds(text: str) -> None:
+    test_a_key_is_its_own_key_and_that_of_other_spellings.hypothesis.inner_test(text)  # type: ignore[attr-defined]
+    name = cleaned(text)
+    if name is not None and (loose := loose_key(name_key(name))) is not None:
+        assert loose_key(loose) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *[(f"O{sign}Brien", "O'Brien") for sign in "’‘ʼʻ`´＇′"],
+        *[(f"Jean{sign}Luc", "Jean-Luc") for sign in "‐‑‒–—―−﹘﹣－"],
+        *[(f"Sa{sign}rah", "Sarah") for sign in INVISIBLE if sign != "\u0640"],
+        ("Sarah\u200b", "Sarah"),
+        ("\ufeffSarah", "Sarah"),
+        ("\u201cWeird Al\u201d Yankovic", '"Weird Al" Yankovic'),
+        ("Ａｃｍｅ　１２", "acme 12"),
+        ("ﾊﾝﾊﾞｰｸﾞ", "ハンバーグ"),
+        ("محـــمد", "محمد"),
+        ("مُحَمَّد", "محمد"),
+        ("שָׁלוֹם", "שלום"),
+        ("İstanbul", "istanbul"),
+        ("İSTANBUL", "istanbul"),
+        ("Acme Inc.", "Acme Inc"),
+        ("Mr. Smith.", "Mr. Smith"),
+        ("Louis Ⅷ", "Louis VIII"),
+        ("ﬁsh", "fish"),
+        ("می‌خواهم", "میخواهم"),
+        ("👩‍💻", "👩💻"),
+        ("❤️", "❤"),
+    ],
+    ids=ascii,
+)
+def test_what_cannot_be_seen_makes_no_other_name(one: str, other: str) -> None:
+    """bugs 3.9: one name, one key; the spelling stays as it was written."""
+    assert name_key(clean_name(one)) == name_key(clean_name(other))
+    assert clean_name(one) == unicodedata.normalize("NFC", " ".join(one.split()))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *[("José", "Jose"), ("Zoë", "Zoe"), ("Mr. Smith", "Mr Smith"), ("Mr Smith", "Smith"), ("x²", "x2")],
+        *[("H₂O", "H2O"), ("Room ①", "Room 1"), ("Jean-Luc", "Jean Luc"), ("½", "1/2"), ("C++", "C"), ("ı", "i")],
+        *[("آ", "ا"), ("が", "か"), (".NET", "NET"), ("Node.js", "Nodejs"), ("पि", "पु")],
+    ],
+)
+def test_what_can_be_seen_makes_another_name(one: str, other: str) -> None:
+    assert name_key(one) != name_key(other)
+
+
+@pytest.mark.parametrize("name", [".", "...", "\u200b", "\u00ad\u2060", "．", "\u0640", "。", "\u064e"], ids=ascii)
+def test_a_name_of_which_nothing_is_left_keeps_a_key(name: str) -> None:
+    assert name_key(clean_name(name))
+    assert name_key(name_key(name)) == name_key(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "loose"),
+    [
+        *[("José", "jose"), ("Jose", None), ("Mr. Smith", "mr smith"), ("Mr Smith", None), ("Jean-Luc", "jean luc")],
+        *[("O’Brien", "obrien"), ("Łódź", "lodz"), ("Ångström, A.", "angstrom a"), ("が", None), ("पि", None)],
+        *[("...", None), ("Ада", None), ("Й", "и"), ("user", None)],
+    ],
+)
+def test_other_spellings_share_a_loose_key(name: str, loose: str | None) -> None:
+    assert loose_key(name_key(name)) == loose
 
 
 @given(NAMES, NAMES)

@@ -20,16 +20,16 @@ _LOOKUP: Final = (
     """UNWIND $qs AS q"""
     + _MEMBERS
     + """
-CALL (q) { OPTIONAL MATCH (r:MemRelation {id: q.rid}) RETURN r IS NOT NULL AS knows_relation }
+CALL (q) { OPTIONAL MATCH (r:MemRelation {id: q.rids[0]}) RETURN r IS NOT NULL AS knows_relation }
 WITH q, knows_relation, [k IN exact | ['exact', k]] + [k IN others | ['alias', k]] AS members
 CALL (q, members) {
-  WITH q.side AS side, q.rid AS rid, members
-  UNWIND members AS member WITH side, rid, member[0] AS how, member[1] AS k<ROWS><ENDS>
+  WITH q.side AS side, q.rids AS rids, members
+  UNWIND members AS member UNWIND rids AS rid WITH side, rid, member[0] AS how, member[1] AS k<ROWS><ENDS>
   RETURN collect(<ROW>) AS direct }
 CALL (q, members, direct) {
-  WITH q, members WHERE size(direct) = 0 AND q.inverse IS NOT NULL
-  WITH CASE q.side WHEN 'subject' THEN 'object' ELSE 'subject' END AS side, q.inverse AS rid, members
-  UNWIND members AS member WITH side, rid, member[1] AS k<ROWS><ENDS>
+  WITH q, members WHERE size(direct) = 0
+  WITH CASE q.side WHEN 'subject' THEN 'object' ELSE 'subject' END AS side, q.inverses AS rids, members
+  UNWIND members AS member UNWIND rids AS rid WITH side, rid, member[1] AS k<ROWS><ENDS>
   RETURN collect(<INVERSE>) AS inverse }
 RETURN q.i AS i, q.p AS p, size(members) > 0 AS knows_name, knows_relation, direct, inverse"""
 ).replace("<ENDS>", _ENDS)
@@ -40,7 +40,8 @@ def _lookup(rows: LiteralString, row: LiteralString) -> LiteralString:
     return _LOOKUP.replace("<ROWS>", rows).replace("<ROW>", direct).replace("<INVERSE>", inverse)
 
 
-# Facts by names and relation; q: {i, p, side, names [ids], rid, inverse}. The inverse is read if nothing was direct.
+# Facts by names and relation; q: {i, p, side, names [ids], rids [ids, or null
+# for any], inverses [ids]}. The inverses are read if nothing was direct.
 LOOKUP: Final = CYPHER + _lookup(_OPEN, _OPEN_ROW)
 # The same at a record time and an event time.
 LOOKUP_AT: Final = CYPHER + _lookup(_TIMED, _ANY_ROW)
@@ -88,9 +89,17 @@ MATCH (n:MemNamespace {id: q.ns})"""
         + """
 WITH q, n, CASE WHEN q.keep THEN exact + others ELSE [] END AS known,
   [t IN split(q.vector, ' ') | toFloat(t)] AS vector
-CALL (q, known, vector) {
-  CALL (q, known, vector) {
+CALL (q) {
+  CALL (q) {
+    MATCH (e:MemEntity {id: q.spelled}) USING INDEX SEEK e:MemEntity(id) RETURN e
+    UNION
+    MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, loose) WHERE e.ns = q.ns AND e.loose = q.loose RETURN e }
+  RETURN collect(e) AS spelled }
+CALL (q, known, spelled, vector) {
+  CALL (q, known, spelled, vector) {
   UNWIND known AS e RETURN e.id AS id, e.n AS number, 1.0 AS cosine
+  UNION ALL
+  UNWIND spelled AS e WITH e, known WHERE NOT e IN known RETURN e.id AS id, e.n AS number, $spelling AS cosine
   UNION ALL
   CALL (q, known) {
     WITH q WHERE size(known) = 0
@@ -99,7 +108,7 @@ CALL (q, known, vector) {
     UNION ALL
     WITH CASE WHEN size(known) = 0 THEN q.scan END AS ns
     MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = ns AND e.coded IS NOT NULL RETURN e }
-  WITH q, e, vector WHERE size(e.embedding) = size(vector)
+  WITH q, spelled, e, vector WHERE NOT e IN spelled AND size(e.embedding) = size(vector)
   WITH q, e, vector WHERE 2 * vector.similarity.cosine(e.embedding, vector) - 1 >= q.least - 0.00001
   WITH q, e, e.embedding AS a, vector AS b
   WITH q, e, reduce(dot = 0.0, i IN range(0, size(a) - 1) | dot + a[i] * b[i]) AS cosine

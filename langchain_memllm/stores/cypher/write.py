@@ -67,7 +67,7 @@ RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at
 )
 
 # Rows travel as lists, in the order of these columns: half the values to pack, and packing is most of a client's work.
-NAME_COLUMNS: Final = ("id", "n", "key", "name", "rank", "pending", "code", "coded")
+NAME_COLUMNS: Final = ("id", "n", "key", "loose", "name", "rank", "pending", "code", "coded")
 RELATION_COLUMNS: Final = ("id", "n", "key", "label", "type", "pending")
 FACT_COLUMNS: Final = (
     *("id", "sid", "rid", "oid", "relation", "seq", "ordinal", "precedence", "kind", "principal", "confidence"),
