@@ -51,7 +51,7 @@ def fill(store: Neo4jStore) -> None:
     memory.write(
         [Statement("Ada", "lives in", "Bergen", valid_from="2024")], namespace=("memllm", "ada"), source=Source()
     )
-    memory.alias("Ada", "Ada Lovelace", namespace=("memllm", "ada"))
+    memory.alias("Ada", "Ada King-Noel", namespace=("memllm", "ada"))
 
 
 def draw(driver: Driver) -> str:

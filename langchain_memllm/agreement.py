@@ -69,7 +69,12 @@ class SharedRelations:
         self._resolved: dict[str, Meaning] = {}
         self._keys: tuple[Catalogue | None, frozenset[str]] = (None, frozenset())
         self.catalogue = Catalogue.shipped()
-        self.catalogue.declare(*self._mine)
+        try:
+            self.catalogue.declare(*self._mine)
+        except ConfigurationError:
+            self._read()  # what the store has kept since before a name was shipped clashes with nothing
+            if not set(self._mine) <= set(self.catalogue.declared):
+                raise
 
     def agree(self) -> None:
         """At the first use: declare what was given, and know what the store keeps."""

@@ -616,3 +616,129 @@ def test_an_embedder_outage_never_blocks_a_write(store: TripleStore) -> None:
     embedder.broken = False
     memory.read("Eda", "likes", namespace=NS)
     assert memory.stats(namespace=NS).pending == 0
+
+
+# -- names and relations that are one ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("O'Brien", "O’Brien"), ("Jean-Luc", "Jean‑Luc"), ("Sarah", "Sarah\u200b"), ("Acme Inc.", "ａｃｍｅ inc")],
+    ids=ascii,
+)
+def test_what_looks_the_same_is_one_name(memory: Memory, one: str, other: str) -> None:
+    """bugs 3.9: differences that cannot be seen; forgetting finds what reading finds."""
+    memory.write([(one, "works for", "Equinor"), (other, "lives in", "Oslo")], namespace=NS)
+    assert memory.read(one, "lives in", namespace=NS).answers == ("Oslo",)
+    assert {match.fact.triple.object for match in memory.recall(f"Where is {other}?", namespace=NS)} == {
+        "Equinor",
+        "Oslo",
+    }
+    erased = memory.forget(name=one, namespace=NS)
+    assert (erased.facts, erased.similar_names) == (2, ())
+    assert not memory.read(other, "lives in", namespace=NS)
+
+
+@pytest.mark.parametrize(("one", "other"), [("José", "Jose"), ("Mr. Smith", "Mr Smith"), ("Jean-Luc", "Jean Luc")])
+def test_another_spelling_answers_where_the_name_itself_does_not(memory: Memory, one: str, other: str) -> None:
+    """bugs 3.9: accents and titles stay two names, are found as similar, and are told when one is forgotten."""
+    memory.write([(one, "works for", "Equinor"), (other, "lives in", "Oslo")], namespace=NS)
+    for name, relation, answer in ((one, "lives in", "Oslo"), (other, "works for", "Equinor")):
+        (match,) = memory.read(name, relation, namespace=NS)
+        assert (match.answer, match.how, match.entity_similarity) == (answer, "similar", 0.99)
+        assert not memory.read(name, relation, namespace=NS, thresholds=EXACT)
+    assert [match.how for match in memory.read(one, "works for", namespace=NS)] == ["exact"]
+    erased = memory.forget(name=one, namespace=NS)
+    assert (erased.facts, erased.similar_names) == (1, (other,))
+    again = memory.forget(name=one, namespace=NS)
+    assert (again.facts, again.similar_names) == (0, (other,))
+    assert memory.read(other, "lives in", namespace=NS).answers == ("Oslo",)
+
+
+def test_forgetting_a_name_that_is_not_there_tells_which_are_like_it(memory: Memory) -> None:
+    memory.write([("Marie Curie", "field of work", "physics"), ("Oslo", "mayor of", "Bo")], namespace=NS)
+    assert memory.forget(name="Mary Curie", namespace=NS).similar_names == ("Marie Curie",)
+    assert memory.forget(name="Zanzibar", namespace=NS).similar_names == ()
+    assert memory.forget(subject="Mary Curie", relation="likes", namespace=NS).similar_names == ()
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "closes"),
+    [
+        ("employer", "works for", True),
+        ("occupation", "works as", True),
+        ("residence", "lives in", True),
+        ("date of birth", "birthday", True),
+        ("is based in", "lives in", True),
+        ("role", "works as", True),
+        ("home city", "residence", True),
+        ("child", "son", False),
+        ("sibling", "sister", False),
+    ],
+)
+def test_one_relation_in_two_words_is_one(memory: Memory, stored: str, asked: str, closes: bool) -> None:
+    """bugs 3.10: what is stored by one is read by the other, and an update closes it; a special one closes nothing."""
+    memory.write([("user", stored, "Old")], namespace=NS, source=ADA)
+    assert memory.read("user", asked, namespace=NS).answers == ("Old",)
+    (outcome,) = memory.write([("user", asked, "New")], namespace=NS, source=ADA)
+    assert bool(outcome.supersedes) == closes
+    assert memory.read("user", stored, namespace=NS).answers == (("New",) if closes else ("New", "Old"))
+
+
+def test_past_and_present_are_two_relations(memory: Memory) -> None:
+    """Issue 19, C4: past forms hold many values and close nothing."""
+    memory.write([("user", "works for", "Equinor")], namespace=NS, source=ADA)
+    memory.write([("user", "worked for", "Shell"), ("user", "former employer", "Statoil")], namespace=NS, source=ADA)
+    assert memory.read("user", "employer", namespace=NS).answers == ("Equinor",)
+    assert memory.read("user", "used to work for", namespace=NS).answers == ("Statoil", "Shell")
+
+
+def test_a_general_relation_is_answered_by_those_with_more_detail(memory: Memory) -> None:
+    """Issue 19, C4: ``broader``; from both ends, at another time, with an alias, and by the inverse."""
+    facts = [("Kari", "son", "Per"), ("Kari", "daughter", "Mia"), ("Kari", "child", "Bo"), ("Tor", "father", "Kari")]
+    memory.write(facts, namespace=NS, source=ADA)
+    memory.alias("Kari", "Kari Nordmann", namespace=NS)
+    assert set(memory.read("Kari", "child", namespace=NS).answers) == {"Per", "Mia", "Bo"}
+    assert set(memory.read("Kari Nordmann", "children", namespace=NS, at="2100-01-01").answers) == {"Per", "Mia", "Bo"}
+    assert memory.read(None, "child", "Mia", namespace=NS).answers == ("Kari",)
+    assert memory.read("Tor", "parent", namespace=NS).answers == ("Kari",)
+    backwards = memory.read("Per", "parent", namespace=NS).matches
+    assert [(match.answer, match.how) for match in backwards] == [("Kari", "inverse")]
+    assert memory.read("Kari", "son", namespace=NS).answers == ("Per",)
+    limited = memory.read("Kari", "child", namespace=NS, limit=2)
+    assert (len(limited), limited.truncated) == (2, True)
+
+
+def test_a_general_answer_to_a_special_question_is_only_similar(memory: Memory) -> None:
+    memory.write([("Kari", "child", "Bo"), ("Ada", "sibling", "Mia")], namespace=NS)
+    (match,) = memory.read("Kari", "son", namespace=NS)
+    assert (match.answer, match.how, match.relation_similarity) == ("Bo", "similar", 0.9)
+    assert not memory.read("Kari", "son", namespace=NS, thresholds=EXACT)
+    assert not memory.read("Kari", "brother", namespace=NS)
+
+
+@pytest.mark.parametrize(("unknown", "answers"), [("many", ("red", "blue")), ("one_at_a_time", ("red",))])
+def test_relations_that_nobody_declared(store: TripleStore, unknown: str, answers: tuple[str, ...]) -> None:
+    """Issue 19, C4: ``unknown_relations``, a policy of the client."""
+    memory = Memory(store, unknown_relations=unknown)  # type: ignore[arg-type]
+    memory.write([("user", "bike colour", "blue")], namespace=NS, source=ADA)
+    memory.write([("user", "bike colour", "red")], namespace=NS, source=ADA)
+    assert memory.read("user", "bike colour", namespace=NS).answers == answers
+    assert memory.read("user", "likes", namespace=NS).answers == ()
+    memory.write([("user", "likes", "tea"), ("user", "likes", "coffee")], namespace=NS, source=ADA)
+    assert len(memory.read("user", "likes", namespace=NS)) == 2
+    with pytest.raises(ConfigurationError, match="'many' or 'one_at_a_time'"):
+        Memory(store, unknown_relations="one")  # type: ignore[arg-type]
+
+
+def test_a_declared_name_wins_over_one_that_was_shipped_later(store: TripleStore) -> None:
+    """Issue 19, C4: what a store kept before never makes it unopenable."""
+    kept = '[{"label": "home city"}, {"label": "jobs", "aliases": ["worked for", "employer"]}]'
+    assert store.put_record("relations", kept, expected=None) == kept
+    memory = Memory(store)
+    memory.write([("user", "home city", "Bergen"), ("user", "home city", "Oslo")], namespace=NS, source=ADA)
+    memory.write([("user", "employer", "Equinor")], namespace=NS, source=ADA)
+    assert set(memory.read("user", "home city", namespace=NS).answers) == {"Bergen", "Oslo"}
+    assert memory.read("user", "jobs", namespace=NS).answers == ("Equinor",)
+    memory.declare(Relation("feeds"))
+    assert memory.read("user", "worked for", namespace=NS).answers == ("Equinor",)

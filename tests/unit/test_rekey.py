@@ -1,0 +1,216 @@
+"""A file and an export of version 0.1 are brought to the present rules: nothing is lost, whole or not at all."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from langchain_memllm.memory import Memory
+from langchain_memllm.relations import Relation
+from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.stores.sqlite import SCHEMA_VERSION
+from langchain_memllm.triples import Fact, Source
+from tests.old_store import BOB, KARI, content, fill, old_export, old_file, old_rules
+
+SAID = Source("user", "chat", "kari")
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(old_file(tmp_path / "memllm.db"))
+
+
+def answers(memory: Memory, subject: str, relation: str) -> list[tuple[str, str, str]]:
+    found = memory.read(subject, relation, namespace=KARI)
+    return [(match.answer, match.fact.state, match.how) for match in found]
+
+
+def history(memory: Memory, subject: str, relation: str) -> list[tuple[str, str, str | None]]:
+    return [
+        (fact.triple.object, fact.state, fact.closed_why) for fact in memory.history(subject, relation, namespace=KARI)
+    ]
+
+
+def test_names_that_look_the_same_are_one(memory: Memory) -> None:
+    """bugs 3.9: both halves are found by either spelling, values that meet read as contested."""
+    for name in ("O'Brien", "O’Brien", "Obie", "Brian O’Brien"):
+        how = "exact" if name in ("O'Brien", "O’Brien") else "alias"
+        assert answers(memory, name, "works for") == [("Equinor", "current", how)]
+        assert answers(memory, name, "lives in") == [("Bergen", "contested", how), ("Oslo", "contested", how)]
+    assert memory.read("İstanbul", None, namespace=KARI).matches == ()
+    assert memory.read(None, "has visited", "istanbul", namespace=KARI).answers == ("Ada",)
+    assert memory.read(None, "works for", "Acme Inc.", namespace=BOB).answers == ("Nice", "O’Brien")
+    assert memory.store.aliases(KARI) == [("Brian O'Brien", "Obie", "O’Brien")]
+    assert memory.verify() == []
+
+
+def test_names_that_do_not_stay_two_and_literals_as_they_are(memory: Memory) -> None:
+    assert answers(memory, "José", "lives in") == [("Oslo", "current", "exact")]
+    assert answers(memory, "Jose", "lives in") == [("Oslo", "current", "similar")]
+    assert memory.read(None, "password", "Secret`.", namespace=KARI).answers == ("user",)
+    assert not memory.read(None, "password", "Secret'", namespace=KARI)
+
+
+def test_twins_of_the_catalogue_are_one_relation(memory: Memory) -> None:
+    """bugs 3.10: relations that became aliases; a relation that the store declared itself stays its own."""
+    assert answers(memory, "user", "works for") == [
+        (each, "contested", "exact") for each in ("Shell", "Statoil", "Equinor")
+    ]
+    assert answers(memory, "user", "residence") == [("Oslo", "current", "exact")]
+    assert answers(memory, "user", "job") == [("pilot", "current", "exact")]
+    assert answers(memory, "user", "birthday") == [("1990-05-03", "current", "exact")]
+    assert answers(memory, "user", "home city") == [("Bergen", "current", "exact")]
+    assert memory.catalogue.declared == (Relation("home city"),)
+    memory.write([("user", "works for", "Aker")], namespace=KARI, source=SAID)
+    assert answers(memory, "user", "employer") == [("Aker", "current", "exact")]
+
+
+def test_of_two_open_facts_that_are_one_triple_the_earlier_stays_with_the_evidence_of_both(memory: Memory) -> None:
+    tea, again = [fact for fact in memory.facts(namespace=KARI) if fact.triple.object == "tea" and fact.seq < 12]
+    assert (tea.state, tea.kind, tea.principal) == ("current", "user", "kari")
+    assert [source.kind for source in tea.sources] == ["document", "user"]
+    assert (again.state, again.closed_why, again.closed_by) == ("past", "replaced", tea.id)
+    erased = memory.forget(source=Source("user", "chat"), namespace=KARI)
+    assert again.id in erased.fact_ids
+    (left,) = memory.read("O'Brien", "likes", namespace=KARI)
+    assert (left.answer, left.fact.kind) == ("tea", "document")
+    assert memory.verify() == []
+
+
+def test_history_receipts_and_times_are_kept(memory: Memory) -> None:
+    assert history(memory, "Jean-Luc", "lives in") == [
+        ("Bergen", "past", "superseded"),
+        ("Oslo", "contested", None),
+        ("Nice", "contested", None),
+    ]
+    assert ("Nice", "past", "retracted") in history(memory, "O'Brien", "likes")
+    old = {fact["id"]: fact for fact in old_export() if fact["type"] == "fact"}
+    now = {fact.id: fact for namespace in (KARI, BOB) for fact in memory.facts(namespace=namespace)}
+    assert old.keys() == now.keys()
+    assert all((now[i].seq, now[i].recorded_at) == (old[i]["seq"], old[i]["recorded_at"]) for i in old)
+    for record in old_export():
+        if record["type"] == "operation":
+            receipt = memory.receipt(record["op_id"], namespace=tuple(record["namespace"]))
+            assert receipt is not None
+            assert all(outcome.fact_id in now for outcome in receipt if outcome.fact_id)
+    moment = max(fact["recorded_at"] for fact in old.values())
+    assert {match.answer for match in memory.read("O'Brien", "likes", namespace=KARI, at=moment)} == {"tea", "Nice"}
+
+
+def test_similar_names_words_and_forgetting_know_the_merged_names(memory: Memory) -> None:
+    """Search codes, words of recall and quarantine are consistent: nothing is found under what is gone."""
+    found = {match.fact.id for match in memory.recall("Did istanbul please you?", namespace=KARI)}
+    assert found
+    assert memory.forget(name="Ｏ‘Brien", namespace=KARI).quarantined == 1
+    assert not any("brien" in str(fact.triple).lower() for fact in memory.facts(namespace=KARI))
+    with sqlite3.connect(memory.store.location) as connection:
+        ids = {row[0] for row in connection.execute("SELECT id FROM name")}
+        for table in ("name_word", "name_code", "name_vector"):
+            assert {row[0] for row in connection.execute(f"SELECT id FROM {table}")} <= ids
+        ends = connection.execute("SELECT s FROM fact UNION SELECT o FROM fact").fetchall()
+        assert {row[0] for row in ends} <= ids
+    connection.close()
+    assert memory.verify() == []
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    path = old_file(tmp_path / "memllm.db")
+    with Memory(path) as memory:
+        first = [content(memory.store, namespace) for namespace in (KARI, BOB)]
+    with Memory(path) as memory:
+        assert [content(memory.store, namespace) for namespace in (KARI, BOB)] == first
+
+
+def test_the_fixture_is_what_the_rules_of_then_write(tmp_path: Path) -> None:
+    """What stands in for the old code where it cannot be run (Neo4j) writes the fixture's content."""
+    with old_rules():
+        held = Memory(tmp_path / "memllm.db")
+        fill(held)
+        old = [record for record in old_export() if record["type"] == "fact"]
+        new = [record for record in held.export(namespace=[KARI, BOB]) if record["type"] == "fact"]
+        assert [record["id"] for record in new] == [record["id"] for record in old]
+
+
+def test_an_old_export_is_read_by_the_new_keys(memory: Memory) -> None:
+    """The second of two open facts that are one triple is left out, as it is of any import."""
+    imported = Memory(":memory:")
+    assert imported.restore(old_export()) == len([each for each in old_export() if each["type"] == "fact"])
+    open_ = [[fact.id for fact in each.facts(namespace=[KARI, BOB], open_only=True)] for each in (imported, memory)]
+    assert sorted(open_[0]) == sorted(open_[1])
+    for subject, relation in (
+        ("O'Brien", "lives in"),
+        ("user", "works for"),
+        ("user", "birthday"),
+        ("Obie", "works for"),
+    ):
+        assert answers(imported, subject, relation) == answers(memory, subject, relation)
+    assert [len(group) for group in imported.store.aliases(KARI)] == [3]
+    with_relations = Memory(":memory:")
+    with_relations.restore([{"type": "relation", "label": "jobs", "aliases": ["worked for"]}])
+    assert with_relations.catalogue.resolve("worked for").label == "jobs"
+
+
+def facts_of(memory: Memory) -> list[Fact]:
+    return list(memory.facts(namespace=[KARI, BOB]))
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from langchain_memllm.stores import sqlite
+connect, left = sqlite3.connect, int(sys.argv[2])
+def counted(*arguments, **options):
+    connection = connect(*arguments, **options)
+    def count(statement):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    connection.set_trace_callback(count)
+    return connection
+sqlite3.connect = counted
+sqlite.Database(sys.argv[1])
+print("opened")
+"""
+
+
+@pytest.mark.parametrize("statements", [0, 20, 30, 40, 60, 80, 100, 120, 100_000])
+def test_a_migration_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Path, statements: int) -> None:
+    """Issue 19, bad input: kill -9 in the middle of a migration; the next one to open the file finishes it."""
+    path, whole = old_file(tmp_path / "memllm.db"), old_file(tmp_path / "whole.db")
+    run = [sys.executable, "-c", KILLED, str(path), str(statements)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) == ("opened" in done.stdout) == (statements == 100_000), done.stderr
+    assert done.returncode in (0, -signal.SIGKILL)
+    with Memory(path) as memory, Memory(whole) as expected:
+        for namespace in (KARI, BOB):
+            assert content(memory.store, namespace) == content(expected.store, namespace)
+        assert memory.verify() == []
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+    connection.close()
+
+
+def test_declared_relations_that_collide_keep_their_facts(tmp_path: Path) -> None:
+    """Issue 19, C4: a relation of the user's own wins over a name that is shipped since."""
+    path = tmp_path / "memllm.db"
+    mine = Relation("employer", cardinality="one_at_a_time", aliases=("worked for", "boss company"))
+    with old_rules(), Memory(path, relations=[mine]) as memory:
+        memory.write([("user", "worked for", "Shell"), ("user", "residence", "Oslo")], namespace=KARI, source=SAID)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+    connection.close()
+    with Memory(path, relations=[mine]) as memory:
+        assert [fact.triple.relation for fact in facts_of(memory)] == ["employer", "lives in"]
+        assert answers(memory, "user", "boss company") == [("Shell", "current", "exact")]
+        assert not memory.read("user", "works for", namespace=KARI)
+
+
+def test_an_empty_store_is_migrated_in_no_time() -> None:
+    store = EmbeddedStore(":memory:")
+    assert store.namespaces() == []
+    store.close()
