@@ -218,6 +218,8 @@ def forget(
     else:
         reopened = f", {len(erased.reopened)} reopened" if erased.reopened else ""
         out.print(f"{erased.facts} facts, {erased.names} names, {erased.sources} sources erased{reopened}")
+        if erased.similar_names:
+            out.print(f"Still there under a similar name: {', '.join(map(repr, erased.similar_names))}", markup=False)
     if not erased.facts:
         raise typer.Exit(NOTHING)
 

@@ -111,6 +111,16 @@ def test_forget_by_name_slot_fact_and_source(filled: Run) -> None:
     assert parsed(filled("stats", "--json"))["facts"] == 0
 
 
+def test_forget_tells_which_similar_names_are_still_there(filled: Run) -> None:
+    """bugs 3.9: forgetting by a spelling that is not the stored one says which are."""
+    filled("write", "José [x]", "likes", "tea")
+    missed = filled("forget", "--name", "Jose [x]")
+    assert missed.exit_code == 1
+    assert "0 facts" in missed.stdout
+    assert "similar name: 'José [x]'" in missed.stdout
+    assert parsed(filled("forget", "--name", "Jose [x]", "--json"))["similar_names"] == ["José [x]"]
+
+
 def test_forgetting_everything_asks_first(filled: Run) -> None:
     assert filled("forget", "--everything", input="n\n").exit_code == 1
     assert parsed(filled("stats", "--json"))["facts"] == 2

@@ -103,7 +103,6 @@ def test_a_file_with_codes_of_the_first_schema_is_converted(tmp_path: Path) -> N
     path = old_file(tmp_path / "memllm.db")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE name_code SET code = zeroblob(32)")
-        connection.execute("DROP TABLE outbox")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     with Memory(path) as memory:
