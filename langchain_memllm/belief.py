@@ -10,12 +10,12 @@ The reason for ranks: "a newer value closes the older one" is the channel by whi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.times import AFTER, local_day
 from langchain_memllm.triples import Namespace, Outcome, Receipt, Source, Status, Triple, rank_of, stable_hash
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "Standing",
     "Withdraw",
     "best_evidence",
-    "check_date",
     "check_policy",
     "decide",
     "fact_id",
@@ -49,9 +48,8 @@ Policy = Literal["chat", "edit", "paper"]
 MAX_BATCH: Final = 4096
 """Most triples of one operation; an ordinal has 12 bits in ``precedence``."""
 
-_DATE: Final = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
-_PERSONAL: Final = frozenset({"system", "owner", "user", "tool"})  # kinds whose same principal corrects itself (row 7)
-_AFTER: Final = "~"  # sorts after every character of a date: "2010~" is the end of 2010
+_PEOPLE: Final = frozenset({"system", "owner", "user"})  # who settles a contested value by saying it again (row 10)
+_PERSONAL: Final = _PEOPLE | {"tool"}  # kinds whose same principal corrects itself (row 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,8 @@ class Standing:
     seq: int
     recorded_at: str
     valid_from: str | None = None
+    valid_to: str | None = None
+    said_at: str | None = None
 
     @property
     def rank(self) -> int:
@@ -91,9 +91,14 @@ class Standing:
         return rank_of(self.kind)
 
     @property
+    def said(self) -> str:
+        """When its best source said it last."""
+        return self.said_at or self.recorded_at
+
+    @property
     def began(self) -> str:
-        """Date from which it holds: as stated, else the day it was recorded."""
-        return self.valid_from or self.recorded_at[:10]
+        """Date from which it holds: as stated, else the day it was said."""
+        return self.valid_from or local_day(self.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Former:
     """An open fact that the former version of a source states, and the best of what else supports it, if anything."""
 
     fact: Standing
-    left: tuple[str, str | None] | None = None  # (kind, principal)
+    left: tuple[str, str | None, str | None] | None = None  # (kind, principal, when it was said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +171,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """A better primary source states a fact: its kind and principal are the fact's from now on."""
+    """A better primary source states a fact, or the same one later: kind, principal and time are the fact's now."""
 
     fact_id: str
     kind: str
     principal: str | None
+    said_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,7 @@ class Withdraw:
     source: Source
     kind: str
     principal: str | None
+    said_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,26 +240,20 @@ def check_policy(policy: str) -> Policy:
     return policy  # type: ignore[return-value]
 
 
-def check_date(value: str | None) -> str | None:
-    """Return a partial ISO date (``2010``, ``2010-05``, ``2010-05-03``) or None.
-
-    Raises:
-        ConfigurationError: It is something else.
-    """
-    if value is None or (isinstance(value, str) and _DATE.fullmatch(value)):
-        return value
-    raise ConfigurationError(f"date {value!r} is not a partial ISO date; write 2010, 2010-05 or 2010-05-03")
-
-
 def precedence(kind: str, seq: int, ordinal: int) -> int:
     """Order of facts that answer equally well, highest first: rank of the source, then newest. Fits 63 bits."""
     return (rank_of(kind) << 56) | (seq << 12) | ordinal
 
 
-def best_evidence(evidence: Iterable[tuple[str, str | None, int, int]]) -> tuple[str, str | None]:
-    """Kind and principal of a fact with this evidence (kind, principal, seq, ordinal): the best, or first of equals."""
-    kind, principal, _, _ = min(evidence, key=lambda each: (-rank_of(each[0]), each[2], each[3]))
-    return kind, principal
+def best_evidence(
+    evidence: Iterable[tuple[str, str | None, int, int, str | None]],
+) -> tuple[str, str | None, str | None]:
+    """What a fact is by this evidence (kind, principal, seq, ordinal, said at): kind, principal and time of the best.
+
+    Of equals it is the first.
+    """
+    kind, principal, _, _, said_at = min(evidence, key=lambda each: (-rank_of(each[0]), each[2], each[3]))
+    return kind, principal, said_at
 
 
 def fact_id(namespace: Namespace, claim: Claim, seq: int) -> str:
@@ -279,17 +280,14 @@ def decide(
     target = of(claim.object_key, claim.object_key)
     same = next((fact for fact in standing if of(fact.object_key, fact.object_key) == target), None)
     others = [fact for fact in standing if fact is not same and of(fact.object_key, fact.object_key) != target]
+    said = claim.source.at or now
     if claim.retract:
-        return _decide_retraction(same, claim, policy)
-    if same is not None:  # rows 2, 10, 18
-        return Decision("already", same=same.fact_id, supersedes=_overruled(others, claim, policy, seq))
-    if policy == "paper" or not others:  # rows 1, 3, 17
-        return Decision("stored")
-    if policy == "edit":  # row 16: a statement replaces what earlier operations said, not what it was said with
-        return Decision("stored", supersedes=tuple(fact.fact_id for fact in others if fact.seq < seq))
-    if not claim.single_valued:  # row 4
-        return Decision("stored")
-    return _decide_rivals(others, claim)
+        return _decide_retraction(same, claim, policy, said)
+    if policy == "paper" or not (claim.single_valued or policy == "edit"):  # rows 1 to 4, 17, 18
+        return Decision("stored") if same is None else Decision("already", same=same.fact_id)
+    if policy == "edit":
+        return _decide_edit(same, others, said, seq)
+    return _decide_rivals(same, others, claim, said)
 
 
 def _is_reflexive(claim: Claim, classes: Mapping[str, str]) -> bool:
@@ -297,11 +295,13 @@ def _is_reflexive(claim: Claim, classes: Mapping[str, str]) -> bool:
     return classes.get(claim.subject_key, claim.subject_key) == classes.get(claim.object_key, claim.object_key)
 
 
-def _decide_retraction(same: Standing | None, claim: Claim, policy: Policy) -> Decision:
+def _decide_retraction(same: Standing | None, claim: Claim, policy: Policy, said: str) -> Decision:
     if same is None:  # row 15
         return Decision("not_found", reason="no such fact is open")
     if policy == "paper":  # row 17
         return Decision("rejected", reason="policy 'paper' never closes a fact")
+    if same.said > said:  # row 21
+        return Decision("not_found", reason="it was stated again after this was said")
     rank = claim.source.rank
     own = rank >= same.rank and claim.source.principal == same.principal
     if own or rank > same.rank or policy == "edit":  # row 13
@@ -310,37 +310,71 @@ def _decide_retraction(same: Standing | None, claim: Claim, policy: Policy) -> D
     return Decision("rejected", reason=f"stated by {who}; only that source or a better one may retract it")  # row 14
 
 
-def _overruled(others: Sequence[Standing], claim: Claim, policy: Policy, seq: int) -> tuple[str, ...]:
-    """Facts that a restatement closes: all rivals, if its source is better than all of theirs (row 10)."""
-    if policy == "edit":
-        return tuple(fact.fact_id for fact in others if fact.seq < seq)
-    if policy == "paper" or not claim.single_valued:
-        return ()
-    better = all(claim.source.rank > fact.rank for fact in others)
-    return tuple(fact.fact_id for fact in others) if better else ()
+def _decide_edit(same: Standing | None, others: Sequence[Standing], said: str, seq: int) -> Decision:
+    """Row 16: a statement replaces what earlier operations said, not what it was said with, nor what was said later."""
+    later = [fact for fact in others if fact.said > said]
+    if later:
+        return Decision("past", ended=min(fact.began for fact in later))
+    closed = tuple(fact.fact_id for fact in others if fact.seq < seq)
+    return _stored(same, closed)
 
 
-def _decide_rivals(others: Sequence[Standing], claim: Claim) -> Decision:
-    """A new value for a single-valued slot that holds other values (rows 5 to 9 and 20)."""
-    principal = claim.source.principal
-    if claim.valid_to is not None and all(claim.valid_to + _AFTER < fact.began for fact in others):
+def _decide_rivals(same: Standing | None, others: Sequence[Standing], claim: Claim, said: str) -> Decision:
+    """A value for a single-valued slot that may hold others (rows 1 to 10, 20 and 21)."""
+    if others and claim.valid_to is not None and all(claim.valid_to + AFTER < fact.began for fact in others):
         return Decision("past")  # row 5
-    if claim.valid_from is not None:
-        later = [fact for fact in others if fact.valid_from is not None and fact.valid_from > claim.valid_from]
-        if later and all(fact.principal == principal for fact in later):
-            return Decision("past", ended=min(fact.valid_from or "" for fact in later))  # row 20
-        if later:
-            return Decision("stored", contests=tuple(fact.fact_id for fact in others))  # row 20
-    beaten = tuple(fact.fact_id for fact in others if _beats(claim.source, fact))
-    rest = tuple(fact.fact_id for fact in others if fact.fact_id not in beaten)
-    return Decision("stored", supersedes=beaten, contests=rest)
+    over = [fact for fact in others if _ended_it(fact, claim, said)]
+    if over:
+        return Decision("past", ended=min(fact.began for fact in over))  # rows 20, 21
+    wins = _beats if same is None else _settles
+    beaten = tuple(f.fact_id for f in others if wins(claim.source, f) and not _comes_after(f, claim, said))
+    if same is not None:
+        return _stored(same, beaten)  # rows 2, 10, 18
+    return _stored(None, beaten, tuple(fact.fact_id for fact in others if fact.fact_id not in beaten))
 
 
-def _beats(source: Source, fact: Standing) -> bool:
+def _stored(same: Standing | None, supersedes: tuple[str, ...], contests: tuple[str, ...] = ()) -> Decision:
+    if same is not None:
+        return Decision("already", same=same.fact_id, supersedes=supersedes)
+    return Decision("stored", supersedes=supersedes, contests=contests)
+
+
+def _ended_it(fact: Standing, claim: Claim, said: str) -> bool:
+    """Whether what a claim says had ended when a fact began, by the word of those who may say so.
+
+    That is a fact which by its date came after the claim, from the same principal (row 20); or one that was said after
+    the claim and would then have closed it (row 21).
+    """
+    if not _comes_after(fact, claim, said):
+        return False
+    dated = _dated_after(fact, claim) and fact.rank >= claim.source.rank
+    return (dated and fact.principal == claim.source.principal) or _beats(fact, claim.source)
+
+
+def _comes_after(fact: Standing, claim: Claim, said: str) -> bool:
+    """Whether a fact follows a claim: by the dates stated, if both have one and they differ, else as they were said.
+
+    The date of a source of lower rank does not count: a page dated next year would outrank everybody.
+    """
+    if fact.rank < claim.source.rank or claim.valid_from is None or fact.valid_from in (None, claim.valid_from):
+        return fact.said > said
+    return _dated_after(fact, claim)
+
+
+def _dated_after(fact: Standing, claim: Claim) -> bool:
+    return fact.valid_from is not None and claim.valid_from is not None and fact.valid_from > claim.valid_from
+
+
+def _beats(source: Source | Standing, other: Source | Standing) -> bool:
     """Whether a source may close a rival value: higher rank (row 6) or the same person (row 7); else rows 8, 9."""
-    if source.rank != fact.rank:
-        return source.rank > fact.rank
-    return source.principal == fact.principal and source.kind in _PERSONAL
+    if source.rank != other.rank:
+        return source.rank > other.rank
+    return source.principal == other.principal and source.kind in _PERSONAL
+
+
+def _settles(source: Source, fact: Standing) -> bool:
+    """Whether saying a value again closes a rival (row 10): as a new value would, but among equals only a person."""
+    return _beats(source, fact) and (source.rank > fact.rank or source.kind in _PEOPLE)
 
 
 def resolve(batch: Batch, current: Current) -> Plan:
@@ -404,7 +438,7 @@ class _Resolution:
         final: dict[tuple[object, ...], str] = {}
         today = self.current.now[:10]
         for claim in self.batch.claims:
-            ended = claim.valid_to is not None and claim.valid_to + _AFTER < today
+            ended = claim.valid_to is not None and claim.valid_to + AFTER < today
             alive = not claim.retract and not ended and not _is_reflexive(claim, self.current.classes)
             if claim.single_valued and alive and claim.source.kind != "document":
                 final[self._speaker_slot(claim)] = self._class(claim.object_key)
@@ -420,7 +454,7 @@ class _Resolution:
         final = self.final.get(self._speaker_slot(claim))
         if decision.status == "stored" and final is not None and final != self._class(claim.object_key):
             reason = "another value of the same statement came after it"  # row 12
-            decision = Decision("past", reason=reason, ended=current.now[:10])
+            decision = Decision("past", reason=reason, ended=local_day(claim.source.at or current.now))
         return self._apply(slot, claim, decision)
 
     def _apply(self, slot: list[Standing], claim: Claim, decision: Decision) -> Outcome:
@@ -453,6 +487,8 @@ class _Resolution:
                 current.seq,
                 current.now,
                 claim.valid_from,
+                claim.valid_to,
+                claim.source.at,
             )
             slot.append(fact)
             self.by_id[new_id] = fact
@@ -460,15 +496,17 @@ class _Resolution:
 
     def _confirm(self, slot: list[Standing], claim: Claim, known_id: str) -> None:
         self.evidence.append(Evidence(known_id, claim))
-        fact = self.by_id[known_id]
-        if claim.source.rank > fact.rank:
-            better = replace(fact, kind=claim.source.kind, principal=claim.source.principal)
+        fact, source = self.by_id[known_id], claim.source
+        said = source.at or self.current.now
+        again = source.rank == fact.rank and source.principal == fact.principal and said > fact.said
+        if source.rank > fact.rank or again:
+            better = replace(fact, kind=source.kind, principal=source.principal, said_at=said)
             slot[slot.index(fact)] = self.by_id[known_id] = better
-            self.promotes[known_id] = Promote(known_id, claim.source.kind, claim.source.principal)
+            self.promotes[known_id] = Promote(known_id, source.kind, source.principal, said)
 
     def _close(self, slot: list[Standing], closed_id: str, why: str, claim: Claim, *, by: str | None) -> None:
         slot[:] = [fact for fact in slot if fact.fact_id != closed_id]
-        ended = claim.valid_from or self.current.now[:10]
+        ended = claim.valid_from or local_day(claim.source.at or self.current.now)
         self.closes[closed_id] = Close(closed_id, why, by, ended, claim.source)
 
     def _no_longer_stated(self) -> tuple[Former, ...]:
@@ -487,13 +525,13 @@ class _Resolution:
         return Source(kind=kind, ref=ref)  # type: ignore[arg-type]
 
     def _withdraw(self, former: Former) -> Withdraw:
-        kind, principal = former.left or ("", None)
-        return Withdraw(former.fact.fact_id, self._replaced_source(), kind, principal)
+        kind, principal, said_at = former.left or ("", None, None)
+        return Withdraw(former.fact.fact_id, self._replaced_source(), kind, principal, said_at)
 
     def _weakened(self, fact: Standing) -> Standing:
         """The fact as what still supports it makes it."""
         lost = self.withdrawals.get(fact.fact_id)
-        return fact if lost is None else replace(fact, kind=lost.kind, principal=lost.principal)
+        return fact if lost is None else replace(fact, kind=lost.kind, principal=lost.principal, said_at=lost.said_at)
 
     def _retire_gone(self) -> None:
         for fact in self.gone:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args, runti
 import sentencex
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from langchain_memllm.belief import Quarantined, check_date
+from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.grammar import neutral, render_write
 from langchain_memllm.models import (
@@ -36,6 +36,7 @@ from langchain_memllm.relations import Catalogue
 from langchain_memllm.replies import Item, Piece, Reply, read_reply
 from langchain_memllm.speaker import FIRST_PERSON, SPEAKER, is_speaker
 from langchain_memllm.streams import muted, quiet
+from langchain_memllm.times import check_date
 from langchain_memllm.triples import Source, Statement, Triple, clean_name, name_key
 
 if TYPE_CHECKING:

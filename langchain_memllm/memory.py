@@ -8,6 +8,7 @@ answers if there are any, else those whose entity and relation are similar enoug
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -15,9 +16,9 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import date
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from langchain_memllm.agreement import SharedRelations, UnknownRelations
@@ -27,7 +28,6 @@ from langchain_memllm.belief import (
     Claim,
     Policy,
     Quarantined,
-    check_date,
     check_policy,
     resolve,
 )
@@ -61,7 +61,8 @@ from langchain_memllm.stores.interface import (
     words_of,
 )
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Kept, Name, Part, blocks_of, part_of, record_of, record_time
+from langchain_memllm.stores.parts import Kept, Name, Part, blocks_of, part_of, record_of
+from langchain_memllm.times import Day, Moment, as_moment, check_date, written
 from langchain_memllm.triples import (
     Fact,
     Match,
@@ -85,7 +86,7 @@ from langchain_memllm.triples import (
 )
 from langchain_memllm.twins import twin
 
-__all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds", "several"]
+__all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds", "said_at", "several"]
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ class Memory(Shared):
         unknown_relations: How many values a relation holds that neither the catalogue nor ``relations`` knows:
             ``"many"``, or ``"one_at_a_time"``: a new value closes or contests the one before. A policy of this client,
             as ``policy`` is; give the same to all clients of a store.
+        clock: Tells the time; by default this machine's.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -174,6 +176,7 @@ class Memory(Shared):
         policy: Policy = "chat",
         thresholds: Thresholds = CHAT,
         unknown_relations: UnknownRelations = "many",
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         """Open the store and agree with it on relations and embedder."""
         self.policy = check_policy(policy)
@@ -181,6 +184,7 @@ class Memory(Shared):
         self.vectors = Vectors(embedder)
         self.store: TripleStore = open_store(store)
         self._owned = self.store is not store
+        self._clock = clock
         self._agreed = self._embedder_agreed = False
         self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
@@ -203,6 +207,9 @@ class Memory(Shared):
         """Close the store if it was opened here. Idempotent."""
         if self._owned:
             self.store.close()
+
+    def _now(self) -> str:
+        return now() if self._clock is None else written(self._clock())
 
     @property
     def catalogue(self) -> Catalogue:
@@ -277,6 +284,7 @@ class Memory(Shared):
         replace: bool = False,
         quarantine: Sequence[Quarantined] = (),
         entry: OutboxEntry | None = None,
+        at: Moment | None = None,
     ) -> Receipt:
         """Write triples as one operation: all that are good are stored, every one has its outcome in the receipt.
 
@@ -293,18 +301,21 @@ class Memory(Shared):
             quarantine: Pieces of model output that could not be used, kept with the operation.
             entry: What waited in the outbox and becomes this operation: it leaves the outbox in the same transaction.
                 What was forgotten while it waited is not written.
+            at: When it was said, if not now: an ISO time, a ``datetime`` or a ``date``; a time to come counts as now.
+                What was said earlier than what stands supersedes nothing of it: it goes to the history.
 
         Raises:
             OutboxChanged: ``entry`` was changed or removed after it was read; nothing was written.
             NamespaceError: The namespace cannot be used.
-            ConfigurationError: More triples than fit, one triple instead of a list of them, or a bad ``op_id``.
+            ConfigurationError: A bad time or ``op_id``, more triples than fit, or one triple instead of a list of them.
             OperationConflict: The ``op_id`` was used with another payload.
             StoreError: Nothing was written.
         """
         self._agree()
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
-        batch, shown = self._prepare(proposed, source or Source(), op_id, payload, policy, replace, quarantine)
+        source = self._said(source or Source(), at)
+        batch, shown = self._prepare(proposed, source, op_id, payload, policy, replace, quarantine)
         if entry is not None:
             batch = _of_entry(batch, entry)
         began = time.monotonic()
@@ -314,6 +325,11 @@ class Memory(Shared):
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
         return written.receipt.with_triples(shown, replayed=True) if written.replayed else written.receipt
+
+    def _said(self, source: Source, at: Moment | None) -> Source:
+        """The source with the time at which it speaks, if one is told; never a time to come."""
+        source = said_at(source, at)
+        return source if source.at is None else dataclasses.replace(source, at=min(source.at, self._now()))
 
     def _prepare(
         self,
@@ -345,7 +361,7 @@ class Memory(Shared):
         batch = Batch(
             op_id=op_id,
             payload_hash=stable_hash(content, source, policy, replace),
-            recorded_at=now(),
+            recorded_at=self._now(),
             claims=tuple(claims),
             rejected=tuple(outcomes),
             quarantine=tuple(quarantine),
@@ -419,11 +435,17 @@ class Memory(Shared):
         return done
 
     def retract(
-        self, triple: Proposed, *, namespace: Namespace, source: Source | None = None, op_id: str | None = None
+        self,
+        triple: Proposed,
+        *,
+        namespace: Namespace,
+        source: Source | None = None,
+        op_id: str | None = None,
+        at: Moment | None = None,
     ) -> Receipt:
         """Take a triple back: the fact is closed and stays in the history. Raises as ``write``."""
         statement = replace(_statement(triple), retract=True)
-        return self.write([statement], namespace=namespace, source=source, op_id=op_id)
+        return self.write([statement], namespace=namespace, source=source, op_id=op_id, at=at)
 
     def receipt(
         self,
@@ -494,8 +516,8 @@ class Memory(Shared):
         object: str | None = None,
         *,
         namespace: Namespaces,
-        at: str | date | None = None,
-        valid_at: str | None = None,
+        at: Moment | None = None,
+        valid_at: Day | None = None,
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> ReadResult:
@@ -507,7 +529,7 @@ class Memory(Shared):
             object: Known object, or None to ask for it.
             namespace: One namespace, or a list of several, the nearest first.
             at: What was believed at this record time (ISO or datetime; a date means its end).
-            valid_at: What held at this time by what was stated (partial ISO date).
+            valid_at: What held at this time by what was stated (partial ISO date, ``date`` or ``datetime``).
             thresholds: How similar an answer may be; the memory's by default.
             limit: Most matches, 1 to 1,000.
 
@@ -525,8 +547,8 @@ class Memory(Shared):
         queries: Sequence[Query],
         *,
         namespace: Namespaces,
-        at: str | date | None = None,
-        valid_at: str | None = None,
+        at: Moment | None = None,
+        valid_at: Day | None = None,
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> list[ReadResult]:
@@ -535,7 +557,7 @@ class Memory(Shared):
         if not (isinstance(limit, int) and 1 <= limit <= 1000):
             raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
         namespaces = several(namespace)
-        moment, valid_at = record_time(at), check_date(valid_at)
+        moment, valid_at = as_moment(at), check_date(valid_at)
         thresholds = thresholds or self.thresholds
         asked = [self._lookup_query(query) for query in queries]
         found = self.store.lookup(namespaces, asked, at=moment, valid_at=valid_at, limit=limit)
@@ -929,6 +951,15 @@ class Memory(Shared):
     aquarantined = twin(quarantined)
     averify = twin(verify)
     adeclare = twin(declare)
+
+
+def said_at(source: Source, at: Moment | None) -> Source:
+    """The source as it speaks at a time; None leaves it as it is.
+
+    Raises:
+        ConfigurationError: The time is not an ISO time.
+    """
+    return source if at is None else replace(source, at=as_moment(at))
 
 
 def _listed(triples: Iterable[Proposed]) -> list[Proposed]:

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from langchain_memllm.agreement import UnknownRelations
@@ -20,12 +19,13 @@ from langchain_memllm.embeddings import Embedder
 from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.flow import Flow, Step, arun, run
 from langchain_memllm.ingest import Progress
-from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, several
+from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
 from langchain_memllm.scope import TEMPLATE, Identity, Scope, current_run
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
+from langchain_memllm.times import Day, Moment
 from langchain_memllm.triples import Fact, Kind, Namespace, Query, ReadResult, Recall, Receipt, Source
 from langchain_memllm.twins import twin
 
@@ -192,6 +192,7 @@ class MemLLMMemory(Shared):
         op_id: str | None = None,
         context: Sequence[str] = (),
         replace: bool = False,
+        at: Moment | None = None,
         progress: Progress | None = None,
     ) -> Receipt:
         """Find the facts of a text and write them, as one operation. At most one model call a part of 6,000 characters.
@@ -204,6 +205,7 @@ class MemLLMMemory(Shared):
             op_id: Name of the operation; if it was delivered before, its receipt is the answer and no model is called.
             context: What stood before the text, oldest first; it tells what words refer to and states nothing.
             replace: The text is the new version of its source: what only the former one said becomes past.
+            at: When it was said, if not now; see ``Memory.write``.
             progress: Told after each part how many sentences are read, and of how many.
 
         Raises:
@@ -213,7 +215,7 @@ class MemLLMMemory(Shared):
             StoreError: Nothing was written.
         """
         where, principal = self._whose(namespace, user_id)
-        source = source or Source(principal=principal)
+        source = said_at(source or Source(principal=principal), at)
         flow = self._door.ingest.remember(
             text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
         )
@@ -229,11 +231,12 @@ class MemLLMMemory(Shared):
         op_id: str | None = None,
         context: Sequence[str] = (),
         replace: bool = False,
+        at: Moment | None = None,
         progress: Progress | None = None,
     ) -> Receipt:
         """Async twin of ``remember``: the model is awaited, the store works in a thread."""
         where, principal = self._whose(namespace, user_id)
-        source = source or Source(principal=principal)
+        source = said_at(source or Source(principal=principal), at)
         flow = self._door.ingest.remember(
             text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
         )
@@ -283,11 +286,14 @@ class MemLLMMemory(Shared):
         op_id: str | None = None,
         policy: Policy | None = None,
         replace: bool = False,
+        at: Moment | None = None,
     ) -> Receipt:
         """Write triples as one operation, without a model; see ``Memory.write``. By default the user states them."""
         where, principal = self._whose(namespace, user_id)
         source = source or Source(principal=principal)
-        return self.core.write(triples, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace)
+        return self.core.write(
+            triples, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace, at=at
+        )
 
     def retract(
         self,
@@ -297,10 +303,12 @@ class MemLLMMemory(Shared):
         user_id: str | None = None,
         source: Source | None = None,
         op_id: str | None = None,
+        at: Moment | None = None,
     ) -> Receipt:
         """Take a triple back; it stays in the history. By default the user takes it back."""
         where, principal = self._whose(namespace, user_id)
-        return self.core.retract(triple, namespace=where, source=source or Source(principal=principal), op_id=op_id)
+        source = source or Source(principal=principal)
+        return self.core.retract(triple, namespace=where, source=source, op_id=op_id, at=at)
 
     def alias(
         self, name: str, alias: str, *, namespace: Namespace | None = None, user_id: str | None = None
@@ -322,8 +330,8 @@ class MemLLMMemory(Shared):
         *,
         namespace: Namespaces | None = None,
         user_id: str | None = None,
-        at: str | date | None = None,
-        valid_at: str | None = None,
+        at: Moment | None = None,
+        valid_at: Day | None = None,
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> ReadResult:
@@ -339,8 +347,8 @@ class MemLLMMemory(Shared):
         *,
         namespace: Namespaces | None = None,
         user_id: str | None = None,
-        at: str | date | None = None,
-        valid_at: str | None = None,
+        at: Moment | None = None,
+        valid_at: Day | None = None,
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> list[ReadResult]:

@@ -202,12 +202,13 @@ class _Line(BaseModel):
     confidence: float | None = None
     text: str | None = None
     turn: int | None = None
+    at: str | None = None
     retract: bool = False
 
     def source_or(self, default: Source) -> Source:
         """Where it comes from: what the line says, else what the whole file is said to come from."""
         ref = default.ref if self.source is None else self.source
-        return Source(self.kind or default.kind, ref, self.principal or default.principal)
+        return Source(self.kind or default.kind, ref, self.principal or default.principal, at=self.at or default.at)
 
     def statement(self) -> Statement:
         """What it says."""
@@ -281,10 +282,11 @@ def load(
     """Write the triples of a file of JSON lines, in operations of at most 500 that follow the file's order.
 
     A line is ``{"subject": …, "relation": …, "object": …}``, and may have ``source`` (a name), ``kind``,
-    ``principal``, ``valid_from``, ``valid_to``, ``confidence``, ``text``, ``turn`` and ``retract``. An operation ends
-    where the source changes, so a file sorted by source loads fastest. Lines that cannot be used are told and counted,
-    and stop nothing. Run again (after a kill, or with some lines mended) it stores what is missing: an operation's name
-    is a hash of its lines, which is recognised for 30 days; later a triple that stands gets one more piece of evidence.
+    ``principal``, ``at`` (when it was said), ``valid_from``, ``valid_to``, ``confidence``, ``text``, ``turn`` and
+    ``retract``. An operation ends where the source changes, so a file sorted by source loads fastest. Lines that cannot
+    be used are told and counted, and stop nothing. Run again (after a kill, or with some lines mended) it stores what
+    is missing: an operation's name is a hash of its lines, which is recognised for 30 days; later a triple that stands
+    gets one more piece of evidence.
 
     Args:
         memory: Where they go.

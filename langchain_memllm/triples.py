@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
+from langchain_memllm.times import as_moment
 
 __all__ = [
     "KINDS",
@@ -367,6 +368,9 @@ class Source:
         text: The sentence the fact was taken from, if it may be kept.
         span: Start and end of that sentence in its document, in characters.
         turn: Number of the turn or sentence.
+        at: When it was said: an ISO time, kept in UTC (a date means that day); None: when it is recorded. Not part of
+            the representation, by which operations are recognised: the same words are the same operation whenever
+            they are said to have been said.
     """
 
     kind: Kind = "user"
@@ -375,10 +379,13 @@ class Source:
     text: str | None = None
     span: tuple[int, int] | None = None
     turn: int | None = None
+    at: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the kind, and that no text holds a lone surrogate."""
+        """Check the kind, that no text holds a lone surrogate, and when it was said."""
         rank_of(self.kind)
+        if self.at is not None:
+            object.__setattr__(self, "at", as_moment(self.at, "source at"))
         for part in ("ref", "principal", "text"):
             value = getattr(self, part)
             if value is not None and (not isinstance(value, str) or "\x00" in value or _has_surrogate(value)):
@@ -392,6 +399,18 @@ class Source:
         return rank_of(self.kind)
 
 
+def _as_dict(source: Source) -> dict[str, Any]:
+    return {
+        "kind": source.kind,
+        "ref": source.ref,
+        "principal": source.principal,
+        "text": source.text,
+        "span": source.span,
+        "turn": source.turn,
+        "at": source.at,
+    }
+
+
 def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
 
@@ -402,7 +421,8 @@ class Fact:
 
     ``(seq, ordinal)`` is the commit order within the namespace; the wall clock orders nothing. ``kind`` and
     ``principal`` are those of the best source. ``closed_why`` is ``superseded``, ``retracted``, ``past`` or
-    ``replaced``; ``closed_by`` the fact that took its place, if one did.
+    ``replaced``; ``closed_by`` the fact that took its place, if one did. ``said_at`` is when the best source said it
+    last; the empty text stands for ``recorded_at``.
     """
 
     id: str
@@ -421,6 +441,12 @@ class Fact:
     closed_why: str | None = None
     contested: bool = False
     sources: tuple[Source, ...] = ()
+    said_at: str = ""
+
+    def __post_init__(self) -> None:
+        """What is not known to have been said at another time was said when it was recorded."""
+        if not self.said_at:
+            object.__setattr__(self, "said_at", self.recorded_at)
 
     @property
     def is_open(self) -> bool:
@@ -444,6 +470,7 @@ class Fact:
             "seq": self.seq,
             "ordinal": self.ordinal,
             "recorded_at": self.recorded_at,
+            "said_at": self.said_at,
             "kind": self.kind,
             "principal": self.principal,
             "confidence": self.confidence,
@@ -452,10 +479,7 @@ class Fact:
             "closed_at": self.closed_at,
             "closed_by": self.closed_by,
             "closed_why": self.closed_why,
-            "sources": [
-                {"kind": s.kind, "ref": s.ref, "principal": s.principal, "text": s.text, "span": s.span, "turn": s.turn}
-                for s in self.sources
-            ],
+            "sources": [_as_dict(source) for source in self.sources],
         }
 
 

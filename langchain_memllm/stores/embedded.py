@@ -51,7 +51,8 @@ __all__ = ["READ", "EmbeddedStore"]
 
 # The columns of a fact with the spellings of its names, in the order ``_fact`` reads them.
 _FACT: Final = """f.fid, s.spelling, r.label, o.spelling, f.seq, f.ordinal, f.recorded_at, f.kind, f.principal,
-    f.confidence, f.valid_from, f.valid_to, f.closed_at, f.closed_by, f.closed_why"""
+    f.confidence, f.valid_from, f.valid_to, f.closed_at, f.closed_by, f.closed_why,
+    coalesce(f.said_at, f.recorded_at)"""
 _NAMES: Final = "CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o"
 
 # Open facts of one name and relation, best first: two look-ups by key and one range of the index, nothing sorted.
@@ -107,7 +108,7 @@ _NEW_CODES: Final = "SELECT n, id, code FROM name_code INDEXED BY name_code_ns W
 _ALL_VECTORS: Final = """SELECT c.id, v.vector FROM name_code c INDEXED BY name_code_ns
     CROSS JOIN name_vector v ON v.id = c.id WHERE c.ns = ?"""
 _WORD_NAMES: Final = "SELECT id FROM name_word WHERE ns = ? AND word = ? LIMIT ?"
-_SOURCES: Final = """SELECT q.kind, q.ref, e.principal, e.text, e.span_start, e.span_end, e.turn
+_SOURCES: Final = """SELECT q.kind, q.ref, e.principal, e.text, e.span_start, e.span_end, e.turn, e.said_at
     FROM fact f CROSS JOIN evidence e ON e.fact = f.id CROSS JOIN source q ON q.id = e.source
     WHERE f.fid = ? ORDER BY e.seq, e.ordinal"""
 _COUNTS: Final = """SELECT
@@ -439,9 +440,8 @@ _PAGE: Final = 2_000
 
 def _fact(namespace: Namespace, row: _FactRow, start: int = 0) -> Fact:
     """A fact from the columns ``_FACT``."""
-    (fid, subject, relation, object_, seq, ordinal, at, kind, principal, confidence, begin, end, closed, by, why) = row[
-        start : start + 15
-    ]
+    fid, subject, relation, object_, seq, ordinal, at, kind, *rest = row[start : start + 16]
+    principal, confidence, begin, end, closed, by, why, said = rest
     return Fact(
         fid.hex(),  # type: ignore[attr-defined]
         namespace,
@@ -457,13 +457,14 @@ def _fact(namespace: Namespace, row: _FactRow, start: int = 0) -> Fact:
         closed,  # type: ignore[arg-type]
         by.hex() if by is not None else None,  # type: ignore[attr-defined]
         why,  # type: ignore[arg-type]
+        said_at=said,  # type: ignore[arg-type]
     )
 
 
 def _with_sources(connection: sqlite3.Connection, fact: Fact) -> Fact:
     sources = tuple(
-        Source(kind, ref, principal, text, (start, end) if start is not None else None, turn)
-        for kind, ref, principal, text, start, end, turn in connection.execute(_SOURCES, (bytes.fromhex(fact.id),))
+        Source(kind, ref, principal, text, (start, end) if start is not None else None, turn, at)
+        for kind, ref, principal, text, start, end, turn, at in connection.execute(_SOURCES, (bytes.fromhex(fact.id),))
     )
     return replace(fact, sources=sources)
 
@@ -730,7 +731,7 @@ def _around(
         for column in ("s", "o"):
             for row in connection.execute(_AROUND[column], (member, limit)):
                 fact = _fact(namespace, row)
-                found.setdefault(fact.id, (Row(fact, how, via=spelling), row[15], row[16]))
+                found.setdefault(fact.id, (Row(fact, how, via=spelling), row[16], row[17]))
     newest = sorted(found.values(), key=lambda item: (-item[0].fact.seq, -item[0].fact.ordinal))
     for row, other, spelling in newest[:limit]:
         rows.setdefault(row.fact.id, row)

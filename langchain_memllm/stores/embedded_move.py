@@ -32,12 +32,12 @@ _RELATIONS: Final = "SELECT label FROM relation WHERE ns = ? ORDER BY id"
 # Facts of a namespace after a place, in commit order, with what closed them.
 FACTS: Final = """SELECT f.id, f.fid, s.spelling, r.label, o.spelling, f.seq, f.ordinal, f.recorded_at, f.kind,
     f.principal, f.confidence, f.valid_from, f.valid_to, f.closed_at, f.closed_by, f.closed_why, o.key, f.ended,
-    f.closed_seq, q.kind, q.ref
+    f.closed_seq, q.kind, q.ref, coalesce(f.said_at, f.recorded_at)
     FROM fact f INDEXED BY fact_ns CROSS JOIN relation r ON r.id = f.r CROSS JOIN name s ON s.id = f.s
     CROSS JOIN name o ON o.id = f.o LEFT JOIN source q ON q.id = f.closed_source
     WHERE f.ns = ? AND (f.seq, f.ordinal, f.fid) > (?, ?, ?) ORDER BY f.seq, f.ordinal, f.fid LIMIT ?"""
-_EVIDENCE: Final = """SELECT q.kind, q.ref, e.principal, e.text, e.span_start, e.span_end, e.turn, e.seq, e.ordinal
-    FROM evidence e CROSS JOIN source q ON q.id = e.source WHERE e.fact = ? ORDER BY e.seq, e.ordinal"""
+_EVIDENCE: Final = """SELECT q.kind, q.ref, e.principal, e.text, e.span_start, e.span_end, e.turn, e.seq, e.ordinal,
+    e.said_at FROM evidence e CROSS JOIN source q ON q.id = e.source WHERE e.fact = ? ORDER BY e.seq, e.ordinal"""
 _OPERATIONS: Final = """SELECT op_id, payload_hash, receipt, seq FROM operation INDEXED BY operation_seq
     WHERE ns = ? AND (seq, op_id) > (?, ?) ORDER BY seq, op_id LIMIT ?"""
 _ALIASES: Final = "SELECT class, spelling FROM name WHERE ns = ? AND class IS NOT NULL"
@@ -98,10 +98,10 @@ def _facts(snapshot: Snapshot, namespace: Namespace, ns: int) -> Iterator[Kept]:
 
 def _kept(namespace: Namespace, row: tuple[Any, ...], evidence: Sequence[tuple[Any, ...]]) -> Kept:
     (_, fid, subject, relation, object_, seq, ordinal, at, kind, principal, confidence) = row[:11]
-    (begin, end, closed, by, why, object_key, ended, closed_seq, closer_kind, closer_ref) = row[11:]
+    (begin, end, closed, by, why, object_key, ended, closed_seq, closer_kind, closer_ref, said) = row[11:]
     sources = tuple(
-        Source(kind, ref, who, text, (first, last) if first is not None else None, turn)
-        for kind, ref, who, text, first, last, turn, _, _ in evidence
+        Source(kind, ref, who, text, (first, last) if first is not None else None, turn, said)
+        for kind, ref, who, text, first, last, turn, _, _, said in evidence
     )
     fact = Fact(
         fid.hex(),
@@ -119,6 +119,7 @@ def _kept(namespace: Namespace, row: tuple[Any, ...], evidence: Sequence[tuple[A
         by.hex() if by is not None else None,
         why,
         sources=sources,
+        said_at=said,
     )
     closer = None if closer_kind is None else (closer_kind, closer_ref)
     places = tuple((each[7], each[8]) for each in evidence)
@@ -184,7 +185,7 @@ def _put_facts(work: Application, kept: Sequence[Kept], claims: Sequence[Claim])
         for source, seq, ordinal in part.evidence:
             start, end = source.span or (None, None)
             place = work.sources[source.kind, source.ref]
-            row = (row_id, seq, ordinal, place, source.principal, source.text, start, end, source.turn)
+            row = (row_id, seq, ordinal, place, source.principal, source.text, start, end, source.turn, source.at)
             execute(embedded_write.ADD_EVIDENCE, row)
 
 
@@ -213,6 +214,7 @@ def _fact_values(work: Application, row_id: int, part: Kept, claim: Claim) -> tu
         fact.closed_why,
         work.sources[part.closed_source] if part.closed_source is not None else None,
         None if fact.is_open else part.ended,
+        fact.said_at,
     )
 
 

@@ -57,10 +57,12 @@ _TWINS: Final = """WITH twin(id, s, r, o) AS (
 _REPLACE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_by = ?, closed_why = 'replaced',
     closed_seq = (SELECT seq FROM namespace WHERE id = fact.ns) WHERE id = ?"""
 _LEND: Final = """INSERT OR IGNORE INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end,
-    turn) SELECT ?, seq, ordinal, source, principal, text, span_start, span_end, turn FROM evidence WHERE fact = ?"""
-_SUPPORT: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal FROM evidence e JOIN source q ON q.id = e.source
-    WHERE e.fact = ?"""
-_PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56)
+    turn, said_at) SELECT ?, seq, ordinal, source, principal, text, span_start, span_end, turn, said_at FROM evidence
+    WHERE fact = ?"""
+_SUPPORT: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal, e.said_at FROM evidence e
+    JOIN source q ON q.id = e.source WHERE e.fact = ?"""
+_PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56),
+    said_at = ?
     WHERE id = ?"""
 _MOVE: Final = """UPDATE fact SET s = ?, r = ?, o = ? WHERE id = ?"""
 
@@ -193,8 +195,8 @@ def _join_twins(connection: sqlite3.Connection) -> None:
             continue
         connection.execute(_REPLACE, (moment, first[4], fact))
         connection.execute(_LEND, (first[3], fact))
-        kind, principal = best_evidence(connection.execute(_SUPPORT, (first[3],)).fetchall())
-        connection.execute(_PROMOTE, (kind, principal, rank_of(kind), first[3]))
+        kind, principal, said_at = best_evidence(connection.execute(_SUPPORT, (first[3],)).fetchall())
+        connection.execute(_PROMOTE, (kind, principal, rank_of(kind), said_at, first[3]))
 
 
 def _executed(connection: sqlite3.Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -69,21 +69,23 @@ HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
 _CREATE: Final = "INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at"
 _ADVANCE: Final = "UPDATE namespace SET seq = ?, last_at = ? WHERE id = ?"
 # Open facts of a slot; of a slot that may hold many values only the one with the same object matters.
-_SLOT: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from
+_SLOT: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from,
+        f.valid_to, f.said_at
     FROM fact f INDEXED BY fact_open_s CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
     WHERE f.s = ? AND f.r = ? AND f.open = 1"""
-_SAME: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from
+_SAME: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from,
+        f.valid_to, f.said_at
     FROM fact f INDEXED BY fact_triple CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
     WHERE f.s = ? AND f.r = ? AND f.o = ? AND f.open = 1"""
 # Open facts that one source supports: what a new version of it may retire or weaken; and what else supports a fact.
 _SUPPORTED: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at,
-        f.valid_from, r.key, q.id
+        f.valid_from, f.valid_to, f.said_at, r.key, q.id
     FROM source q CROSS JOIN evidence e INDEXED BY evidence_source ON e.source = q.id
     CROSS JOIN fact f ON f.id = e.fact AND f.open = 1 CROSS JOIN relation r ON r.id = f.r
     CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
     WHERE q.ns = ? AND q.kind = ? AND q.ref = ? ORDER BY f.seq, f.ordinal"""
-_BESIDE: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal FROM evidence e CROSS JOIN source q ON q.id = e.source
-    WHERE e.fact = ? AND e.source <> ?"""
+_BESIDE: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal, e.said_at FROM evidence e
+    CROSS JOIN source q ON q.id = e.source WHERE e.fact = ? AND e.source <> ?"""
 _WITHDRAW: Final = """DELETE FROM evidence WHERE fact = (SELECT id FROM fact WHERE fid = ?)
     AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?)"""
 _CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
@@ -93,13 +95,13 @@ _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <=
 _ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
 ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal,
     confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_by, closed_why, closed_source,
-    ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    ended, said_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn,
+    said_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _CLOSE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_seq = ?, closed_by = ?, closed_why = ?,
     closed_source = ?, ended = ? WHERE fid = ?"""
-_PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56)
-    WHERE fid = ?"""
+_PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56),
+    said_at = ? WHERE fid = ?"""
 STANDS: Final = "SELECT 1 FROM fact INDEXED BY fact_triple WHERE s = ? AND r = ? AND o = ? AND open = 1"
 ADD_OPERATION: Final = "INSERT INTO operation(ns, op_id, payload_hash, seq, at, receipt) VALUES (?, ?, ?, ?, ?, ?)"
 ADD_QUARANTINE: Final = """INSERT INTO quarantine(ns, at, text, reason, kind, ref, principal, turn)
@@ -155,8 +157,8 @@ class Application:
             return ()
         found = []
         for row in self.connection.execute(_SUPPORTED, (self.ns, *source)).fetchall():
-            beside = self.connection.execute(_BESIDE, (row[0], row[10])).fetchall()
-            found.append(Former(_standing(row, row[9]), best_evidence(beside) if beside else None))
+            beside = self.connection.execute(_BESIDE, (row[0], row[12])).fetchall()
+            found.append(Former(_standing(row, row[11]), best_evidence(beside) if beside else None))
         return tuple(found)
 
     def load_names(self, claims: Sequence[Claim]) -> tuple[dict[str, str], dict[str, list[int]]]:
@@ -226,10 +228,10 @@ class Application:
         for gone in plan.withdrawals:
             fid = bytes.fromhex(gone.fact_id)
             self.connection.execute(_WITHDRAW, (fid, self.ns, gone.source.kind, gone.source.ref))
-            self.connection.execute(_PROMOTE, (gone.kind, gone.principal, rank_of(gone.kind), fid))
+            self.connection.execute(_PROMOTE, (gone.kind, gone.principal, rank_of(gone.kind), gone.said_at, fid))
         for promote in plan.promotes:
-            row = (promote.kind, promote.principal, rank_of(promote.kind), bytes.fromhex(promote.fact_id))
-            self.connection.execute(_PROMOTE, row)
+            rank, fid = rank_of(promote.kind), bytes.fromhex(promote.fact_id)
+            self.connection.execute(_PROMOTE, (promote.kind, promote.principal, rank, promote.said_at, fid))
 
     def add_parts(self, claims: Sequence[Claim], sources: Sequence[Source]) -> None:
         """Make sure that names, relations and sources exist; afterwards their ids are known."""
@@ -343,13 +345,14 @@ class Application:
             why,
             self.sources[closer.kind, closer.ref] if closed else None,
             ended,
+            source.at,
         )
 
     def _evidence_row(self, fact: int, claim: Claim) -> tuple[Any, ...]:
         source = claim.source
         start, end = source.span or (None, None)
         place = self.sources[source.kind, source.ref]
-        return (fact, self.seq, claim.index, place, source.principal, source.text, start, end, source.turn)
+        return (fact, self.seq, claim.index, place, source.principal, source.text, start, end, source.turn, source.at)
 
     def _close_row(self, close: Close) -> tuple[Any, ...]:
         by = bytes.fromhex(close.by) if close.by else None
@@ -391,8 +394,8 @@ def namespace_head(connection: sqlite3.Connection, label: str) -> tuple[int, int
 
 
 def _standing(row: tuple[Any, ...], relation_key: str) -> Standing:
-    _, fid, subject_key, object_key, kind, principal, seq, recorded_at, valid_from = row[:9]
-    return Standing(fid.hex(), subject_key, relation_key, object_key, kind, principal, seq, recorded_at, valid_from)
+    _, fid, subject_key, object_key, *rest = row[:11]
+    return Standing(fid.hex(), subject_key, relation_key, object_key, *rest)
 
 
 def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
@@ -603,14 +606,15 @@ class _Erasure:
         self.quarantined += gone.rowcount
 
     def _demote(self, fact: int) -> None:
-        """The fact's kind and principal are those of the best evidence that is left, the earliest of equals."""
+        """The fact's kind, principal and time are those of the best evidence that is left, the earliest of equals."""
         left = self.connection.execute(
-            """SELECT q.kind, e.principal, e.seq, e.ordinal FROM evidence e JOIN source q ON q.id = e.source
+            """SELECT q.kind, e.principal, e.seq, e.ordinal, e.said_at FROM evidence e JOIN source q ON q.id = e.source
             WHERE e.fact = ?""",
             (fact,),
         ).fetchall()
-        kind, principal = best_evidence(left)
-        self.connection.execute(_PROMOTE.replace("WHERE fid", "WHERE id"), (kind, principal, rank_of(kind), fact))
+        kind, principal, said_at = best_evidence(left)
+        row = (kind, principal, rank_of(kind), said_at, fact)
+        self.connection.execute(_PROMOTE.replace("WHERE fid", "WHERE id"), row)
 
     def _redact(self, erased: frozenset[str]) -> int:
         """Take the ids of erased facts out of the receipts of the operations that touched them."""

@@ -550,9 +550,9 @@ def _merged(rows: Sequence[Sequence[Row]], limit: int) -> Found:
 def row_of(namespace: Namespace, text: str, entity_similarity: float = 1.0, relation_similarity: float = 1.0) -> Row:
     """How a fact was found, and the fact, from the text ``cypher`` makes of them; without its sources."""
     how, via, fact_id, subject, relation, object_, seq, ordinal, at, kind, confidence, begin, end, *closing = (
-        text.split("\x1f", 16)
+        text.split("\x1f", 17)
     )
-    closed, by, why, *principal = closing
+    closed, by, why, said, *principal = closing
     fact = Fact(
         fact_id,
         namespace,
@@ -568,6 +568,7 @@ def row_of(namespace: Namespace, text: str, entity_similarity: float = 1.0, rela
         closed or None,
         by or None,
         why or None,
+        said_at=said,
     )
     return Row(fact, cast(How, how), entity_similarity, relation_similarity, via)
 
@@ -576,7 +577,7 @@ def fact_of(namespace: Namespace, row: Sequence[Any], sources: Sequence[Sequence
     """A fact from the list ``cypher`` makes of it, and its sources."""
     (fact_id, subject, relation, object_, seq, ordinal, at, kind, principal, confidence) = row[:10]
     begin, end, *closing = row[10:]
-    closed, by, why = closing or (None, None, None)
+    closed, by, why, said = closing
     return Fact(
         fact_id,
         namespace,
@@ -592,8 +593,9 @@ def fact_of(namespace: Namespace, row: Sequence[Any], sources: Sequence[Sequence
         closed,
         by,
         why,
+        said_at=said,
         sources=tuple(
-            Source(kind, ref, principal, text, None if start is None else (start, end), turn)
-            for _, _, kind, ref, principal, text, start, end, turn in sorted(sources, key=lambda row: (row[0], row[1]))
+            Source(kind, ref, who, text, None if start is None else (start, end), turn, at)
+            for _, _, kind, ref, who, text, start, end, turn, at in sorted(sources, key=lambda row: (row[0], row[1]))
         ),
     )

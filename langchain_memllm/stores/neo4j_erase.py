@@ -151,8 +151,9 @@ class _Erasure:
         shared = self._rows(cypher.UNSUPPORT, sources=self.sources, page=_PAGE)
         facts = []
         for row in shared:
-            kind, principal = best_evidence(row["evidence"])
-            facts.append({"id": row["id"], "kind": kind, "principal": principal, "rank": rank_of(kind)})
+            kind, principal, said_at = best_evidence(row["evidence"])
+            best = {"kind": kind, "principal": principal, "rank": rank_of(kind), "said_at": said_at}
+            facts.append({"id": row["id"], **best})
         self._rows(cypher.DEMOTE, facts=facts)
         return sum(int(row["taken"]) for row in shared) == _PAGE
 

@@ -180,8 +180,9 @@ class _Namespace:
         transaction.run(cypher.GIVE_WAY, facts=losers, now=now(), seq=seq).consume()
         better = []
         for row in transaction.run(cypher.SUPPORT, ids=sorted({each["by"] for each in losers})):
-            kind, principal = best_evidence(row["evidence"])
-            better.append({"id": row["id"], "kind": kind, "principal": principal, "rank": rank_of(kind)})
+            kind, principal, said_at = best_evidence(row["evidence"])
+            best = {"kind": kind, "principal": principal, "rank": rank_of(kind), "said_at": said_at}
+            better.append({"id": row["id"], **best})
         transaction.run(cypher.DEMOTE, facts=better, ns=self.ids.ns).consume()
 
 

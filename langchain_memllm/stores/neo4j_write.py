@@ -202,8 +202,9 @@ class Application:
             else:
                 self.rows["evidence"].append({"fact": item.fact_id, **given})
         for gone in plan.withdrawals:
-            rest = {"kind": gone.kind, "principal": gone.principal, "rank": rank_of(gone.kind)}
-            self.rows["promotes"].append({"id": gone.fact_id, "without": self.add_source(gone.source), **rest})
+            rest = {"kind": gone.kind, "principal": gone.principal, "said_at": gone.said_at}
+            taken = {"id": gone.fact_id, "without": self.add_source(gone.source), "rank": rank_of(gone.kind)}
+            self.rows["promotes"].append({**taken, **rest})
         for promote in plan.promotes:
             self._promote(promote)
         for close in plan.closes:
@@ -214,7 +215,7 @@ class Application:
                 self.rows["closes"].append({"id": close.fact_id, "props": props})
 
     def _promote(self, promote: Promote) -> None:
-        better = {"kind": promote.kind, "principal": promote.principal}
+        better = {"kind": promote.kind, "principal": promote.principal, "said_at": promote.said_at}
         if promote.fact_id in self.new:
             props = self.new[promote.fact_id]["props"]
             props.update(better, precedence=precedence(promote.kind, props["seq"], props["ordinal"]))
@@ -250,6 +251,7 @@ class Application:
             "valid_from": claim.valid_from,
             "valid_to": claim.valid_to,
             "recorded_at": now,
+            "said_at": claim.source.at,
         }
         self.new[fact_id] = {"type": kind, "props": props, "evidence": []}
         return self.new[fact_id]
@@ -265,6 +267,7 @@ class Application:
             "span_start": start,
             "span_end": end,
             "turn": source.turn,
+            "said_at": source.at,
         }
         return {"source": self.add_source(source), "props": props}
 
@@ -442,12 +445,13 @@ def _evidence(row: dict[str, Any]) -> list[Any]:
 
 
 def _standing(row: Sequence[Any], relation_key: str) -> Standing:
-    fact_id, subject_key, _, object_key, kind, principal, seq, recorded_at, valid_from = row
-    return Standing(fact_id, subject_key, relation_key, object_key, kind, principal, seq, recorded_at, valid_from)
+    fact_id, subject_key, _, object_key, *rest = row
+    return Standing(fact_id, subject_key, relation_key, object_key, *rest)
 
 
 def _former(row: Sequence[Any]) -> Former:
-    return Former(_standing(row[:9], row[2]), best_evidence(row[9]) if row[9] else None)
+    *fact, beside = row
+    return Former(_standing(fact, row[2]), best_evidence(beside) if beside else None)
 
 
 def fill(

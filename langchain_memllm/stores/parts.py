@@ -12,12 +12,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from langchain_memllm.belief import MAX_BATCH, Claim, Quarantined, check_date
-from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.belief import MAX_BATCH, Claim, Quarantined
 from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, unpack_entry
+from langchain_memllm.times import as_moment, stated_date
 from langchain_memllm.triples import (
     Fact,
     Namespace,
@@ -43,7 +42,6 @@ __all__ = [
     "blocks_of",
     "part_of",
     "record_of",
-    "record_time",
 ]
 
 BLOCK: Final = 1000
@@ -99,7 +97,7 @@ class Kept:
     def claim(self) -> Claim:
         """The statement that would have stored it."""
         fact = self.fact
-        source = Source(kind=fact.kind, principal=fact.principal)
+        source = Source(kind=fact.kind, principal=fact.principal, at=fact.said_at)
         return Claim(
             fact.ordinal,
             fact.triple,
@@ -221,36 +219,15 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
         return _operation_of(record, namespace, moved)
     if record["type"] == "quarantined":
         text, reason = _text(record["text"]), _text(record["reason"])
-        return Quarantined(text, reason, _source_of(record["source"]), record_time(record["recorded_at"]) or "")
+        return Quarantined(text, reason, _source_of(record["source"]), as_moment(record["recorded_at"]) or "")
     if record["type"] == "outbox":
         return unpack_entry(clean_name(record["op_id"], "op_id"), json.dumps(record))
     if record["type"] == "namespace":
-        return Head(_count(record["seq"], _MAX_SEQ), record_time(record["last_at"] or None) or "")
+        return Head(_count(record["seq"], _MAX_SEQ), as_moment(record["last_at"] or None) or "")
     raise ValueError(
         f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, outbox, namespace and "
         "relation"
     )
-
-
-def record_time(at: str | date | None) -> str | None:
-    """A record time in the stores' own form; a date alone means its end.
-
-    Raises:
-        ConfigurationError: It is no ISO time.
-    """
-    if at is None:
-        return None
-    try:
-        if isinstance(at, datetime):
-            moment = at
-        elif isinstance(at, date) or len(at) == 10:
-            moment = datetime.fromisoformat(f"{at}T23:59:59.999999")
-        else:
-            moment = datetime.fromisoformat(at)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"at={at!r} is no ISO time; write 2026-11-23 or 2026-11-23T10:00:00") from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")
 
 
 def _name_of(record: Mapping[str, Any]) -> Name:
@@ -268,7 +245,7 @@ def _kept_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) -> Ke
     return Kept(
         fact,
         _bool(record["literal"]),
-        check_date(record["ended"]),
+        stated_date(record["ended"]),
         None if closed is None else _count(closed, _MAX_SEQ),
         None if source is None else _named(Source(source["kind"], source["ref"])),
         tuple((_count(s["seq"], _MAX_SEQ), _count(s["ordinal"], 1 << 53)) for s in record["sources"]),
@@ -289,16 +266,17 @@ def _fact_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) -> Fa
         Triple(record["subject"], record["relation"], record["object"]),
         _count(record["seq"], _MAX_SEQ),
         _count(record["ordinal"], MAX_BATCH),
-        record_time(record["recorded_at"]) or "",
+        as_moment(record["recorded_at"]) or "",
         best.kind,
         best.principal,
         _confidence(record["confidence"]),
-        check_date(record["valid_from"]),
-        check_date(record["valid_to"]),
-        (record_time(record["closed_at"]) or record["recorded_at"]) if why else None,
+        stated_date(record["valid_from"]),
+        stated_date(record["valid_to"]),
+        (as_moment(record["closed_at"]) or record["recorded_at"]) if why else None,
         _moved_id(record["closed_by"], namespace, moved),
         why,
         sources=sources,
+        said_at=as_moment(record.get("said_at")) or "",  # exports of before 0.2 do not tell
     )
 
 
@@ -309,7 +287,7 @@ def _source_of(record: Mapping[str, Any]) -> Source:
         span = (_count(start, 1 << 53), _count(end, 1 << 53))
     if turn is not None:
         turn = _count(turn, 1 << 53)
-    return Source(record["kind"], record["ref"], record["principal"], record["text"], span, turn)
+    return Source(record["kind"], record["ref"], record["principal"], record["text"], span, turn, record.get("at"))
 
 
 def _named(source: Source) -> tuple[str, str]:
@@ -321,7 +299,7 @@ def _operation_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) 
         clean_name(record["op_id"], "op_id"),
         namespace,
         _count(record["seq"], _MAX_SEQ),
-        record_time(record["recorded_at"]) or "",
+        as_moment(record["recorded_at"]) or "",
         tuple(_outcome_of(outcome, namespace, moved) for outcome in record["outcomes"]),
         _moved_ids(record["replaced"], namespace, moved),
     )

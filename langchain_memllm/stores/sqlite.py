@@ -104,6 +104,11 @@ _MIGRATIONS: Final[tuple[Migration, ...]] = (
         UNIQUE(ns, op_id));
     CREATE INDEX outbox_ns ON outbox(ns, id)
     """,
+    # When a fact was said, by its best source and by each; NULL: when it was recorded.
+    """
+    ALTER TABLE fact ADD COLUMN said_at TEXT;
+    ALTER TABLE evidence ADD COLUMN said_at TEXT
+    """,
     # What other spellings of a name share with it (triples.loose_key); NULL: no more than its key.
     """
     ALTER TABLE name ADD COLUMN loose TEXT;

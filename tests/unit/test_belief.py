@@ -16,12 +16,12 @@ from langchain_memllm.belief import (
     Plan,
     Standing,
     Withdraw,
-    check_date,
     check_policy,
     precedence,
     resolve,
 )
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.times import check_date
 from langchain_memllm.triples import KINDS, Source, Triple, name_key
 
 NOW = "2026-11-23T10:00:00.000000+00:00"
@@ -78,6 +78,20 @@ def only(status: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return (status, (), ())
 
 
+MARCH, MAY, JUNE = (f"2026-{month:02}-01T10:00:00.000000+00:00" for month in (3, 5, 6))
+
+
+def said(object_: str, at: str, **over: object) -> Claim:
+    """A statement as it was made then."""
+    made = claim(object_, **over)  # type: ignore[arg-type]
+    return replace(made, source=replace(made.source, at=at))
+
+
+def told(object_: str, at: str, **over: object) -> Standing:
+    """A fact that was said then."""
+    return standing(object_, said_at=at, **over)
+
+
 MANY = {"single_valued": False}
 TABLE = {
     "1 nothing: stored": Row([], [claim(OSLO)], [stored()]),
@@ -108,6 +122,47 @@ TABLE = {
     ),
     "10 restated by an equal source: nothing closes": Row(
         [standing(OSLO), standing(PARIS, principal="bob")], [claim(OSLO)], [only("already")]
+    ),
+    "10 bugs 3.3: the person says again what a tool had put beside it": Row(
+        [standing(OSLO), standing(PARIS, kind="tool")],
+        [claim(PARIS)],
+        [("already", (OSLO,), ())],
+        closes={OSLO: "superseded"},
+    ),
+    "10 bugs 3.3: the person says again what a tool contests": Row(
+        [standing(OSLO), standing(PARIS, kind="tool")],
+        [claim(OSLO)],
+        [("already", (PARIS,), ())],
+        closes={PARIS: "superseded"},
+    ),
+    "10 of three values, those of the same person and of lower rank close": Row(
+        [standing(OSLO), standing(PARIS, kind="tool"), standing(ROME, principal="bob")],
+        [claim(PARIS)],
+        [("already", (OSLO,), ())],
+        closes={OSLO: "superseded"},
+    ),
+    "10 a third value by the person closes both": Row(
+        [standing(OSLO), standing(PARIS, kind="tool")],
+        [claim(ROME)],
+        [stored((OSLO, PARIS))],
+        closes={OSLO: "superseded", PARIS: "superseded"},
+    ),
+    "10 a tool that says its own value again settles nothing": Row(
+        [standing(OSLO), standing(PARIS, kind="tool")], [claim(PARIS, kind="tool")], [only("already")]
+    ),
+    "10 a tool that says the person's value again settles nothing": Row(
+        [standing(OSLO), standing(PARIS, kind="tool")], [claim(OSLO, kind="tool")], [only("already")]
+    ),
+    "10 a tool that says a value again closes what is below it": Row(
+        [standing(OSLO, kind="tool"), standing(PARIS, kind="web", principal=None)],
+        [claim(OSLO, kind="tool")],
+        [("already", (PARIS,), ())],
+        closes={PARIS: "superseded"},
+    ),
+    "10 a page that says a value again settles nothing": Row(
+        [standing(OSLO), standing(PARIS, kind="web", principal=None)],
+        [claim(PARIS, kind="web", principal=None)],
+        [only("already")],
     ),
     "11 two objects in one document: both, contested": Row(
         [], [claim(OSLO, 0, kind="document"), claim(PARIS, 1, kind="document")], [stored(), stored((), ("<0>",))]
@@ -152,6 +207,56 @@ TABLE = {
     "20 began earlier than the open one, another person: contested": Row(
         [standing(OSLO, valid_from="2020")], [claim(PARIS, valid_from="2015", principal="bob")], [stored((), (OSLO,))]
     ),
+    "20 the date of a page does not count against a person": Row(
+        [standing(OSLO, kind="web", principal=None, valid_from="2025")],
+        [claim(PARIS, valid_from="2015", principal=None)],
+        [stored((OSLO,))],
+        closes={OSLO: "superseded"},
+    ),
+    "20 of two rivals only the one that began later counts": Row(
+        [standing(OSLO, valid_from="2020", principal="bob"), standing(ROME)],
+        [claim(PARIS, valid_from="2015")],
+        [stored((ROME,), (OSLO,))],
+        closes={ROME: "superseded"},
+    ),
+    "21 said before the open one, same person: past": Row([told(OSLO, JUNE)], [said(PARIS, MARCH)], [only("past")]),
+    "21 said after the open one: supersedes": Row(
+        [told(OSLO, MARCH)], [said(PARIS, JUNE)], [stored((OSLO,))], closes={OSLO: "superseded"}
+    ),
+    "21 said at the same time: the one that comes later": Row(
+        [told(OSLO, MARCH)], [said(PARIS, MARCH)], [stored((OSLO,))], closes={OSLO: "superseded"}
+    ),
+    "21 a lower rank, said before a better source spoke: past": Row(
+        [told(OSLO, JUNE)], [said(PARIS, MARCH, kind="tool")], [only("past")]
+    ),
+    "21 a higher rank, said before a lower one spoke: contested, as it would have been": Row(
+        [told(OSLO, JUNE, kind="tool")], [said(PARIS, MARCH)], [stored((), (OSLO,))]
+    ),
+    "21 said before another person spoke: contested": Row(
+        [told(OSLO, JUNE, principal="bob")], [said(PARIS, MARCH)], [stored((), (OSLO,))]
+    ),
+    "21 said between two others: closes the earlier, yields to the later": Row(
+        [told(OSLO, JUNE), told(ROME, MARCH, kind="tool")], [said(PARIS, MAY)], [only("past")]
+    ),
+    "21 said again before what stands: the history has it once more": Row(
+        [told(OSLO, JUNE), told(PARIS, JUNE, kind="tool")], [said(PARIS, MARCH)], [only("past")]
+    ),
+    "21 said again before a tool spoke: settles nothing said later": Row(
+        [told(OSLO, MARCH), told(PARIS, JUNE, kind="tool")], [said(OSLO, MAY)], [only("already")]
+    ),
+    "21 a relation of many: both open": Row([told(OSLO, JUNE)], [said(PARIS, MARCH, **MANY)], [stored()]),
+    "21 the dates stated come before the order of saying": Row(
+        [told(OSLO, JUNE, valid_from="2015")],
+        [said(PARIS, MARCH, valid_from="2020")],
+        [stored((OSLO,))],
+        closes={OSLO: "superseded"},
+    ),
+    "21 taken back before it was said again: stands": Row(
+        [told(OSLO, JUNE)], [said(OSLO, MARCH, retract=True)], [only("not_found")]
+    ),
+    "21 policy edit: what was said later stays": Row(
+        [told(OSLO, JUNE, kind="web")], [said(PARIS, MARCH)], [only("past")], policy="edit"
+    ),
 }
 
 
@@ -173,6 +278,54 @@ def test_a_better_source_of_the_same_fact_raises_its_rank_and_an_equal_one_does_
     better = run([claim(OSLO)], [fact])
     assert [(p.kind, p.principal) for p in better.promotes] == [("user", "ada")]
     assert run([claim(OSLO, kind="document")], [fact]).promotes == ()
+
+
+def test_a_fact_was_said_when_its_best_source_said_it_last() -> None:
+    fact = told(OSLO, MAY)
+    (later,) = run([said(OSLO, JUNE)], [fact]).promotes
+    assert (later.kind, later.principal, later.said_at) == ("user", "ada", JUNE)
+    for other in (said(OSLO, MARCH), said(OSLO, JUNE, kind="web"), said(OSLO, JUNE, principal="bob")):
+        assert run([other], [fact]).promotes == ()
+    (better,) = run([said(OSLO, MARCH)], [told(OSLO, MAY, kind="web")]).promotes
+    assert (better.kind, better.said_at) == ("user", MARCH)
+
+
+def test_the_past_ends_when_what_came_after_it_began() -> None:
+    (insert,) = run([said(PARIS, MARCH)], [told(OSLO, JUNE), told(ROME, MAY)]).inserts
+    assert (insert.closed_why, insert.ended) == ("past", "2026-05-01")
+    (close,) = run([said(PARIS, JUNE)], [told(OSLO, MARCH)]).closes
+    assert close.ended == "2026-06-01"
+
+
+SPEAKERS = [("user", "ada"), ("user", "bob"), ("tool", "ada"), ("web", None), ("document", None), ("owner", None)]
+
+
+@given(st.lists(st.sampled_from(SPEAKERS), min_size=2, max_size=5), st.randoms(use_true_random=False))
+def test_old_conversations_can_be_read_in_any_order(speakers: list[tuple[str, str | None]], random: object) -> None:
+    """Distinct values of one slot, each said at its own time: what is open at the end does not depend on the order."""
+    made = [
+        said(f"Town {i}", f"2026-01-{i + 1:02}T00:00:00.000000+00:00", kind=kind, principal=principal)
+        for i, (kind, principal) in enumerate(speakers)
+    ]
+    shuffled = list(made)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert open_after(made) == open_after(shuffled)
+
+
+def open_after(made: list[Claim]) -> set[str]:
+    """Objects that are open after each statement was an operation of its own."""
+    facts: dict[str, Standing] = {}
+    for seq, each in enumerate(made, start=1):
+        plan = resolve(Batch(f"{seq}", "h", NOW, (each,)), Current(("ns",), seq, NOW, tuple(facts.values())))
+        for close in plan.closes:
+            facts.pop(close.fact_id)
+        for insert in plan.inserts:
+            if insert.closed_why is None:
+                stated, source = insert.claim, insert.claim.source
+                keys = (stated.subject_key, stated.relation_key, stated.object_key)
+                who = (source.kind, source.principal, seq, NOW)
+                facts[insert.fact_id] = Standing(insert.fact_id, *keys, *who, said_at=source.at)
+    return {fact.object_key for fact in facts.values()}
 
 
 def test_a_value_that_comes_back_is_stored_anew_with_another_id() -> None:
@@ -199,7 +352,7 @@ def test_what_others_still_say_rests_on_them_alone_and_may_be_overruled() -> Non
     plan = run(
         [claim(PARIS, kind="document", principal=None)],
         [rome],
-        replaced=(Former(rome, ("web", None)),),
+        replaced=(Former(rome, ("web", None, None)),),
         batch={"replaces": ("document", "d")},
     )
     assert plan.receipt.replaced == ()
@@ -223,7 +376,9 @@ def test_precedence_orders_by_rank_then_newest() -> None:
     assert max(order) < 2**63
 
 
-@pytest.mark.parametrize("bad", ["2010-13", "10", "2010-1-1", "yesterday", "2010-02-30x", 2010])
+@pytest.mark.parametrize(
+    "bad", ["2010-13", "10", "2010-1-1", "yesterday", "2010-02-30x", 2010, "2020-02-30", "2019-02-29", "0000"]
+)
 def test_bad_dates_and_policies_are_refused_with_the_value(bad: object) -> None:
     with pytest.raises(ConfigurationError, match="partial ISO date"):
         check_date(bad)  # type: ignore[arg-type]

@@ -112,3 +112,12 @@ def test_a_file_with_codes_of_the_first_schema_is_converted(tmp_path: Path) -> N
     connection.close()
     vectors = np.stack([np.frombuffer(vector, np.float32) for _, vector in rows])
     assert [code for code, _ in rows] == [code.tobytes() for code in encode(vectors)]
+
+
+def test_in_a_file_of_before_facts_were_said_when_they_were_recorded(tmp_path: Path) -> None:
+    with Memory(old_file(tmp_path / "memllm.db")) as memory:
+        facts = [fact for namespace in memory.store.namespaces() for fact in memory.facts(namespace=namespace)]
+        assert facts
+        for fact in facts:
+            assert fact.said_at == fact.recorded_at
+            assert {source.at for source in fact.sources} == {None}

@@ -200,7 +200,7 @@ def test_a_part_and_its_record_are_one(memory: Memory) -> None:
         ("operation", {"outcomes": [{"status": "eaten"}]}, "eaten"),
         ("operation", {"seq": True}, "True"),
         ("quarantined", {"text": "\ud800"}, "not plain text"),
-        ("namespace", {"last_at": "soon"}, "no ISO time"),
+        ("namespace", {"last_at": "soon"}, "not an ISO time"),
     ],
     ids=str,
 )

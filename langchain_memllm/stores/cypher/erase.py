@@ -70,7 +70,7 @@ WITH x, m LIMIT $page
 DELETE m
 WITH x, count(*) AS taken
 MATCH (x)-[m:MEM_FROM]->(d) WHERE NOT d.id IN $sources
-RETURN x.id AS id, taken, collect([d.kind, m.principal, m.seq, m.ordinal]) AS evidence"""
+RETURN x.id AS id, taken, collect([d.kind, m.principal, m.seq, m.ordinal, m.said_at]) AS evidence"""
 )
 # A fact's best source is another one now.
 DEMOTE: Final = (
@@ -78,7 +78,7 @@ DEMOTE: Final = (
     + """UNWIND $facts AS f WITH f, f.id AS id"""
     + _EITHER
     + """
-SET x.kind = f.kind, x.principal = f.principal,
+SET x.kind = f.kind, x.principal = f.principal, x.said_at = f.said_at,
   x.precedence = x.precedence % 72057594037927936 + f.rank * 72057594037927936"""
 )
 # Operations whose receipts may name one of these facts: that stated, confirmed or closed it, or filled its slot

@@ -36,14 +36,16 @@ _FLOATS: Final = "CASE WHEN <V> IS :: STRING THEN [t IN split(<V>, ' ') | toFloa
 
 # A fact as a list, in the order ``neo4j.fact_of`` reads it; ``subject`` and ``object`` are the names' spellings.
 _FACT: Final = """[x.id, subject, x.relation, object, x.seq, x.ordinal, x.recorded_at, x.kind, x.principal,
-    x.confidence, x.valid_from, x.valid_to, x.closed_at, x.closed_by, x.closed_why]"""
+    x.confidence, x.valid_from, x.valid_to, x.closed_at, x.closed_by, x.closed_why,
+    coalesce(x.said_at, x.recorded_at)]"""
 # What answers consist of: how fact ``x`` was found, by which name, and the fact, as one text that ``neo4j.row_of``
-# takes apart: a client unpacks one text in the time of one of its 16 parts. The principal comes last, since any sign
+# takes apart: a client unpacks one text in the time of one of its 17 parts. The principal comes last, since any sign
 # but NUL may be in it; no other part holds a unit separator. <CLOSED> is empty for an open fact.
 _ROW: Final = """<HOW> + k.name + '\\u001f' + x.id + '\\u001f' + subject + '\\u001f' + x.relation + '\\u001f' + object
     + '\\u001f' + x.seq + '\\u001f' + x.ordinal + '\\u001f' + x.recorded_at + '\\u001f' + x.kind
     + '\\u001f' + coalesce(toString(x.confidence), '') + '\\u001f' + coalesce(x.valid_from, '')
-    + '\\u001f' + coalesce(x.valid_to, '') + <CLOSED> + coalesce('\\u001f' + x.principal, '')"""
+    + '\\u001f' + coalesce(x.valid_to, '') + <CLOSED>
+    + '\\u001f' + coalesce(x.said_at, x.recorded_at) + coalesce('\\u001f' + x.principal, '')"""
 _OPEN_ROW: Final = _ROW.replace("<CLOSED>", "'\\u001f\\u001f\\u001f'")
 _ANY_ROW: Final = _ROW.replace(
     "<CLOSED>",

@@ -31,7 +31,7 @@ WITH x ORDER BY x.seq, x.ordinal, x.id LIMIT $page
 MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
 OPTIONAL MATCH (c:MemSource {id: x.closed_source})
 WITH x, s.name AS subject, o, o.name AS object, c, [(x)-[m:MEM_FROM]->(d:MemSource) |
-  [m.seq, m.ordinal, d.kind, d.ref, m.principal, m.text, m.span_start, m.span_end, m.turn]] AS sources
+  [m.seq, m.ordinal, d.kind, d.ref, m.principal, m.text, m.span_start, m.span_end, m.turn, m.said_at]] AS sources
 RETURN <FACT> AS fact, o.key AS object_key, sources, x.ended AS ended, x.closed_seq AS closed_seq,
   c.kind AS closed_kind, c.ref AS closed_ref ORDER BY fact[4], fact[5], fact[0]"""
     )

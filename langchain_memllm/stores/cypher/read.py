@@ -219,7 +219,8 @@ _LIST_TAIL: Final = (
 WITH x ORDER BY x.seq, x.ordinal LIMIT $page
 MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
 WITH x, s.name AS subject, o.name AS object, [(x)-[m:MEM_FROM]->(d:MemSource) |
-  [m.seq, m.ordinal, d.kind, d.ref, m.principal, m.text, m.span_start, m.span_end, m.turn]] AS sources
+  [m.seq, m.ordinal, d.kind, d.ref, m.principal, m.text, m.span_start, m.span_end, m.turn, m.said_at]]
+    AS sources
 RETURN """
     + _FACT
     + " AS fact, sources ORDER BY fact[4], fact[5]"

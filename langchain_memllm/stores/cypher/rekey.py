@@ -107,7 +107,7 @@ RETURN count(*) AS closed"""
 SUPPORT: Final = (
     CYPHER
     + """UNWIND $ids AS id MATCH (x:MemFact {id: id})-[m:MEM_FROM]->(d)
-RETURN id, collect([d.kind, m.principal, m.seq, m.ordinal]) AS evidence"""
+RETURN id, collect([d.kind, m.principal, m.seq, m.ordinal, m.said_at]) AS evidence"""
 )
 # Facts get other ends or another relation; an open one is shown between its new ends.
 MOVE_FACTS: Final = (

@@ -50,16 +50,18 @@ CALL (triples, slots, aliases) {
     MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = sid AND x.rid = q[1] AND x.precedence IS NOT NULL RETURN x }
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
-  RETURN collect([x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from]) AS facts }
+  RETURN collect([x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, x.valid_to,
+    x.said_at]) AS facts }
 CALL () {
   MATCH (d:MemSource {id: $replaces}) USING INDEX SEEK d:MemSource(id)
   CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x }
   WITH d, x WHERE x:MemFact
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
-  WITH x, s, r, o, [(x)-[m:MEM_FROM]->(e) WHERE e <> d | [e.kind, m.principal, m.seq, m.ordinal]] AS beside
+  WITH x, s, r, o, [(x)-[m:MEM_FROM]->(e) WHERE e <> d | [e.kind, m.principal, m.seq, m.ordinal, m.said_at]]
+    AS beside
   ORDER BY x.seq, x.ordinal
-  RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, beside])
-    AS replaced }
+  RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, x.valid_to,
+    x.said_at, beside]) AS replaced }
 RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at, n.names AS name_count,
   n.relations AS relation_count, n.codes AS codes, n.relation_vectors AS relation_vectors,
   p.payload_hash AS payload_hash, p.receipt AS receipt, [e IN known | [e.key, e.id, e.rank, e.name]] AS entities,
@@ -71,10 +73,10 @@ NAME_COLUMNS: Final = ("id", "n", "key", "loose", "name", "rank", "pending", "co
 RELATION_COLUMNS: Final = ("id", "n", "key", "label", "type", "pending")
 FACT_COLUMNS: Final = (
     *("id", "sid", "rid", "oid", "relation", "seq", "ordinal", "precedence", "kind", "principal", "confidence"),
-    *("valid_from", "valid_to", "recorded_at"),
+    *("valid_from", "valid_to", "recorded_at", "said_at"),
 )
 CLOSING_COLUMNS: Final = ("closed_at", "closed_seq", "closed_by", "closed_why", "closed_source", "ended")
-EVIDENCE_COLUMNS: Final = ("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn")
+EVIDENCE_COLUMNS: Final = ("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn", "said_at")
 
 # Names s and o of a new fact f, whose last two items are the type of its readable relationship and its evidence; then
 # the evidence, one relationship for each item [source, ...].
@@ -114,7 +116,7 @@ CALL () {
 CALL () { UNWIND $sources AS e MERGE (d:MemSource {id: e.id}) ON CREATE SET d = e }
 CALL () {
   UNWIND $promotes AS e MATCH (x:MemFact {id: e.id})
-  SET x.kind = e.kind, x.principal = e.principal,
+  SET x.kind = e.kind, x.principal = e.principal, x.said_at = e.said_at,
     x.precedence = x.precedence % 72057594037927936 + e.rank * 72057594037927936
   WITH x, e CALL (x, e) { MATCH (x)-[m:MEM_FROM]->(d) WHERE d.id = e.without DELETE m }
   RETURN count(*) AS promoted }
