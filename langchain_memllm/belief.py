@@ -15,8 +15,19 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.times import AFTER, local_day
-from langchain_memllm.triples import Namespace, Outcome, Receipt, Source, Status, Triple, rank_of, stable_hash
+from langchain_memllm.times import is_later, is_over, local_day
+from langchain_memllm.triples import (
+    Fact,
+    Namespace,
+    Outcome,
+    Phase,
+    Receipt,
+    Source,
+    Status,
+    Triple,
+    rank_of,
+    stable_hash,
+)
 
 __all__ = [
     "MAX_BATCH",
@@ -33,13 +44,17 @@ __all__ = [
     "Promote",
     "Quarantined",
     "Standing",
+    "Stands",
     "Withdraw",
     "best_evidence",
     "check_policy",
     "decide",
     "fact_id",
+    "phase_of",
     "precedence",
     "resolve",
+    "standing_of",
+    "stands",
 ]
 
 Policy = Literal["chat", "edit", "paper"]
@@ -96,6 +111,11 @@ class Standing:
         return self.said_at or self.recorded_at
 
     @property
+    def takes_effect(self) -> str:
+        """When it was said or, if it was said of a later time, when that time comes."""
+        return max(self.said, self.valid_from or "")
+
+    @property
     def began(self) -> str:
         """Date from which it holds: as stated, else the day it was said."""
         return self.valid_from or local_day(self.said)
@@ -131,6 +151,7 @@ class Batch:
     quarantine: tuple[Quarantined, ...] = ()
     policy: Policy = "chat"
     replaces: tuple[str, str] | None = None  # (kind, ref) of a source of which this batch is the new version
+    today: str = ""  # the day on the speaker's calendar; by default that of ``recorded_at``
     outbox_version: int | None = None  # it is what an entry of the outbox becomes, extracted from that version of it
 
 
@@ -229,6 +250,15 @@ class Decision:
     ended: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """How an open fact stands on a day: its phase, whether another value holds beside it, and what took its place."""
+
+    phase: Phase = "now"
+    contested: bool = False
+    by: Standing | None = None
+
+
 def check_policy(policy: str) -> Policy:
     """Return ``policy`` if it is one.
 
@@ -261,8 +291,56 @@ def fact_id(namespace: Namespace, claim: Claim, seq: int) -> str:
     return stable_hash("fact", *namespace, claim.subject_key, claim.relation_key, claim.object_key, seq, claim.index)
 
 
+def standing_of(fact: Fact) -> Standing:
+    """A stored fact as far as time and rank go; its keys are left out."""
+    times = (fact.seq, fact.recorded_at, fact.valid_from, fact.valid_to, fact.said_at)
+    return Standing(fact.id, "", "", "", fact.kind, fact.principal, *times)
+
+
+def phase_of(valid_from: str | None, valid_to: str | None, day: str) -> Phase:
+    """Where something that holds from one day to another stands on a day; all of them are partial ISO dates."""
+    return "planned" if is_later(valid_from, day) else "over" if is_over(valid_to, day) else "now"
+
+
+def stands(facts: Sequence[Standing], day: str) -> dict[str, Stands]:
+    """How the open facts of one single-valued slot stand on a day, by id (rows 22 and 24).
+
+    A plan takes the place of what it beats when its day has come; one with an end stands beside it while it lasts.
+    """
+    begun = [fact for fact in facts if fact.valid_from and phase_of(fact.valid_from, fact.valid_to, day) == "now"]
+    found: dict[str, Stands] = {}
+    holding: list[Standing] = []
+    for fact in facts:
+        phase, by = phase_of(fact.valid_from, fact.valid_to, day), _successor(fact, begun)
+        if phase == "now" and by is None:
+            holding.append(fact)
+        found[fact.fact_id] = Stands("over" if phase == "now" and by is not None else phase, False, by)
+    rivals = [fact for fact in holding if not any(_follows(fact, other) for other in holding)]
+    if len(rivals) > 1:
+        found.update((fact.fact_id, Stands("now", True)) for fact in rivals)
+    return found
+
+
+def _successor(fact: Standing, begun: Sequence[Standing]) -> Standing | None:
+    """What has taken a fact's place, as was planned: a value without an end that began after it."""
+    plans = [plan for plan in begun if plan.valid_to is None and _follows(plan, fact)]
+    return min(plans, key=lambda plan: (plan.valid_from or "", plan.fact_id)) if plans else None
+
+
+def _follows(plan: Standing, fact: Standing) -> bool:
+    """Whether one value was to follow another: it begins after that one did, by the word of who may say so."""
+    return plan.valid_from is not None and plan.valid_from > fact.began and _beats(plan, fact)
+
+
 def decide(
-    standing: Sequence[Standing], claim: Claim, policy: Policy, *, seq: int, now: str, classes: Mapping[str, str]
+    standing: Sequence[Standing],
+    claim: Claim,
+    policy: Policy,
+    *,
+    seq: int,
+    now: str,
+    today: str,
+    classes: Mapping[str, str],
 ) -> Decision:
     """Decide what a claim does to its slot.
 
@@ -272,6 +350,7 @@ def decide(
         policy: Which rules.
         seq: Number of the operation; facts of the same number were stated together with the claim.
         now: Time of the operation, ISO.
+        today: The day on the calendar.
         classes: Alias class of a name's key, where it is not the key itself.
     """
     of = classes.get
@@ -283,11 +362,26 @@ def decide(
     said = claim.source.at or now
     if claim.retract:
         return _decide_retraction(same, claim, policy, said)
-    if policy == "paper" or not (claim.single_valued or policy == "edit"):  # rows 1 to 4, 17, 18
-        return Decision("stored") if same is None else Decision("already", same=same.fact_id)
+    if policy == "paper":  # row 17
+        return _stored(same, ())
+    if is_over(claim.valid_to, today):  # row 5
+        return _decide_over(same, claim, said)
+    planned = is_later(claim.valid_from, today)
+    replaced = same if same is not None and is_later(same.valid_from, today) and _alters(claim, same, said) else None
+    if replaced is not None:
+        same = None
+    elif same is not None and is_later(same.valid_from, today) and not planned:
+        return _stored(same, ())  # who may not alter the plan supports it
+    rivals = [fact for fact in others if _meets(fact, claim, planned, today)]
     if policy == "edit":
-        return _decide_edit(same, others, said, seq)
-    return _decide_rivals(same, others, claim, said)
+        decision = _decide_edit(same, rivals, said, seq)
+    elif claim.single_valued:
+        decision = _decide_rivals(same, rivals, claim, said)
+    else:
+        decision = _stored(same, ())  # rows 1 to 4, 18
+    if replaced is None or decision.status == "past":
+        return decision
+    return replace(decision, supersedes=(replaced.fact_id, *decision.supersedes))  # row 23
 
 
 def _is_reflexive(claim: Claim, classes: Mapping[str, str]) -> bool:
@@ -310,6 +404,30 @@ def _decide_retraction(same: Standing | None, claim: Claim, policy: Policy, said
     return Decision("rejected", reason=f"stated by {who}; only that source or a better one may retract it")  # row 14
 
 
+def _decide_over(same: Standing | None, claim: Claim, said: str) -> Decision:
+    """Row 5: what has ended goes to the history, and ends the same fact if that stands and began no later."""
+    ends = (
+        same is not None
+        and same.said <= said
+        and _beats(claim.source, same)
+        and not (same.valid_from is not None and same.valid_from > (claim.valid_to or ""))
+    )
+    return Decision("past", supersedes=(same.fact_id,) if same is not None and ends else ())
+
+
+def _alters(claim: Claim, plan: Standing, said: str) -> bool:
+    """Whether a claim says of a planned fact that it begins or ends on another day, or has begun (row 23)."""
+    other = (claim.valid_from, claim.valid_to) != (plan.valid_from, plan.valid_to)
+    return other and plan.said <= said and _beats(claim.source, plan)
+
+
+def _meets(fact: Standing, claim: Claim, planned: bool, today: str) -> bool:
+    """Whether a claim says something about the time of a fact: a plan meets only plans of the same day (row 22)."""
+    if is_later(fact.valid_from, today) != planned:
+        return False
+    return not planned or fact.valid_from == claim.valid_from
+
+
 def _decide_edit(same: Standing | None, others: Sequence[Standing], said: str, seq: int) -> Decision:
     """Row 16: a statement replaces what earlier operations said, not what it was said with, nor what was said later."""
     later = [fact for fact in others if fact.said > said]
@@ -321,8 +439,6 @@ def _decide_edit(same: Standing | None, others: Sequence[Standing], said: str, s
 
 def _decide_rivals(same: Standing | None, others: Sequence[Standing], claim: Claim, said: str) -> Decision:
     """A value for a single-valued slot that may hold others (rows 1 to 10, 20 and 21)."""
-    if others and claim.valid_to is not None and all(claim.valid_to + AFTER < fact.began for fact in others):
-        return Decision("past")  # row 5
     over = [fact for fact in others if _ended_it(fact, claim, said)]
     if over:
         return Decision("past", ended=min(fact.began for fact in over))  # rows 20, 21
@@ -357,7 +473,7 @@ def _comes_after(fact: Standing, claim: Claim, said: str) -> bool:
     The date of a source of lower rank does not count: a page dated next year would outrank everybody.
     """
     if fact.rank < claim.source.rank or claim.valid_from is None or fact.valid_from in (None, claim.valid_from):
-        return fact.said > said
+        return fact.takes_effect > max(said, claim.valid_from or "")
     return _dated_after(fact, claim)
 
 
@@ -399,6 +515,8 @@ class _Resolution:
         for fact in facts:
             self.slots.setdefault(self._slot(fact), []).append(fact)
         self.by_id = {fact.fact_id: fact for fact in facts}
+        self.today = batch.today or local_day(current.now)
+        self.caught_up: set[tuple[str, str]] = set()
         self.outcomes: list[Outcome] = list(batch.rejected)
         self.inserts: list[Insert] = []
         self.evidence: list[Evidence] = []
@@ -436,10 +554,9 @@ class _Resolution:
     def _final_objects(self) -> dict[tuple[object, ...], str]:
         """The last live value each speaker gives a single-valued slot in this batch (row 12; documents: row 11)."""
         final: dict[tuple[object, ...], str] = {}
-        today = self.current.now[:10]
         for claim in self.batch.claims:
-            ended = claim.valid_to is not None and claim.valid_to + AFTER < today
-            alive = not claim.retract and not ended and not _is_reflexive(claim, self.current.classes)
+            now = phase_of(claim.valid_from, claim.valid_to, self.today) == "now"
+            alive = now and not claim.retract and not _is_reflexive(claim, self.current.classes)
             if claim.single_valued and alive and claim.source.kind != "document":
                 final[self._speaker_slot(claim)] = self._class(claim.object_key)
         return final if self.batch.policy != "paper" else {}
@@ -448,14 +565,39 @@ class _Resolution:
         return (*self._slot(claim), claim.source.kind, claim.source.principal)
 
     def _take(self, claim: Claim) -> Outcome:
-        slot = self.slots.setdefault(self._slot(claim), [])
+        slot = self._caught_up(claim)
         current = self.current
-        decision = decide(slot, claim, self.batch.policy, seq=current.seq, now=current.now, classes=current.classes)
-        final = self.final.get(self._speaker_slot(claim))
+        decision = decide(
+            slot,
+            claim,
+            self.batch.policy,
+            seq=current.seq,
+            now=current.now,
+            today=self.today,
+            classes=current.classes,
+        )
+        final = None if is_later(claim.valid_from, self.today) else self.final.get(self._speaker_slot(claim))
         if decision.status == "stored" and final is not None and final != self._class(claim.object_key):
             reason = "another value of the same statement came after it"  # row 12
             decision = Decision("past", reason=reason, ended=local_day(claim.source.at or current.now))
         return self._apply(slot, claim, decision)
+
+    def _caught_up(self, claim: Claim) -> list[Standing]:
+        """The claim's slot, in which what has ended since it was written is closed; a store learns of it here."""
+        key = self._slot(claim)
+        slot = self.slots.setdefault(key, [])
+        whole = claim.single_valued or self.batch.policy == "edit"
+        if self.batch.policy == "paper" or (whole and key in self.caught_up):
+            return slot
+        self.caught_up.update([key] if whole else [])
+        standing = stands(slot, self.today) if whole else {}
+        for fact in tuple(slot):
+            how = standing.get(fact.fact_id) or Stands(phase_of(fact.valid_from, fact.valid_to, self.today))
+            if how.phase == "over":
+                ended = fact.valid_to if how.by is None else how.by.valid_from
+                why, by = ("past", None) if how.by is None else ("superseded", how.by.fact_id)
+                self._close(slot, fact.fact_id, why, claim, by=by, ended=ended)
+        return slot
 
     def _apply(self, slot: list[Standing], claim: Claim, decision: Decision) -> Outcome:
         target = decision.same or decision.retracts
@@ -465,8 +607,9 @@ class _Resolution:
             self._confirm(slot, claim, decision.same)
         elif decision.retracts is not None:
             self._close(slot, decision.retracts, "retracted", claim, by=None)
+        ended = claim.valid_to if is_over(claim.valid_to, self.today) else claim.valid_from
         for loser in decision.supersedes:
-            self._close(slot, loser, "superseded", claim, by=target)
+            self._close(slot, loser, "superseded", claim, by=target, ended=ended)
         return Outcome(
             claim.index, decision.status, target, decision.supersedes, decision.contests, decision.reason, claim.triple
         )
@@ -504,9 +647,18 @@ class _Resolution:
             slot[slot.index(fact)] = self.by_id[known_id] = better
             self.promotes[known_id] = Promote(known_id, source.kind, source.principal, said)
 
-    def _close(self, slot: list[Standing], closed_id: str, why: str, claim: Claim, *, by: str | None) -> None:
+    def _close(
+        self,
+        slot: list[Standing],
+        closed_id: str,
+        why: str,
+        claim: Claim,
+        *,
+        by: str | None,
+        ended: str | None = None,
+    ) -> None:
         slot[:] = [fact for fact in slot if fact.fact_id != closed_id]
-        ended = claim.valid_from or local_day(claim.source.at or self.current.now)
+        ended = ended or local_day(claim.source.at or self.current.now)
         self.closes[closed_id] = Close(closed_id, why, by, ended, claim.source)
 
     def _no_longer_stated(self) -> tuple[Former, ...]:

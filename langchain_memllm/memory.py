@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 from langchain_memllm.agreement import SharedRelations, UnknownRelations
@@ -28,8 +29,12 @@ from langchain_memllm.belief import (
     Claim,
     Policy,
     Quarantined,
+    Stands,
     check_policy,
+    phase_of,
     resolve,
+    standing_of,
+    stands,
 )
 from langchain_memllm.embeddings import Embedder, Fingerprint, Vectors
 from langchain_memllm.errors import (
@@ -62,12 +67,13 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Kept, Name, Part, blocks_of, part_of, record_of
-from langchain_memllm.times import Day, Moment, as_moment, check_date, written
+from langchain_memllm.times import Day, Moment, as_moment, check_date, local_day, written
 from langchain_memllm.triples import (
     Fact,
     Match,
     Namespace,
     Outcome,
+    Phase,
     Query,
     ReadResult,
     Recall,
@@ -111,6 +117,9 @@ _STOPWORDS: Final = frozenset(
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
 _DIGITS: Final = re.compile(r"\d+")
 _DIRECT: Final = frozenset({"exact", "alias"})
+_MAX_SLOT: Final = 50  # values of one slot that are looked at to tell how they stand
+_MAX_LOOKED_UP: Final = 20_000  # answers looked through for those that hold
+_LISTED: Final = 500
 _Slot: TypeAlias = tuple[Namespace, str, str]
 
 
@@ -145,6 +154,20 @@ PAPER_PERPLEXITY: Final = Thresholds(0.85, 0.85, 0.90, keep_known=False)
 """The paper's settings for perplexity (papers, section 1.4), made for contriever: fit your own for another embedder."""
 PAPER_EDITING: Final = Thresholds(0.85, 0.20, 0.50, keep_known=False)
 """The paper's settings for knowledge editing, made for contriever."""
+
+
+@dataclass(frozen=True, slots=True)
+class _When:
+    """The time that is asked about: of the record, of what was stated, and the day on which facts must hold."""
+
+    at: str | None
+    valid_at: str | None
+    day: str
+
+    @property
+    def is_now(self) -> bool:
+        """Whether no time was given."""
+        return self.at is None and self.valid_at is None
 
 
 class Memory(Shared):
@@ -210,6 +233,9 @@ class Memory(Shared):
 
     def _now(self) -> str:
         return now() if self._clock is None else written(self._clock())
+
+    def _today(self) -> str:
+        return local_day(self._now())
 
     @property
     def catalogue(self) -> Catalogue:
@@ -362,6 +388,7 @@ class Memory(Shared):
             op_id=op_id,
             payload_hash=stable_hash(content, source, policy, replace),
             recorded_at=self._now(),
+            today=self._today(),
             claims=tuple(claims),
             rejected=tuple(outcomes),
             quarantine=tuple(quarantine),
@@ -392,8 +419,8 @@ class Memory(Shared):
             relation.object_key(triple.object),
             meaning.single_valued,
             source,
-            statement.valid_from,
-            statement.valid_to,
+            check_date(statement.valid_from),
+            check_date(statement.valid_to),
             statement.confidence,
             statement.retract,
         )
@@ -557,14 +584,33 @@ class Memory(Shared):
         if not (isinstance(limit, int) and 1 <= limit <= 1000):
             raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
         namespaces = several(namespace)
-        moment, valid_at = as_moment(at), check_date(valid_at)
+        when = self._when(at, valid_at)
         thresholds = thresholds or self.thresholds
         asked = [self._lookup_query(query) for query in queries]
-        found = self.store.lookup(namespaces, asked, at=moment, valid_at=valid_at, limit=limit)
-        if thresholds.similar and moment is None and valid_at is None:
+        found = self._look_up(namespaces, asked, when, limit)
+        if thresholds.similar and when.is_now:
             self._search_rest(namespaces, queries, asked, found, thresholds, limit)
-        results = [_result(query, each) for query, each in zip(queries, found, strict=True)]
-        return self._flag_contested(results) if moment is None and valid_at is None else results
+        return self._as_they_stand([_result(query, each) for query, each in zip(queries, found, strict=True)], when)
+
+    def _when(self, at: Moment | None = None, valid_at: Day | None = None) -> _When:
+        """The time that is asked about, and the day on which facts must hold."""
+        moment, stated = as_moment(at), check_date(valid_at)
+        return _When(moment, stated, stated or local_day(moment or self._now()))
+
+    def _look_up(
+        self, namespaces: Sequence[Namespace], asked: Sequence[LookupQuery], when: _When, limit: int
+    ) -> list[Found]:
+        """Direct answers; asked again for more where plans or what has ended took the place of what holds."""
+        found = self.store.lookup(namespaces, asked, at=when.at, valid_at=when.valid_at, limit=limit)
+        for i, each in enumerate(found):
+            more = limit
+            while each.truncated and sum(_holds(row, when) for row in each.rows) < limit and more < _MAX_LOOKED_UP:
+                more *= 8
+                (each,) = self.store.lookup(namespaces, [asked[i]], at=when.at, valid_at=when.valid_at, limit=more)
+            rows = tuple(row for row in each.rows if _holds(row, when))
+            if len(rows) < len(each.rows) or more > limit:
+                found[i] = replace(each, rows=rows[:limit], truncated=each.truncated or len(rows) > limit)
+        return found
 
     def _lookup_query(self, query: Query) -> LookupQuery:
         meaning = self._meaning(query.relation) if query.relation is not None else None
@@ -632,50 +678,48 @@ class Memory(Shared):
                 rows = tuple(row for row in rows if _DIGITS.findall(row.via) == _DIGITS.findall(queries[i].known))
             found[i] = replace(answer, rows=rows)
 
-    def _flag_contested(self, results: list[ReadResult]) -> list[ReadResult]:
-        """Flag facts beside which another value stands in a slot that takes one."""
+    def _as_they_stand(self, results: list[ReadResult], when: _When) -> list[ReadResult]:
+        """The answers that stand at that time, those beside which another value stands with their flag."""
         every = [m for result in results for m in result.matches if self._meaning(m.fact.triple.relation).single_valued]
-        if not every:
-            return results
         whole = [result for result in results if result.query.subject is not None and not result.truncated]
         sure = [m for result in whole for m in result.matches if m.how in _DIRECT]
-        contested = self._contested_slots(every, sure)
-        if not contested:
-            return results
-        return [replace(result, matches=self._flagged_matches(result.matches, contested)) for result in results]
+        standing = self._standing(every, sure, when) if every else {}
+        return [
+            replace(result, matches=tuple(m for m in _phased(result.matches, standing, when) if m.fact.phase == "now"))
+            for result in results
+        ]
 
-    def _contested_slots(self, matches: Sequence[Match], sure: Sequence[Match]) -> set[_Slot]:
-        """Slots of the matches that hold several values; ``sure`` are matches whose whole slot is among them.
+    def _standing(self, matches: Sequence[Match], sure: Sequence[Match], when: _When) -> dict[str, Stands]:
+        """How the facts of the matches' single-valued slots stand; ``sure`` are matches whose whole slot is among them.
 
         A name with aliases shares its slot with them, so the slots of such answers are asked for.
         """
-        values: dict[_Slot, set[str]] = {}
+        slots: dict[_Slot, dict[str, Fact]] = {}
         for match in matches:
-            slot = self._slot(match.fact)
+            slot = self._slot(match.fact, when)
             if slot is not None:
-                values.setdefault(slot, set()).add(match.fact.id)
-        aliased = {self._slot(match.fact) for match in matches if match.how == "alias"}
+                slots.setdefault(slot, {})[match.fact.id] = match.fact
+        aliased = {self._slot(match.fact, when) for match in matches if match.how == "alias"}
         relations = {(slot[0], slot[2]) for slot in aliased if slot is not None}
-        known = {self._slot(match.fact) for match in sure} - {s for s in values if (s[0], s[2]) in relations}
+        known = {self._slot(match.fact, when) for match in sure} - {s for s in slots if (s[0], s[2]) in relations}
         asked: dict[Namespace, list[_Slot]] = {}
-        for slot in values.keys() - known:
+        for slot in slots.keys() - known:
             asked.setdefault(slot[0], []).append(slot)
-        for namespace, slots in asked.items():
-            queries = [LookupQuery("subject", (subject,), relation) for _, subject, relation in slots]
-            for slot, answer in zip(slots, self.store.lookup([namespace], queries, limit=2), strict=True):
-                values[slot].update(row.fact.id for row in answer.rows)
-        return {slot for slot, ids in values.items() if len(ids) > 1}
+        for namespace, some in asked.items():
+            queries = [LookupQuery("subject", (subject,), relation) for _, subject, relation in some]
+            answers = self.store.lookup([namespace], queries, at=when.at, valid_at=when.valid_at, limit=_MAX_SLOT)
+            for slot, answer in zip(some, answers, strict=True):
+                slots[slot].update((row.fact.id, row.fact) for row in answer.rows if _is_open(row.fact, when))
+        return {
+            fact_id: how
+            for facts in slots.values()
+            for fact_id, how in stands([standing_of(fact) for fact in facts.values()], when.day).items()
+        }
 
-    def _flagged_matches(self, matches: Sequence[Match], contested: set[_Slot]) -> tuple[Match, ...]:
-        return tuple(
-            replace(match, fact=replace(match.fact, contested=True)) if self._slot(match.fact) in contested else match
-            for match in matches
-        )
-
-    def _slot(self, fact: Fact) -> _Slot | None:
+    def _slot(self, fact: Fact, when: _When) -> _Slot | None:
         """The single-valued slot a fact stands in, if it is one."""
         meaning = self._meaning(fact.triple.relation)
-        if not meaning.single_valued or not fact.is_open:
+        if not meaning.single_valued or not _is_open(fact, when):
             return None
         return fact.namespace, name_key(fact.triple.subject), meaning.key
 
@@ -697,13 +741,15 @@ class Memory(Shared):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to 200")
         namespaces = several(namespace)
         keys, words = _keys_of(text, speaker)
+        when = self._when()
         rows = self.store.neighbourhood(namespaces, keys, words) if keys else []
-        ranked = self._rank(text, rows)[:k]
-        matches = tuple(
-            Match(row.fact, row.fact.triple.object, similarity, row.entity_similarity, similarity, row.how, _why(row))
-            for similarity, row in ranked
-        )
-        return Recall(text, self._flagged_matches(matches, self._contested_slots(matches, ())))
+        ranked = self._rank(text, [row for row in rows if _phase(row.fact, when) != "over"])
+        matches: list[Match] = []
+        while ranked and len(matches) < k:
+            some, ranked = ranked[: k - len(matches)], ranked[k - len(matches) :]
+            best = [_recalled(similarity, row) for similarity, row in some]
+            matches += [m for m in _phased(best, self._standing(best, (), when), when) if m.fact.phase != "over"]
+        return Recall(text, tuple(matches))
 
     def _rank(self, text: str, rows: Sequence[Row]) -> list[tuple[float, Row]]:
         """Order by similarity of the text to the fact and by what led to it; then rank of the source, then newest."""
@@ -743,7 +789,9 @@ class Memory(Shared):
         """All facts with their sources, in commit order; of one source (by kind and ref) if given."""
         self._agree()
         where = FactFilter(source=(source.kind, source.ref) if source else None, open_only=open_only)
-        return self.store.facts(several(namespace), where)
+        found = self.store.facts(several(namespace), where)
+        while some := list(islice(found, _LISTED)):
+            yield from self._flagged(some)
 
     def explain(self, fact_id: str, *, namespace: Namespace) -> Fact | None:
         """One fact with all its sources: what was stored, and why. None if there is no such fact."""
@@ -752,8 +800,10 @@ class Memory(Shared):
         return self._flagged(found)[0] if found else None
 
     def _flagged(self, facts: list[Fact]) -> list[Fact]:
+        """The facts as they stand now."""
+        when = self._when()
         matches = [Match(fact, fact.triple.object) for fact in facts]
-        return [match.fact for match in self._flagged_matches(matches, self._contested_slots(matches, ()))]
+        return [match.fact for match in _phased(matches, self._standing(matches, (), when), when)]
 
     # -- forgetting, moving, looking after -------------------------------------------------------------------------
 
@@ -1077,6 +1127,33 @@ def several(namespace: Namespaces) -> list[Namespace]:
 
 def _result(query: Query, found: Found) -> ReadResult:
     return ReadResult(query, tuple(_match(query, row) for row in found.rows), found.truncated)
+
+
+def _is_open(fact: Fact, when: _When) -> bool:
+    return fact.is_open or (when.at is not None and fact.closed_at is not None and fact.closed_at > when.at)
+
+
+def _phase(fact: Fact, when: _When) -> Phase:
+    return phase_of(fact.valid_from, fact.valid_to, when.day)
+
+
+def _holds(row: Row, when: _When) -> bool:
+    return _phase(row.fact, when) == "now"
+
+
+def _phased(matches: Iterable[Match], standing: Mapping[str, Stands], when: _When) -> Iterator[Match]:
+    """The matches with their facts as they stand at that time."""
+    for match in matches:
+        fact = match.fact
+        if _is_open(fact, when):
+            how = standing.get(fact.id) or Stands(_phase(fact, when))
+            if (how.phase, how.contested) != (fact.phase, fact.contested):
+                match = replace(match, fact=replace(fact, phase=how.phase, contested=how.contested))
+        yield match
+
+
+def _recalled(similarity: float, row: Row) -> Match:
+    return Match(row.fact, row.fact.triple.object, similarity, row.entity_similarity, similarity, row.how, _why(row))
 
 
 def _match(query: Query, row: Row) -> Match:

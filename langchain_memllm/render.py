@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.times import local_day
 from langchain_memllm.triples import MAX_NAME, Fact, Match, Recall, Triple
 
 __all__ = [
@@ -110,9 +111,10 @@ def _block(lines: list[str]) -> str:
 
 def _line(fact: Fact) -> str:
     marks = [
-        "past" if not fact.is_open else "contested: another value stands beside it" if fact.contested else "",
-        f"since {fact.valid_from}" if fact.valid_from else "",
+        "past" if fact.state == "past" else "contested: another value stands beside it" if fact.contested else "",
+        f"{'planned from' if fact.phase == 'planned' else 'since'} {fact.valid_from}" if fact.valid_from else "",
         f"until {fact.valid_to}" if fact.valid_to else "",
+        f"said {local_day(fact.said_at)}",
         f"source {fact.kind}",
     ]
     return "- " + _SEPARATOR.join(map(escape_value, [*fact.triple, "; ".join(filter(None, marks))]))

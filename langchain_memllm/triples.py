@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
-from langchain_memllm.times import as_moment
+from langchain_memllm.times import Day, as_moment
 
 __all__ = [
     "KINDS",
@@ -25,6 +25,7 @@ __all__ = [
     "Match",
     "Namespace",
     "Outcome",
+    "Phase",
     "Query",
     "ReadResult",
     "Recall",
@@ -56,6 +57,8 @@ KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 Status = Literal["stored", "already", "past", "retracted", "not_found", "rejected", "quarantined", "forgotten"]
 How = Literal["exact", "alias", "inverse", "similar", "neighbour"]
+Phase = Literal["planned", "now", "over"]
+"""Where a fact that was not closed stands in time: it begins later, it holds, or it has ended."""
 
 _LITERAL: Final = "\x1f"  # no cleaned name holds a control character, so a literal's key never meets a name's
 _MAX_LABEL: Final = 256
@@ -286,7 +289,7 @@ class Statement:
         subject: Name of the subject.
         relation: Name of the relation, or an alias of one.
         object: Name or literal.
-        valid_from: Since when it holds, as stated: a partial ISO date.
+        valid_from: Since when it holds, as stated: a partial ISO date, or a ``date``. In the future: it is planned.
         valid_to: Until when it held, as stated.
         confidence: Probability the extractor gives it, if it has one; no rule uses it.
         retract: The text takes the triple back.
@@ -298,8 +301,8 @@ class Statement:
     subject: str
     relation: str
     object: str
-    valid_from: str | None = None
-    valid_to: str | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
     confidence: float | None = None
     retract: bool = False
     text: str | None = None
@@ -422,7 +425,7 @@ class Fact:
     ``(seq, ordinal)`` is the commit order within the namespace; the wall clock orders nothing. ``kind`` and
     ``principal`` are those of the best source. ``closed_why`` is ``superseded``, ``retracted``, ``past`` or
     ``replaced``; ``closed_by`` the fact that took its place, if one did. ``said_at`` is when the best source said it
-    last; the empty text stands for ``recorded_at``.
+    last; the empty text stands for ``recorded_at``. ``contested`` and ``phase`` are as of the time that was asked for.
     """
 
     id: str
@@ -442,6 +445,7 @@ class Fact:
     contested: bool = False
     sources: tuple[Source, ...] = ()
     said_at: str = ""
+    phase: Phase = "now"
 
     def __post_init__(self) -> None:
         """What is not known to have been said at another time was said when it was recorded."""
@@ -454,9 +458,11 @@ class Fact:
         return self.closed_why is None
 
     @property
-    def state(self) -> Literal["current", "contested", "past"]:
-        """``current``, ``contested`` (another value stands beside it) or ``past``."""
-        return "past" if not self.is_open else "contested" if self.contested else "current"
+    def state(self) -> Literal["current", "contested", "planned", "past"]:
+        """``current``, ``contested`` (another value stands beside it), ``planned`` (it begins later) or ``past``."""
+        if not self.is_open or self.phase == "over":
+            return "past"
+        return "planned" if self.phase == "planned" else "contested" if self.contested else "current"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form."""

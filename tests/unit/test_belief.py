@@ -19,6 +19,7 @@ from langchain_memllm.belief import (
     check_policy,
     precedence,
     resolve,
+    stands,
 )
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.times import check_date
@@ -100,6 +101,19 @@ TABLE = {
     "4 relation of many: both open": Row([standing(OSLO)], [claim(PARIS, **MANY)], [stored()]),
     "5 interval closed before the open one began: past": Row(
         [standing(OSLO)], [claim(PARIS, valid_from="2010", valid_to="2010")], [only("past")]
+    ),
+    "5 bugs 3.12: what has ended is past, also alone": Row([], [claim(PARIS, valid_to="2020-01-31")], [only("past")]),
+    "5 what has ended replaces nothing, whenever it began": Row(
+        [standing(OSLO)], [claim(PARIS, valid_from="2026-05", valid_to="2026-10")], [only("past")]
+    ),
+    "5 that a fact has ended ends it": Row(
+        [standing(OSLO)], [claim(OSLO, valid_to="2026-10")], [("past", (OSLO,), ())], closes={OSLO: "superseded"}
+    ),
+    "5 that a former stay has ended leaves the present one": Row(
+        [standing(OSLO, valid_from="2025")], [claim(OSLO, valid_to="2020")], [only("past")]
+    ),
+    "5 a page does not end what a person said": Row(
+        [standing(OSLO)], [claim(OSLO, valid_to="2026-10", kind="web")], [only("past")]
     ),
     "6 higher rank supersedes": Row(
         [standing(OSLO, kind="web", principal=None)], [claim(PARIS)], [stored((OSLO,))], closes={OSLO: "superseded"}
@@ -254,6 +268,65 @@ TABLE = {
     "21 taken back before it was said again: stands": Row(
         [told(OSLO, JUNE)], [said(OSLO, MARCH, retract=True)], [only("not_found")]
     ),
+    "22 bugs 3.12: what begins later is planned, and closes nothing": Row(
+        [standing(OSLO)], [claim(PARIS, valid_from="2027-03")], [stored()]
+    ),
+    "22 a plan of the same day, same person: supersedes": Row(
+        [standing(OSLO), standing(PARIS, valid_from="2027-03")],
+        [claim(ROME, valid_from="2027-03")],
+        [stored((PARIS,))],
+        closes={PARIS: "superseded"},
+    ),
+    "22 a plan of the same day, another person: contested": Row(
+        [standing(PARIS, valid_from="2027-03")],
+        [claim(ROME, valid_from="2027-03", principal="bob")],
+        [stored((), (PARIS,))],
+    ),
+    "22 a plan of another day stands beside it": Row(
+        [standing(PARIS, valid_from="2027-03")], [claim(ROME, valid_from="2027-05")], [stored()]
+    ),
+    "22 what holds now leaves the plan": Row(
+        [standing(OSLO), standing(PARIS, valid_from="2027-03")],
+        [claim(ROME)],
+        [stored((OSLO,))],
+        closes={OSLO: "superseded"},
+    ),
+    "22 the plan and the present in one statement": Row(
+        [], [claim(OSLO, 0), claim(PARIS, 1, valid_from="2027-03")], [stored(), stored()]
+    ),
+    "22 policy edit: a plan waits": Row(
+        [standing(OSLO)], [claim(PARIS, valid_from="2027-03")], [stored()], policy="edit"
+    ),
+    "23 the day of a plan is moved": Row(
+        [standing(OSLO), standing(PARIS, valid_from="2027-03")],
+        [claim(PARIS, valid_from="2027-05")],
+        [stored((PARIS,))],
+        closes={PARIS: "superseded"},
+    ),
+    "23 a plan is carried out": Row(
+        [standing(OSLO), standing(PARIS, valid_from="2027-03")],
+        [claim(PARIS)],
+        [stored((PARIS, OSLO))],
+        closes={OSLO: "superseded", PARIS: "superseded"},
+    ),
+    "23 another person supports the plan": Row(
+        [standing(PARIS, valid_from="2027-03")], [claim(PARIS, principal="bob")], [only("already")]
+    ),
+    "24 a plan whose day has come has taken the place of what it follows": Row(
+        [standing(OSLO), standing(PARIS, valid_from="2026-03")],
+        [claim(ROME)],
+        [stored((PARIS,))],
+        closes={OSLO: "superseded", PARIS: "superseded"},
+    ),
+    "24 what it follows is stated anew": Row(
+        [standing(OSLO), standing(PARIS, valid_from="2026-03")],
+        [claim(OSLO)],
+        [stored((PARIS,))],
+        closes={OSLO: "superseded", PARIS: "superseded"},
+    ),
+    "24 what has run out is past": Row(
+        [standing(OSLO, valid_to="2026-10")], [claim(OSLO)], [stored()], closes={OSLO: "past"}
+    ),
     "21 policy edit: what was said later stays": Row(
         [told(OSLO, JUNE, kind="web")], [said(PARIS, MARCH)], [only("past")], policy="edit"
     ),
@@ -278,6 +351,40 @@ def test_a_better_source_of_the_same_fact_raises_its_rank_and_an_equal_one_does_
     better = run([claim(OSLO)], [fact])
     assert [(p.kind, p.principal) for p in better.promotes] == [("user", "ada")]
     assert run([claim(OSLO, kind="document")], [fact]).promotes == ()
+
+
+DAY = "2026-11-23"
+ON_A_DAY = {
+    "alone": ([standing(OSLO)], {OSLO: "now"}),
+    "two values": ([standing(OSLO), standing(PARIS, principal="bob")], {OSLO: "contested", PARIS: "contested"}),
+    "a plan": ([standing(OSLO), standing(PARIS, valid_from="2026-12")], {OSLO: "now", PARIS: "planned"}),
+    "it begins that day": ([standing(OSLO), standing(PARIS, valid_from=DAY)], {OSLO: "over", PARIS: "now"}),
+    "this month": ([standing(OSLO), standing(PARIS, valid_from="2026-11")], {OSLO: "over", PARIS: "now"}),
+    "a chain": (
+        [standing(OSLO), standing(PARIS, valid_from="2026-03"), standing(ROME, valid_from="2026-05")],
+        {OSLO: "over", PARIS: "over", ROME: "now"},
+    ),
+    "it has run out": ([standing(OSLO), standing(PARIS, valid_to="2026-10")], {OSLO: "now", PARIS: "over"}),
+    "it ends that day": ([standing(OSLO, valid_to=DAY)], {OSLO: "now"}),
+    "a holiday": (
+        [standing(OSLO), standing(PARIS, valid_from="2026-11-20", valid_to="2026-11-30")],
+        {OSLO: "now", PARIS: "now"},
+    ),
+    "the plan of a page": (
+        [standing(OSLO), standing(PARIS, kind="web", valid_from="2026-11-20")],
+        {OSLO: "contested", PARIS: "contested"},
+    ),
+    "the plan of a better source": (
+        [standing(OSLO, kind="web"), standing(PARIS, valid_from="2026-11-20")],
+        {OSLO: "over", PARIS: "now"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "expected"), ON_A_DAY.values(), ids=ON_A_DAY.keys())
+def test_how_the_values_of_a_slot_stand_on_a_day(facts: list[Standing], expected: dict[str, str]) -> None:
+    found = {name: "contested" if how.contested else how.phase for name, how in stands(facts, DAY).items()}
+    assert found == expected
 
 
 def test_a_fact_was_said_when_its_best_source_said_it_last() -> None:
