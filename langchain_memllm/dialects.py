@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["TextCall", "call_in_text", "decoded", "final_text", "spoken", "without_thinking"]
+__all__ = [
+    "TextCall",
+    "call_in_text",
+    "decoded",
+    "final_text",
+    "opening_of_call",
+    "spoken",
+    "thought_until",
+    "without_thinking",
+]
 
 # --- thinking and channels --------------------------------------------------------------------------------------------
 
@@ -163,6 +172,11 @@ _PARAMETER: Final = re.compile(
     re.DOTALL,
 )
 _BRACKET: Final = re.compile(r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|[\[{(\]})]""", re.DOTALL)
+_CHANNEL: Final = re.compile(r"<\|(?:channel|start)\|>")
+_HALF: Final = re.compile(  # the beginning of a mark or a call, as far as it is there
+    r"""[<\[`(>{｜]\S{0,40}\Z|[{\[]\s*(?:["']\w{0,20}["']?\s*(?::\s*(?:["'{]\S{0,40}(?:\s*:\s*["']?[\w.]{0,40})?)?)?)?\Z"""
+    r"|(?:^|\n)Action?:?\s*\Z"
+)
 _FENCE_BEFORE: Final = re.compile(r"```\w*\s*\Z")
 
 
@@ -195,32 +209,50 @@ def call_in_text(text: str, name: str, keys: tuple[str, ...]) -> TextCall | None
     if start is None:
         return None
     arguments = tuple(_arguments(said[start : start + _MAX_CALL], keys))
-    return TextCall(_FENCE_BEFORE.sub("", said[:start]), arguments)
+    before = _FENCE_BEFORE.sub("", said[:start])
+    return TextCall(before if before.strip() else "", arguments)
 
 
 def opening_of_call(text: str, name: str) -> int:
-    """Where a call may begin in the beginning of a text; its length if nowhere yet."""
-    found = [mark.start() for mark in (_MARK.search(text), re.search(rf"\b{name}\b", text)) if mark]
-    if text.lstrip()[:1] in ("{", "[", "`"):
-        found.append(0)
-    tail = re.search(r"[<\[`({\"A>][^\s]{0,40}\Z", text)  # the beginning of a mark that is not there yet
-    return min([*found, tail.start() if tail else len(text)])
+    """Where, in the beginning of a reply, a call or a channel may begin; its length if nowhere yet."""
+    thought = thought_until(text)
+    said = text[thought:]
+    if said.lstrip()[:1] in ("{", "[", "`") or text.lstrip().startswith("analysis"):
+        return thought
+    named = re.search(rf"(?:>>>\s*|\[\s*)?\b{re.escape(name)}\b", said)
+    found = (_MARK.search(said), _CHANNEL.search(said), named, _HALF.search(said), _half_word(said, name))
+    start = min((each.start() for each in found if each), default=len(said))
+    return thought + (start if said[:start].strip() else 0)
+
+
+def _half_word(text: str, name: str) -> re.Match[str] | None:
+    """The last word, if it may become the name of the function or the mark of an action."""
+    word = re.search(r"\b\w{1,40}\Z", text)
+    return word if word and (name.startswith(word[0]) or "Action".startswith(word[0])) else None
+
+
+def thought_until(text: str) -> int:
+    """Where the thinking that a reply shows ends; its length if it does not end, 0 if there is none."""
+    closings = [*_CLOSES.finditer(text)]
+    end = closings[-1].end() if closings else 0
+    return len(text) if _OPENS.search(text, end) else end
 
 
 def _start(said: str, name: str, keys: tuple[str, ...]) -> int | None:
     """Where a call begins: at a mark with the name after it, at a mark that begins the text, or at a bare call."""
+    quoted = rf"[\"'](?:functions\.)?{re.escape(name)}[\"']"
+    whole = decoded(re.sub(r"\A```\w*\s*|\s*```\Z", "", said.strip()))
+    if whole is not None and ((isinstance(whole, dict) and keys[0] in whole) or re.search(quoted, said)):
+        return 0
     bare = re.search(
-        rf"\[?\s*(?<![\w`]){re.escape(name)}\s*\(|>>>\s*{re.escape(name)}\b"
-        rf"|\[?\s*\{{\s*[\"']\w{{1,20}}[\"']\s*:\s*(?:\{{\s*[\"']name[\"']\s*:\s*)?[\"'](?:functions\.)?{re.escape(name)}[\"']",
+        rf"(?:\[\s*)?(?<![\w`]){re.escape(name)}\s*\(|>>>\s*{re.escape(name)}\b"
+        rf"|(?:\[\s*)?\{{\s*[\"']\w{{1,20}}[\"']\s*:\s*(?:\{{\s*[\"']name[\"']\s*:\s*)?{quoted}",
         said,
     )
     mark = _MARK.search(said)
     if mark and (re.search(rf"\b{re.escape(name)}\b", said[mark.start() :]) or not said[: mark.start()].strip()):
         return min(mark.start(), bare.start()) if bare else mark.start()
-    if bare:
-        return bare.start()
-    whole = decoded(re.sub(r"\A```\w*\s*|\s*```\Z", "", said.strip()))
-    return 0 if isinstance(whole, dict) and keys[0] in whole else None
+    return bare.start() if bare else None
 
 
 def _arguments(written: str, keys: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:

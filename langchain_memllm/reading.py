@@ -117,6 +117,7 @@ class Call:
         results: For each query, the names found.
         pasted: The names pasted into the context: those of all queries, each once, within the budgets.
         withdrawn: Why it is not in the text, or None.
+        message: What the driver wants to keep with the call, as JSON has it: the model's own message.
     """
 
     piece: int
@@ -125,6 +126,7 @@ class Call:
     results: tuple[tuple[str, ...], ...] = ()
     pasted: tuple[str, ...] = ()
     withdrawn: Why | None = None
+    message: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ class Generated:
         stop: The stop text that was found, if any.
         ids: Token ids of exactly ``text``, for drivers that know them.
         tokens: What it costs of the budget; the number of ``ids`` if not given, else a quarter of the characters.
+        message: Kept with the call that this opens or asks, see ``Call``.
     """
 
     text: str
@@ -198,6 +201,7 @@ class Generated:
     stop: str = ""
     ids: tuple[int, ...] = ()
     tokens: int | None = None
+    message: Mapping[str, Any] | None = None
 
     @property
     def cost(self) -> int:
@@ -244,6 +248,7 @@ class Reading:
     written: str = ""
     text_tokens: int = 0
     reason: str = ""
+    message: Mapping[str, Any] | None = None
 
     @classmethod
     def start(cls, prompt: str, rules: Rules | None = None) -> Reading:
@@ -316,6 +321,7 @@ class Reading:
                 written=data["written"],
                 text_tokens=data["text_tokens"],
                 reason=data["reason"],
+                message=data.get("message"),
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(f"this is not a saved reading ({error!r}); start a new one") from error
@@ -329,6 +335,7 @@ def _call(data: Mapping[str, Any]) -> Call:
         results=tuple(tuple(names) for names in data["results"]),
         pasted=tuple(data["pasted"]),
         withdrawn=data["withdrawn"],
+        message=data.get("message"),
     )
 
 
@@ -389,7 +396,7 @@ def _after_text(reading: Reading, event: Generated) -> Reading:
     if len(reading.calls) >= rules.calls:
         return replace(reading, phase="done", reason="calls")
     if was_blocked and not event.text:  # a driver that cannot forbid the call: refuse it here
-        return _withdraw(reading, Call(len(reading.pieces), "", withdrawn="blocked"))
+        return _withdraw(reading, Call(len(reading.pieces), "", withdrawn="blocked", message=event.message))
     return replace(reading, phase="query", live=None)
 
 
@@ -400,7 +407,7 @@ def queries_of(written: str) -> tuple[Query, ...]:
 
 def _after_query(reading: Reading, event: Generated) -> Reading:
     """A query was written: ask it, or withdraw the call."""
-    call = Call(len(reading.pieces), event.text)
+    call = Call(len(reading.pieces), event.text, message=event.message)
     if event.reason != "stop":
         return _withdraw(reading, replace(call, withdrawn="cut off"))
     queries = tuple(dict.fromkeys(queries_of(event.text)))[: reading.rules.queries]
@@ -410,18 +417,18 @@ def _after_query(reading: Reading, event: Generated) -> Reading:
     last = next((earlier.queries for earlier in reversed(reading.calls) if earlier.withdrawn is None), ())
     if queries == last:
         return _withdraw(reading, replace(call, queries=queries, withdrawn="repeated"))
-    return replace(reading, phase="lookup", asked=queries, written=event.text)
+    return replace(reading, phase="lookup", asked=queries, written=event.text, message=event.message)
 
 
 def _after_lookup(reading: Reading, event: Results) -> Reading:
     """Answers came: paste them, or withdraw the call."""
+    call = Call(len(reading.pieces), reading.written, reading.asked, event.answers, message=reading.message)
     if event.failed:
-        return _withdraw(reading, Call(len(reading.pieces), reading.written, reading.asked, withdrawn="failed"))
+        return _withdraw(reading, replace(call, results=(), withdrawn="failed"))
     if len(event.answers) != len(reading.asked):
         raise ConfigurationError(
             f"{len(reading.asked)} queries were asked, but {len(event.answers)} lists of names came"
         )
-    call = Call(len(reading.pieces), reading.written, reading.asked, event.answers)
     names = tuple(dict.fromkeys(name for answers in event.answers for name in answers))
     if event.truncated or len(names) > reading.rules.results:
         return _withdraw(reading, replace(call, withdrawn="too broad"))
@@ -431,7 +438,7 @@ def _after_lookup(reading: Reading, event: Results) -> Reading:
     if not pasted:
         return _withdraw(reading, replace(call, withdrawn="too broad" if names else "empty"))
     calls = (*reading.calls, replace(call, pasted=pasted))
-    return replace(reading, phase="text", calls=calls, live=len(calls) - 1, asked=(), written="")
+    return replace(reading, phase="text", calls=calls, live=len(calls) - 1, asked=(), written="", message=None)
 
 
 def _fitting(names: Sequence[str], rules: Rules) -> tuple[str, ...]:
@@ -446,4 +453,5 @@ def _fitting(names: Sequence[str], rules: Rules) -> tuple[str, ...]:
 
 def _withdraw(reading: Reading, call: Call) -> Reading:
     """The call leaves the context, the text goes on in its place, and no call may open for one step."""
-    return replace(reading, phase="text", calls=(*reading.calls, call), live=None, blocked=True, asked=(), written="")
+    calls = (*reading.calls, call)
+    return replace(reading, phase="text", calls=calls, live=None, blocked=True, asked=(), written="", message=None)

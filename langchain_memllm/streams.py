@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -54,7 +54,8 @@ def within(config: RunnableConfig | None) -> Iterator[None]:
     if config is None:
         yield
         return
-    outside = var_child_runnable_config.set(config)
+    inside = {key: value for key, value in config.items() if key not in ("run_id", "run_name")}
+    outside = var_child_runnable_config.set(cast(RunnableConfig, inside))
     try:
         yield
     finally:
@@ -162,24 +163,29 @@ class Shown:
     early: Callable[[str], str]
 
 
-def aloud(model: Any, bound: Runnable[Any, AIMessage], shown: Shown) -> tuple[Runnable[Any, AIMessage], RunnableConfig]:
-    """What to invoke, and with which config, so that listeners of the run see only what is shown of the text.
+def aloud(
+    model: Any, bound: Runnable[Any, AIMessage], shown: Shown
+) -> tuple[Runnable[Any, AIMessage], RunnableConfig | None]:
+    """What to invoke, and within which config, so that whoever hears tokens hears only what is shown of the text.
 
-    The result of the call is the model's own message.
+    The result of the call is the model's own message. Traces and other callbacks see the call of the model itself.
 
     Args:
         model: The chat model.
-        bound: The same, bound for the call.
+        bound: The same, ``muted`` and bound for the call.
         shown: What listeners see of its text.
     """
     current = ensure_config()
     listening = _with(current.get("callbacks"), _listening)
-    if not _handlers(listening):
-        return bound, {}
+    own = [part for each in _handlers(getattr(model, "callbacks", None)) if (part := _listening(each)) is not None]
+    if not _handlers(listening) and not own:
+        return bound, None
     run_id = uuid4()
-    spoken = _Aloud(inner=bound, base=model, shown=shown, inside={**quiet(_name(model)), "run_id": run_id, "tags": []})
-    config: RunnableConfig = {"callbacks": listening, "run_name": _name(model), "run_id": run_id}
-    return _Own(spoken, bool(getattr(model, "streaming", False))), config
+    inside: RunnableConfig = {**quiet(_name(model)), "tags": current.get("tags") or [], "run_id": run_id}
+    streaming: dict[str, Any] = {"streaming": True} if getattr(model, "streaming", False) else {}
+    spoken = _Aloud(inner=bound, base=model, shown=shown, inside=inside, callbacks=own, **streaming)
+    outside: RunnableConfig = {**current, "callbacks": listening, "run_name": _name(model), "run_id": run_id}
+    return _Own(spoken), outside
 
 
 def _name(model: Any) -> str:
@@ -187,24 +193,20 @@ def _name(model: Any) -> str:
     return str(name()) if callable(name) else type(model).__name__
 
 
-_STREAM: Final[dict[str, Any]] = {"stream": True}
-
-
 class _Own(Runnable[Any, AIMessage]):
     """Has an answer spoken, and returns the message as the model gave it."""
 
-    def __init__(self, spoken: _Aloud, streaming: bool) -> None:
-        self._options: dict[str, Any]
-        self._spoken, self._options = spoken, _STREAM if streaming else {}
+    def __init__(self, spoken: _Aloud) -> None:
+        self._spoken = spoken
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
         """See ``Runnable.invoke``."""
-        self._spoken.invoke(input, config, **self._options)
+        self._spoken.invoke(input, config)
         return self._spoken.own
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
         """Async twin of ``invoke``."""
-        await self._spoken.ainvoke(input, config, **self._options)
+        await self._spoken.ainvoke(input, config)
         return self._spoken.own
 
 
@@ -215,6 +217,7 @@ class _Aloud(BaseChatModel):
     base: Any
     shown: Any
     inside: Any
+    streaming: bool = False
     _own: Any = PrivateAttr(default=None)
 
     @property
@@ -298,7 +301,7 @@ class _Saying:
         """
         if chunk is None:
             self.over = True
-            rest = self._new(self._shown.final(self._text)) if self._text else ""
+            rest = self._rest(self._shown.final(self._text)) if self._text else ""
             return ChatGenerationChunk(message=AIMessageChunk(content=rest, id=self._id, chunk_position="last"))
         if not isinstance(chunk, AIMessageChunk):
             chunk = AIMessageChunk(**chunk.model_dump(exclude={"type", "content_blocks"}))
@@ -310,6 +313,12 @@ class _Saying:
         return ChatGenerationChunk(message=chunk.model_copy(update=shown))
 
     def _new(self, shown: str) -> str:
-        new = shown[len(self._said) :]
+        new = shown[len(self._said) :] if shown.startswith(self._said) else ""
         self._said += new
         return new
+
+    def _rest(self, shown: str) -> str:
+        """What is still to be said; all of it if what was said before turned out to be a thought."""
+        if self._said.startswith(shown):
+            return ""
+        return shown[len(self._said) :] if shown.startswith(self._said) else shown

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.errors import GraphBubbleUp
 
-from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, with_block
+from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, answer_of, with_block
 from langchain_memllm.chat import Step as Generation
 from langchain_memllm.conversation import is_spoken, other_speaker, split_turn, text_of
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreError
@@ -523,9 +523,7 @@ class Answerer:
     def _answered(self, turn: str, reading: Reading, step: Generation | None) -> dict[str, Any]:
         if reading.phase != "done":
             return _saved(turn, reading)
-        message = step.message if step else None
-        if message is None or message.tool_calls or str(message.text) != reading.text:
-            message = AIMessage(reading.text, id=message.id if message else None)
+        message = answer_of(reading, step.message if step else None)
         left = _saved(turn, reading) if self.trace else {"memllm_reading": {}, "memllm_context": {}}
         return {self.messages_key: [message], **left}
 

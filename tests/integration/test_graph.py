@@ -135,9 +135,9 @@ def test_several_calls_and_parallel_ones_are_all_in_view(memory):
     result = build_graph(model, memory, write="off").invoke(ask(), config())
     assert said(result) == "Let me see.Norway."
     shown = model.requests[2].messages
-    assert [message.type for message in shown] == ["human", "ai", "tool", "ai", "tool"]
-    assert shown[2].text == "Ada | lives in | ? = Oslo\nAda | likes | ? = jam"
-    assert (shown[3].text, shown[4].text) == ("Let me see.", "Oslo | country | ? = Norway")
+    assert [message.type for message in shown] == ["human", "ai", "tool", "tool", "ai", "tool"]
+    assert [message.text for message in shown[2:4]] == ["Ada | lives in | ? = Oslo", "Ada | likes | ? = jam"]
+    assert (shown[4].text, shown[5].text) == ("Let me see.", "Oslo | country | ? = Norway")
 
 
 def test_a_model_that_asks_for_ever_ends_at_the_cap(memory):
@@ -162,7 +162,7 @@ def test_the_step_limit_is_enough_for_the_cap_and_for_every_node(memory):
     [
         (tool_call("memory_read", queries=[{"relation": "lives in"}]), "could not be read"),
         (tool_call("memory_read", queries="Ada"), "could not be read"),
-        (tool_call("other_tool", x=1), "could not be read"),
+        (tool_call("other_tool", x=1), "not available here"),
         (
             AIMessage("", invalid_tool_calls=[{"name": "memory_read", "args": "{", "id": "1", "error": "x"}]),
             "not be read",
@@ -635,7 +635,10 @@ with SqliteSaver.from_conn_string({folder!r} + "/threads.db") as saver:
     graph = build_graph(model, memory, checkpointer=saver, trace=True, **options)
     given = None if sys.argv[2] == "resume" else {{"messages": [HumanMessage(text, id="m1")]}}
     result = graph.invoke(given, config(thread=sys.argv[1]), durability="sync")
-    print(repr((result["messages"][-1].text, result["memllm_reading"]["reading"])))
+    reading = result["memllm_reading"]["reading"]
+    for call in reading["calls"]:
+        call.pop("message")  # its id is another in each run
+    print(repr((result["messages"][-1].text, reading)))
 """
 
 
