@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -225,12 +225,11 @@ class Manners:
     stops: bool = True
     _worked: bool = False
     _doubts: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def of(cls, model: Any) -> Manners:
         """Those of a model object; new ones for an object that cannot be remembered."""
-        with _KNOWN_LOCK:
+        with _LOCK:
             known = _KNOWN.get(id(model))
             if known is None:
                 known = cls()
@@ -280,7 +279,7 @@ class Manners:
 
     def worked(self, way: Way, *, stops: bool = False) -> None:
         """A request of this way was answered; ``stops``: it would have had stop texts."""
-        with self._lock:
+        with _LOCK:
             if way.tools:
                 self._worked, self._doubts = True, 0
             elif way.unsure:
@@ -291,7 +290,7 @@ class Manners:
 
 
 _KNOWN: Final[dict[int, Manners]] = {}
-_KNOWN_LOCK: Final = threading.RLock()  # reentrant: a model may be collected while it is held
+_LOCK: Final = threading.RLock()  # reentrant: a model may be collected while it is held
 
 
 def refused(error: BaseException | None) -> bool:
