@@ -21,6 +21,7 @@ from typing import Final
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify import (
     a01_kill,
+    a01_outbox,
     a05_writers,
     a06_replay,
     a08_faults,
@@ -67,6 +68,7 @@ class Outcome:
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check("A01", "kill -9, two writers", a01_kill.run, 120, 10_000, "kills"),
+    Check("A01.outbox", "kill -9 of agents: what was said", a01_outbox.run, 30, 300, "kills"),
     Check("A02", "power cut, simulated"),
     Check("A03", "each file operation fails in turn"),
     Check("A04", "disk full, three ways"),
@@ -78,6 +80,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A09.T6", "Neo4j: server killed, paused, restarted", a09_server.run, 3, 10, "kills", needs_server=True),
     Check("A09.T7", "Neo4j: network faults", a09_network.run, 200, 2_000, "faults", needs_server=True),
     Check("A09.T8", "Neo4j: six writers and readers", a09_readers.run, 300, 10_000, "operations", needs_server=True),
+    Check("A09.outbox", "Neo4j: kill -9 of agents: what was said", a01_outbox.run, 12, 300, "kills", needs_server=True),
     Check("A10", "LangGraph store conformance"),
     Check("A11", "two stores, the same scripts"),
     Check("A12", "malformed model output", a12_malformed.run, 10_000, 10_000, "replies at most"),

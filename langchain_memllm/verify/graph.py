@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from langchain_memllm.verify.ledger import Counts, Held, Names
 
-__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types"]
+__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types", "support_in"]
 
 _FACTS: Final = """MATCH (n:MemNamespace) WHERE n.name STARTS WITH $prefix
 MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
@@ -14,10 +15,14 @@ MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
 OPTIONAL MATCH (p:MemOp {ns: x.ns, seq: x.seq})
 RETURN n.name, s.name, x.relation, o.name, x:MemFact, x.seq, x.ordinal, p.op_id ORDER BY n.name, x.seq, x.ordinal"""
 
+_SUPPORT: Final = """MATCH (n:MemNamespace) WHERE n.name = $name
+MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
+MATCH (o:MemEntity {id: x.oid}) MATCH (x)-[m:MEM_FROM]->()
+RETURN o.name, count(m)"""
 _NAMES: Final = """CALL () { CALL db.labels() YIELD label AS name RETURN name
   UNION CALL db.relationshipTypes() YIELD relationshipType AS name RETURN name }
 RETURN collect(name) AS names"""
-LISTENED: Final = frozenset((_FACTS, _NAMES))
+LISTENED: Final = frozenset((_FACTS, _NAMES, _SUPPORT))
 """What the checker itself sends."""
 
 
@@ -28,6 +33,16 @@ def facts_in(uri: str, auth: tuple[str, str], label: str) -> list[Held]:
     with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
         rows = driver.execute_query(_FACTS, {"prefix": f'["{label}'}, database_="neo4j").records
     return [_held(row.values()) for row in rows]
+
+
+def support_in(uri: str, auth: tuple[str, str], *labels: str) -> dict[str, int]:
+    """How many pieces of evidence the facts of a namespace have, by their objects."""
+    from neo4j import GraphDatabase
+
+    name = json.dumps(list(labels), ensure_ascii=False, separators=(",", ":"))
+    with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
+        rows = driver.execute_query(_SUPPORT, {"name": name}, database_="neo4j").records
+    return {row[0]: row[1] for row in rows}
 
 
 def labels_and_types(uri: str, auth: tuple[str, str]) -> set[str]:

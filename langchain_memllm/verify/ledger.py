@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Counts", "Held", "Ledger", "compare", "dump", "facts_of", "integrity", "read_ledgers"]
+__all__ = ["Counts", "Held", "Ledger", "compare", "dump", "facts_of", "integrity", "read_ledgers", "support_of"]
 
 Names = tuple[str, str, str]
 _log = logging.getLogger(__name__)
@@ -25,6 +25,10 @@ _FACTS = """SELECT x.name, s.spelling, r.label, o.spelling, f.open, f.seq, f.ord
     FROM fact f JOIN namespace x ON x.id = f.ns JOIN name s ON s.id = f.s JOIN name o ON o.id = f.o
     JOIN relation r ON r.id = f.r LEFT JOIN operation p ON p.ns = f.ns AND p.seq = f.seq
     ORDER BY x.name, f.seq, f.ordinal"""
+
+
+_SUPPORT = """SELECT o.spelling, count(*) FROM fact f JOIN name o ON o.id = f.o JOIN evidence e ON e.fact = f.id
+    GROUP BY o.spelling"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,11 @@ def read_ledgers(paths: Sequence[Path]) -> tuple[dict[str, list[Names]], dict[st
 def facts_of(path: Path) -> list[Held]:
     """Every fact in the file."""
     return [Held(row[0], (row[1], row[2], row[3]), bool(row[4]), *row[5:]) for row in _rows(path, _FACTS)]
+
+
+def support_of(path: Path) -> dict[str, int]:
+    """How many pieces of evidence the facts with each object have, and those of equal facts with them."""
+    return {name: count for name, count in _rows(path, _SUPPORT)}
 
 
 def integrity(path: Path) -> list[str]:
