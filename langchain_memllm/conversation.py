@@ -1,20 +1,23 @@
 """Who said what in a conversation: the person's own words, told from what the harness or a model put there.
 
 A ``HumanMessage`` is not always a person: LangChain's middleware writes summaries and notices as human messages and
-marks them (``additional_kwargs["lc_source"]``). Whoever asks for the words of the person asks here. Knows messages
-alone: no memory, no run.
+marks them (``additional_kwargs["lc_source"]``). Nor is it always the run's user: in a conversation of several people
+``HumanMessage(name="bob")`` is Bob's. Whoever asks for the words of the person asks here. Knows messages alone: no
+memory, no run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_memllm.render import without_blocks
-from langchain_memllm.triples import name_key
+from langchain_memllm.speaker import is_speaker
+from langchain_memllm.triples import MAX_NAME, name_key
 
-__all__ = ["is_harness_message", "is_spoken", "other_speaker", "split_turn", "text_of"]
+__all__ = ["is_harness_message", "is_spoken", "other_speaker", "own_words", "split_turn", "text_of"]
 
 
 def is_harness_message(message: BaseMessage) -> bool:
@@ -28,12 +31,6 @@ def is_harness_message(message: BaseMessage) -> bool:
 def is_spoken(message: BaseMessage) -> bool:
     """Whether a person wrote this message, as far as the conversation tells."""
     return isinstance(message, HumanMessage) and not is_harness_message(message)
-
-
-def other_speaker(message: BaseMessage, user: str | None) -> str | None:
-    """Who says "I" in a human message, if it carries the name of somebody else than the run's user."""
-    name = (message.name or "").strip()
-    return name if name and name_key(name) != name_key(user or "user") else None
 
 
 def split_turn(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage], list[BaseMessage]]:
@@ -54,3 +51,28 @@ def split_turn(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list
 def text_of(messages: Iterable[BaseMessage]) -> str:
     """What messages say, without blocks of recalled facts: those are not said, they are remembered."""
     return "\n".join(text for message in messages if (text := without_blocks(str(message.text)).strip()))
+
+
+def other_speaker(message: BaseMessage, user: str | None, own_names: Collection[str] = ()) -> str | None:
+    """Who says "I" in a human message, if it carries the name of somebody else than the run's user; else None.
+
+    What another person says is about that name, has the rank of a tool, and no principal: whoever sends the messages
+    of a run could put any name on them.
+
+    Args:
+        message: A human message.
+        user: The run's user; None if it names none.
+        own_names: What the user is called, once they have stated it.
+    """
+    plain = "".join(c for c in message.name or "" if unicodedata.category(c) not in ("Cc", "Cs"))
+    name = " ".join(plain.split())[:MAX_NAME]
+    if not (message.name or "").strip() or is_speaker(name, own_names):
+        return None
+    is_user = user is not None and name_key(name) == name_key(user)
+    return None if is_user else name or "somebody else"
+
+
+def own_words(messages: Sequence[BaseMessage], user: str | None, own_names: Collection[str] = ()) -> str:
+    """What the run's user said in the last turn of a conversation; not what others said in it."""
+    said = split_turn(messages)[1]
+    return text_of(message for message in said if other_speaker(message, user, own_names) is None)
