@@ -8,8 +8,10 @@ memory, no run.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
@@ -17,7 +19,7 @@ from langchain_memllm.render import without_blocks
 from langchain_memllm.speaker import is_speaker
 from langchain_memllm.triples import MAX_NAME, name_key
 
-__all__ = ["is_harness_message", "is_spoken", "other_speaker", "own_words", "split_turn", "text_of"]
+__all__ = ["is_harness_message", "is_spoken", "mentions", "other_speaker", "own_words", "split_turn", "text_of"]
 
 
 def is_harness_message(message: BaseMessage) -> bool:
@@ -76,3 +78,25 @@ def own_words(messages: Sequence[BaseMessage], user: str | None, own_names: Coll
     """What the run's user said in the last turn of a conversation; not what others said in it."""
     said = split_turn(messages)[1]
     return text_of(message for message in said if other_speaker(message, user, own_names) is None)
+
+
+def mentions(text: str, name: str) -> bool:
+    """Whether a name stands in a text, by its key and as words of its own: "Oslo" in "in Oslo's port", not "team"."""
+    key, folded = name_key(" ".join(name.split())), name_key(" ".join(text.split()))
+    at = folded.find(key) if key else -1
+    while at >= 0:
+        end = at + len(key)
+        if _ends_here(folded[at - 1 : at], key[0]) and _ends_here(folded[end : end + 1], key[-1]):
+            return True
+        at = folded.find(key, at + 1)
+    return False
+
+
+def _ends_here(beside: str, edge: str) -> bool:
+    """Whether a word ends between two characters; scripts without spaces do not tell, nor Korean with its particles."""
+    return not beside.isalnum() or any(_NO_SPACES.match(c) for c in (beside, edge))
+
+
+_NO_SPACES: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)

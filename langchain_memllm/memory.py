@@ -48,7 +48,7 @@ from langchain_memllm.errors import (
 )
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.sharing import Shared
-from langchain_memllm.speaker import FIRST_PERSON
+from langchain_memllm.speaker import FIRST_PERSON, NAME_RELATIONS, SPEAKER
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.interface import (
     Embed,
@@ -88,6 +88,7 @@ from langchain_memllm.triples import (
     literal_key,
     loose_key,
     name_key,
+    rank_of,
     stable_hash,
 )
 from langchain_memllm.twins import twin
@@ -784,6 +785,13 @@ class Memory(Shared):
             relation=self._meaning(relation).key if relation is not None else None,
         )
         return self._flagged(list(self.store.facts([check_namespace(namespace)], where)))
+
+    def speaker_names(self, *, namespace: Namespaces) -> tuple[str, ...]:
+        """What the person who speaks is called, if they have stated it: their facts are those of ``SPEAKER``."""
+        queries = [Query(SPEAKER, relation) for relation in NAME_RELATIONS]
+        results = self.read_many(queries, namespace=namespace, thresholds=EXACT)
+        stated = (match for result in results for match in result if rank_of(match.fact.kind) >= rank_of("user"))
+        return tuple(dict.fromkeys(match.answer for match in stated))
 
     def facts(self, *, namespace: Namespaces, source: Source | None = None, open_only: bool = False) -> Iterator[Fact]:
         """All facts with their sources, in commit order; of one source (by kind and ref) if given."""

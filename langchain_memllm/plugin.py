@@ -380,7 +380,10 @@ class MemLLMMemory(Shared):
         """
         where, _ = self._whose(namespace, user_id)
         found = self.core.recall(text, namespace=where, k=k, speaker=speaker)
-        return dataclasses.replace(found, block=render(found, max_tokens))
+        one = several(where)
+        mark = one[0] if len(one) == 1 else None
+        owner = self.scope.owner if namespace is None else None
+        return dataclasses.replace(found, block=render(found, max_tokens, owner=owner, namespace=mark))
 
     def history(
         self,
@@ -564,6 +567,7 @@ class MemLLMMemory(Shared):
         turns: int = 4,
         delay: float = 30.0,
         name: str | None = None,
+        prefix: str | None = None,
     ) -> MemLLMMiddleware:
         """Memory for ``create_agent(…, middleware=[memory.middleware()])``.
 
@@ -585,6 +589,7 @@ class MemLLMMemory(Shared):
             turns: With ``background``: turns of one memory that are read by one call.
             delay: With ``background``: seconds after which fewer are read, too.
             name: Name of the middleware, for agents with two memories.
+            prefix: With ``mode="tools"`` what the tools' names begin with; see ``tools``.
 
         Raises:
             ConfigurationError: An unknown choice, or nothing that can extract while writing is on.
@@ -608,7 +613,7 @@ class MemLLMMemory(Shared):
             recaller=recaller,
             writer=writer,
             background=background,
-            tools=self.tools() if mode == "tools" else (),
+            tools=self.tools(prefix=prefix) if mode == "tools" else (),
             name=name,
         )
 
@@ -623,14 +628,23 @@ class MemLLMMemory(Shared):
         self._door.extractor  # noqa: B018 - a memory that cannot extract is refused now, not in a run
         return TurnWriter(self.core, self.scope, self._door.ingest, on_error=self.on_error, **options)
 
-    def tools(self) -> list[BaseTool]:
+    def tools(self, *, prefix: str | None = None, erase: bool = False) -> list[BaseTool]:
         """The tools ``remember``, ``recall`` and ``forget``, for ``create_agent`` and ``ToolNode``.
 
-        Whose memory they use comes from the run's config or context, never from the model.
+        Whose memory they use comes from the run, never from the model. What the model has them write counts as the
+        person's only if the person's own words in this run name its value.
+
+        Args:
+            prefix: What their names begin with. By default nothing, or for a namespace template of your own what comes
+                from its labels, as ``team_acme_remember``: two memories in one agent do not collide.
+            erase: Whether ``forget`` erases; by default it closes facts, and the history keeps them.
+
+        Raises:
+            ConfigurationError: A prefix that no tool's name can have.
         """
         from langchain_memllm.adapters.tools import tools_of
 
-        return tools_of(self._door, self.scope)
+        return tools_of(self.core, self.scope, prefix=prefix, erase=erase)
 
     def retriever(
         self,

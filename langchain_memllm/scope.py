@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError, NamespaceError
-from langchain_memllm.triples import Namespace, check_namespace
+from langchain_memllm.triples import Namespace, check_namespace, stable_hash
 
 __all__ = ["PLACEHOLDERS", "TEMPLATE", "Identity", "Run", "Scope", "current_run", "run_of", "thread_of"]
 
@@ -31,6 +31,7 @@ Identity = Literal["server", "run"]
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _RUNTIME: Final = "__pregel_runtime"  # where LangGraph keeps the Runtime in a run's config (its CONFIG_KEY_RUNTIME)
 _AUTH_USER: Final = ("langgraph_auth_user", "langgraph_auth_user_id")  # set by Agent Server, refused from its clients
+_MAX_PREFIX: Final = 40  # of 64 characters that a tool's name may have
 _INVISIBLE: Final = "\u200b\u2060\ufeff"  # zero-width characters that str.strip() leaves
 
 
@@ -107,6 +108,35 @@ class Scope:
     def has_placeholder(self) -> bool:
         """Whether a run must say something for the namespace to be known."""
         return bool(self.placeholders)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several users have one namespace: the template asks for no user."""
+        return "user_id" not in self.placeholders
+
+    @property
+    def owner(self) -> str | None:
+        """What to call this memory beside others: its own labels, as "team/acme"; None for that of the template."""
+        return None if self.template == TEMPLATE else "/".join(before + after for before, _, after in self._own())
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of tool names that no other template has: empty for the usual one, "team_acme_" for ("team", "acme").
+
+        A template with a placeholder, or with labels that would look like another's, has some digits of a hash in it.
+        """
+        if self.template == TEMPLATE:
+            return ""
+        plain = re.sub(r"[^A-Za-z0-9-]+", "_", "_".join(before + after for before, _, after in self._own())).strip("_")
+        exact = not self.has_placeholder and all(re.fullmatch(r"[A-Za-z0-9-]+", label) for label in self.template)
+        if exact and len(plain) <= _MAX_PREFIX:
+            return f"{plain}_"
+        digest = stable_hash("prefix", *self.template)[:6]
+        return "_".join(filter(None, (plain[:_MAX_PREFIX].strip("_"), digest))) + "_"
+
+    def _own(self) -> list[tuple[str, str, str]]:
+        """The labels that hold more than a placeholder."""
+        return [part for part in self._parts if part[0] or part[2]]
 
     def resolve(
         self, config: Mapping[str, Any] | None = None, runtime: Any = None, *, user_id: object = None

@@ -1,37 +1,66 @@
 """Memory as tools that a model calls: ``remember``, ``recall`` and ``forget``.
 
-Whose memory they use comes from the run's config and context, never from what the model writes. Facts come as
-triples, so no second model is asked. A memory that fails is told to the model in words that claim nothing.
+Whose memory they use comes from the run, never from what the model writes. Facts come as triples, so no second model is
+asked. What a model says that the person said is not what the person said: a call has the rank of a tool, and touches
+what the person stated only as far as the person's own words in this run name it. A memory that fails is told to the
+model in words that claim nothing.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: langchain-core before 1.6 finds the `runtime` argument by its type.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from langchain.tools import ToolException, ToolRuntime
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, Field
 
-from langchain_memllm.door import Door
-from langchain_memllm.errors import InvalidTriple, NamespaceError
+from langchain_memllm.conversation import mentions, own_words
+from langchain_memllm.errors import ConfigurationError, InvalidTriple, MemLLMError, NamespaceError
+from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.render import render
-from langchain_memllm.scope import Scope
-from langchain_memllm.triples import Namespace, Outcome, Source, name_key, stable_hash
+from langchain_memllm.scope import Scope, current_run, thread_of
+from langchain_memllm.sharing import Shared
+from langchain_memllm.speaker import SPEAKER, asks_to_forget_all, is_speaker
+from langchain_memllm.triples import (
+    Fact,
+    Kind,
+    Namespace,
+    Outcome,
+    Receipt,
+    Source,
+    Statement,
+    clean_name,
+    name_key,
+    rank_of,
+    stable_hash,
+)
 
-__all__ = ["ForgetInput", "RecallInput", "RememberInput", "ToolFact", "tools_of"]
+__all__ = ["ForgetInput", "MemoryTools", "RecallInput", "RememberInput", "ToolFact", "refuse_duplicates", "tools_of"]
 
 logger = logging.getLogger(__name__)
+
+TAG: Final = "memllm"
+"""Tag of these tools, for filters."""
 
 _MAX_FACTS: Final = 50
 _MAX_RECALLED: Final = 30
 _MAX_TOKENS: Final = 600
+_MAX_CAUSE: Final = 200
+_PREFIX: Final = re.compile(r"[a-zA-Z0-9_-]{0,55}")  # OpenAI takes names of at most 64 of these characters
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
+_WORD: Final = re.compile(r"\w{3,}")
+_STEM: Final = 4  # letters in which two forms of a word agree: "live" and "lives"
 
 
 class ToolFact(BaseModel):
@@ -40,6 +69,7 @@ class ToolFact(BaseModel):
     subject: str = Field(description='Who or what it is about, in full; "user" for the person you talk with')
     relation: str = Field(description='A few words, read from subject to object: "lives in", "works for", "likes"')
     object: str = Field(description="The other end: a name or a value, short, without article")
+    ended: bool = Field(False, description="True if this was so and is over now; it is kept as past")
 
 
 class RememberInput(BaseModel):
@@ -59,77 +89,193 @@ class ForgetInput(BaseModel):
     """What ``forget`` takes."""
 
     subject: str = Field(description='Who or what the fact is about; "user" for the person you talk with')
-    relation: str | None = Field(None, description="The relation; without it everything about the subject is erased")
-    object: str | None = Field(None, description="The other end, to erase that one fact only; needs the relation")
+    relation: str | None = Field(None, description="The relation; needed, unless everything is meant")
+    object: str | None = Field(None, description="The other end, for that one fact only; needs the relation")
+    everything: bool = Field(False, description="True for everything about the subject, if the user asks for that")
 
 
-def tools_of(door: Door, scope: Scope) -> list[BaseTool]:
+class _MemoryTool(StructuredTool):
+    """A tool that knows whether the application called it: outside of any run, and not with a model's tool call."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """See ``BaseTool.invoke``."""
+        with _called_by_application(input, config):
+            return super().invoke(input, config, **kwargs)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """See ``BaseTool.ainvoke``."""
+        with _called_by_application(input, config):
+            return await super().ainvoke(input, config, **kwargs)
+
+
+_BY_APPLICATION: ContextVar[bool] = ContextVar("memllm_called_by_application", default=False)
+
+
+@contextmanager
+def _called_by_application(call: Any, config: RunnableConfig | None) -> Iterator[None]:
+    """Note for the call of a tool whether application code makes it, outside of any run."""
+    by_model = isinstance(call, Mapping) and call.get("type") == "tool_call"
+    in_graph = any(str(key).startswith("__pregel") for key in (config or {}).get("configurable") or ())
+    token = _BY_APPLICATION.set(not (by_model or in_graph or current_run() is not None))
+    try:
+        yield
+    finally:
+        _BY_APPLICATION.reset(token)
+
+
+def tools_of(memory: Memory, scope: Scope, *, prefix: str | None = None, erase: bool = False) -> list[BaseTool]:
     """The three tools over one memory.
 
     Args:
-        door: The memory.
+        memory: The memory.
         scope: Whose memory a run uses.
+        prefix: What their names begin with; by default nothing for the usual namespace template, and for one of its
+            own what comes from its labels, as ``team_acme_``: so two memories do not collide in one agent.
+        erase: Whether ``forget`` erases; by default it closes facts and keeps the history.
+
+    Raises:
+        ConfigurationError: A prefix that no tool's name can have.
     """
-    verbs = _Verbs(door, scope)
+    prefix = scope.prefix if prefix is None else prefix
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"prefix={prefix!r} cannot begin the name of a tool; give at most 55 letters, digits, '_' and '-'"
+        )
+    tools = MemoryTools(memory, scope, erase=erase)
+    forget = _FORGET + (_ERASES if erase else _CLOSES)
     return [
-        StructuredTool.from_function(
+        _MemoryTool.from_function(
             func=func,
             coroutine=coroutine,
-            name=name,
-            description=description,
+            name=prefix + name,
+            description=f"{description} {_whose(scope)}",
             args_schema=schema,
             response_format="content_and_artifact",
             handle_tool_error=True,
+            tags=[TAG],
+            metadata=_metadata(read_only=name == "recall", destructive=name == "forget"),
         )
         for name, func, coroutine, schema, description in (
-            ("remember", verbs.remember, verbs.aremember, RememberInput, _REMEMBER),
-            ("recall", verbs.recall, verbs.arecall, RecallInput, _RECALL),
-            ("forget", verbs.forget, verbs.aforget, ForgetInput, _FORGET),
+            ("remember", tools.remember, tools.aremember, RememberInput, _REMEMBER),
+            ("recall", tools.recall, tools.arecall, RecallInput, _RECALL),
+            ("forget", tools.forget, tools.aforget, ForgetInput, forget),
         )
     ]
+
+
+def refuse_duplicates(tools: Iterable[Any]) -> None:
+    """Refuse two tools of one name if one of them is a memory's: LangGraph would call the last, whoever was meant.
+
+    Args:
+        tools: The tools that a model is offered, as ``ModelRequest.tools`` holds them.
+
+    Raises:
+        ConfigurationError: There are two.
+    """
+    seen: dict[str, bool] = {}
+    for tool in tools:
+        name = tool.get("name") if isinstance(tool, Mapping) else getattr(tool, "name", None)
+        if not isinstance(name, str):
+            continue
+        ours = isinstance(tool, _MemoryTool)
+        if name in seen and (ours or seen[name]):
+            raise ConfigurationError(
+                f"two tools are named {name!r}, and only one of them could be called; give the tools of one memory "
+                "another prefix, as in memory.tools(prefix='team_') or memory.middleware('tools', prefix='team_')"
+            )
+        seen[name] = ours or seen.get(name, False)
 
 
 _REMEMBER: Final = """\
 Keep facts for later conversations: what the user states about themself and their world and will want you to know. \
 A new value of something that has one value (where they live) replaces the old one. The result says what was stored."""
 _RECALL: Final = "Look up what is known from earlier conversations. Use it before you say that you do not know."
-_FORGET: Final = "Erase facts for good. Only if the user asks for it."
+_FORGET: Final = "Take facts out of what is known. Only if the user asks for it, and names what is to go. "
+_CLOSES: Final = "They are kept as past."
+_ERASES: Final = "They are erased for good."
+
+
+def _whose(scope: Scope) -> str:
+    """One sentence that says whose memory it is."""
+    named = "" if scope.owner is None else f" {scope.owner!r}"
+    if scope.is_shared:
+        return f"This is the memory{named}, which others share: nothing private belongs here."
+    return f"This is the user's own memory{named}."
+
+
+def _metadata(*, read_only: bool, destructive: bool) -> dict[str, bool]:
+    """What caches and MCP adapters ask about a tool; a cached answer would be another user's, or out of date."""
+    return {
+        "cacheable": False,
+        "volatile": True,
+        "read_only": read_only,
+        "readOnlyHint": read_only,
+        "destructive": destructive,
+        "destructiveHint": destructive,
+    }
+
 
 _Answer = tuple[str, Any]  # text for the model, artifact for the application
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """Whose memory a call of a tool uses, and who speaks."""
+class _Call:
+    """One call of a tool: whose memory it uses, who speaks, what they said in this run, and what to call it."""
 
     namespace: Namespace
     principal: str | None
-    op_id: str | None
+    names: tuple[str, ...]
+    """What the person is called, beside "user" and "I"."""
+    words: str
+    by_application: bool
+    key: tuple[str, ...] | None
+
+    def meant(self, name: str) -> str:
+        """A name, or that of the person who speaks if it means them."""
+        return SPEAKER if is_speaker(name, self.names) else name
+
+    def says(self, *names: str) -> bool:
+        """Whether the person's own words in this run hold one of these names; the application needs no words."""
+        return self.by_application or any(mentions(self.words, name) for name in names)
+
+    def op_id(self, *parts: object) -> str | None:
+        """Name of an operation of this call; None if nothing tells it from others."""
+        return None if self.key is None else stable_hash("tool", *self.namespace, "", *self.key, *map(repr, parts))
+
+    def source(self, kind: Kind, tool: str) -> Source:
+        """Where what is written comes from."""
+        return Source(kind, tool, self.principal)
 
 
-class _Verbs:
-    """What the tools do. The ``runtime`` is given by the graph; outside of one the config of the call is used."""
+class MemoryTools(Shared):
+    """What the tools do. The ``runtime`` is given by the graph; outside of one the config of the call is used.
 
-    def __init__(self, door: Door, scope: Scope) -> None:
-        self.door, self.memory, self.scope = door, door.memory, scope
+    Args:
+        memory: The memory.
+        scope: Whose memory a run uses.
+        erase: Whether ``forget`` erases.
+    """
+
+    def __init__(self, memory: Memory, scope: Scope, *, erase: bool = False) -> None:
+        """Keep the parts."""
+        self.memory, self.scope, self.erase = memory, scope, erase
 
     def remember(self, facts: list[ToolFact], runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
-        run = self._run(runtime, facts)
+        """Write facts: those that the person's own words name as the person's, all others as a tool's."""
+        call = self._call(runtime)
         with _told("The facts were not saved"):
-            receipt = self.memory.write(
-                [(fact.subject, fact.relation, fact.object) for fact in facts],
-                namespace=run.namespace,
-                source=Source("tool", "remember", run.principal),
-                op_id=run.op_id,
-            )
-        self.door.drop()
-        return "\n".join(_line(fact, each) for fact, each in zip(facts, receipt, strict=True)), receipt.as_dict()
+            call = replace(call, names=self.memory.speaker_names(namespace=call.namespace))
+            written = self._write(call, "remember", [(self._kind_of(call, fact), fact) for fact in facts])
+        return "\n".join(_line(fact, outcome) for fact, outcome in written), _artifact(written)
 
     def recall(self, query: str, k: int = 8, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
-        run = self._run(runtime)
+        """Facts that a text brings to mind, as a block."""
+        call = self._call(runtime)
         with _told("Nothing could be looked up; what is stored is not known"):
-            found = self.memory.recall(query, namespace=run.namespace, k=k)
-            block = render(found, _MAX_TOKENS)
+            names = self.memory.speaker_names(namespace=call.namespace)
+            text = f"{query} ({SPEAKER})" if any(mentions(query, name) for name in (*names, "the speaker")) else query
+            found = self.memory.recall(text, namespace=call.namespace, k=k)
+            block = render(found, _MAX_TOKENS, owner=self.scope.owner, namespace=call.namespace)
         artifact = [{**match.fact.as_dict(), "similarity": match.similarity, "why": match.why} for match in found]
         return block or "Nothing is stored about this.", artifact
 
@@ -138,20 +284,30 @@ class _Verbs:
         subject: str,
         relation: str | None = None,
         object: str | None = None,
+        everything: bool = False,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> _Answer:
-        run = self._run(runtime)
-        if object is not None and relation is None:
-            raise ToolException("Nothing was erased: to erase one fact give its relation too.")
-        with _told("Nothing was erased, as far as is known"):
-            erased = self._erase(run.namespace, subject, relation, object)
-        self.door.drop()
-        return f"Erased {len(erased)} facts." if erased else "Nothing is stored about this.", {"fact_ids": erased}
+        """Close facts, or erase them: what the person stated only if their own words in this run name it."""
+        call = self._call(runtime)
+        if relation is None and (object is not None or not everything):
+            raise ToolException(
+                "Nothing was forgotten: give the relation too, or everything=true if the user wants everything about "
+                "the subject to go."
+            )
+        with _told("Nothing was forgotten, as far as is known"):
+            call = replace(call, names=self.memory.speaker_names(namespace=call.namespace))
+            found = self._found(call, call.meant(subject), relation, object)
+            may = {fact.id: self._may_forget(call, fact, everything and relation is None) for fact in found}
+            allowed = [fact for fact in found if may[fact.id]]
+            gone = self._erased(call, allowed) if self.erase else self._closed(call, allowed)
+        return self._forgotten(gone, [fact for fact in found if fact.id not in gone and fact.is_open])
 
     async def aremember(self, facts: list[ToolFact], runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
+        """Async twin of ``remember``."""
         return await asyncio.to_thread(self.remember, facts, runtime)
 
     async def arecall(self, query: str, k: int = 8, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
+        """Async twin of ``recall``."""
         return await asyncio.to_thread(self.recall, query, k, runtime)
 
     async def aforget(
@@ -159,35 +315,164 @@ class _Verbs:
         subject: str,
         relation: str | None = None,
         object: str | None = None,
+        everything: bool = False,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> _Answer:
-        return await asyncio.to_thread(self.forget, subject, relation, object, runtime)
+        """Async twin of ``forget``."""
+        return await asyncio.to_thread(self.forget, subject, relation, object, everything, runtime)
 
-    def _run(self, runtime: Any, facts: list[ToolFact] | None = None) -> _Run:
-        """Whose memory this call uses, and the name of its operation: that of the tool call, if there is one.
+    # -- the call --------------------------------------------------------------------------------------------------
+
+    def _call(self, runtime: Any) -> _Call:
+        """Whose memory a call uses and what the person said.
 
         Raises:
             NamespaceError: The run does not say whose memory it uses.
         """
         config: Mapping[str, Any] = runtime.config if runtime is not None else ensure_config()
-        namespace = self.scope.resolve(config, runtime)
-        thread = str((config.get("configurable") or {}).get("thread_id") or "")
-        call = getattr(runtime, "tool_call_id", None)
-        op_id = stable_hash("tool", *namespace, "", thread, call, *map(repr, facts)) if call and facts else None
-        return _Run(namespace, self.scope.principal(config, runtime), op_id)
+        principal = self.scope.principal(config, runtime)
+        messages = _messages_of(getattr(runtime, "state", None))
+        call_id = getattr(runtime, "tool_call_id", None)
+        asked_by = _asked_by(messages, call_id) or _task_of(config, runtime)
+        return _Call(
+            namespace=self.scope.resolve(config, runtime),
+            principal=principal,
+            names=(),
+            words=own_words(messages, principal),
+            by_application=runtime is None and _BY_APPLICATION.get(),
+            key=(thread_of(config, runtime), asked_by, call_id) if call_id else None,
+        )
 
-    def _erase(self, namespace: Namespace, subject: str, relation: str | None, object: str | None) -> list[str]:
-        memory = self.memory
+    def _write(self, call: _Call, tool: str, facts: Sequence[tuple[Kind, ToolFact]]) -> list[tuple[ToolFact, Outcome]]:
+        """Write facts, one operation for each kind of source; the outcomes in the order of the facts."""
+        outcomes: dict[int, Outcome] = {}
+        for kind in dict.fromkeys(kind for kind, _ in facts):
+            chosen = [index for index, (each, _) in enumerate(facts) if each == kind]
+            statements = [_statement(call, facts[index][1]) for index in chosen]
+            receipt = self._deliver(call, tool, kind, statements)
+            outcomes |= {index: replace(each, index=index) for index, each in zip(chosen, receipt, strict=True)}
+        return [(fact, outcomes[index]) for index, (_, fact) in enumerate(facts)]
+
+    def _deliver(self, call: _Call, tool: str, kind: Kind, statements: Sequence[Statement]) -> Receipt:
+        receipt = self.memory.write(
+            statements,
+            namespace=call.namespace,
+            source=call.source(kind, tool),
+            op_id=call.op_id(tool, kind, *statements),
+        )
+        return receipt
+
+    def _kind_of(self, call: _Call, fact: ToolFact) -> Kind:
+        """The rank of a fact: the person's own only if their words hold its value."""
+        subject, value = call.meant(fact.subject), call.meant(fact.object)
+        if fact.ended and self._is_named(call, subject, fact.relation, value):
+            return "user"
+        return "user" if call.says(subject if value == SPEAKER else value) else "tool"
+
+    # -- what may be forgotten -------------------------------------------------------------------------------------
+
+    def _is_named(self, call: _Call, subject: str, relation: str, value: str) -> bool:
+        """Whether the person's words name a fact: by its object, its relation's words, or a subject other than them."""
+        if call.says(*(name for name in (subject, value) if name != SPEAKER)):
+            return True
+        known = self.memory.catalogue.resolve(relation)
+        return _shares_a_word(call.words, (relation, known.label, *known.aliases))
+
+    def _may_forget(self, call: _Call, fact: Fact, everything: bool) -> bool:
+        """Whether a call may forget a fact: nothing above rank ``user``, and what a person stated only if they ask."""
+        if rank_of(fact.kind) < rank_of("user"):
+            return True
+        if fact.kind != "user" or fact.principal != call.principal:
+            return False
+        return (everything and asks_to_forget_all(call.words)) or self._is_named(call, *fact.triple)
+
+    def _found(self, call: _Call, subject: str, relation: str | None, value: str | None) -> list[Fact]:
+        """The facts meant: open ones, and all of them if they are to be erased."""
+        memory, where = self.memory, call.namespace
+        found = memory.history(subject, relation, namespace=where)
+        if value is not None:
+            key = name_key(clean_name(call.meant(value), "object"))
+            found = [fact for fact in found if name_key(fact.triple.object) == key]
         if relation is None:
-            return list(memory.forget(namespace=namespace, name=subject).fact_ids)
-        if object is None:
-            return list(memory.forget(namespace=namespace, subject=subject, relation=relation).fact_ids)
-        ids = [
-            fact.id
-            for fact in memory.history(subject, relation, namespace=namespace)
-            if name_key(fact.triple.object) == name_key(object)
-        ]
-        return [gone for each in ids for gone in memory.forget(namespace=namespace, fact_id=each).fact_ids]
+            at_object = memory.read(None, None, subject, namespace=where, thresholds=EXACT, limit=1000)
+            found += [match.fact for match in at_object if all(match.fact.id != fact.id for fact in found)]
+        return [fact for fact in found if self.erase or fact.is_open]
+
+    def _closed(self, call: _Call, facts: Sequence[Fact]) -> dict[str, Fact]:
+        """Close facts; those that were closed, by id."""
+        closed: dict[str, Fact] = {}
+        kinds: tuple[Kind, ...] = ("user", "tool")
+        asked = {fact.id: fact.kind == "user" or self._is_named(call, *fact.triple) for fact in facts}
+        for kind in kinds:
+            chosen = [fact for fact in facts if asked[fact.id] == (kind == "user")]
+            if chosen:
+                ends = [Statement(f.triple.subject, f.triple.relation, f.triple.object, retract=True) for f in chosen]
+                done = zip(chosen, self._deliver(call, "forget", kind, ends), strict=True)
+                closed |= {fact.id: fact for fact, outcome in done if outcome.status == "retracted"}
+        return closed
+
+    def _erased(self, call: _Call, facts: Sequence[Fact]) -> dict[str, Fact]:
+        """Erase facts; those that are gone, by id."""
+        ids = {gone for f in facts for gone in self.memory.forget(namespace=call.namespace, fact_id=f.id).fact_ids}
+        return {fact.id: fact for fact in facts if fact.id in ids}
+
+    def _forgotten(self, gone: Mapping[str, Fact], left: Sequence[Fact]) -> _Answer:
+        """What was forgotten, in words for the model, and by ids for the application."""
+        if not gone and not left:
+            return "Nothing is stored about this.", {"fact_ids": [], "left": []}
+        said = (
+            [f"{'Erased' if self.erase else 'Closed'} {_counted(len(gone))}."] if gone else ["Nothing was forgotten."]
+        )
+        if gone and not self.erase:
+            said.append(f"The history keeps {'it' if len(gone) == 1 else 'them'}.")
+        if left:
+            said.append(
+                f"{_counted(len(left))} stayed: what a person stated goes only if they name it themself in this turn, "
+                "and what others or the application stated stays. Ask the user which facts they mean."
+            )
+        return " ".join(said), {"fact_ids": list(gone), "left": [fact.id for fact in left]}
+
+
+def _statement(call: _Call, fact: ToolFact) -> Statement:
+    return Statement(call.meant(fact.subject), fact.relation, call.meant(fact.object), retract=fact.ended)
+
+
+def _shares_a_word(text: str, phrases: Iterable[str]) -> bool:
+    """Whether a text holds a word of a phrase, in any form that begins alike."""
+    words = set(_WORD.findall(name_key(text))) - _EMPTY_WORDS
+    asked = {word for phrase in phrases for word in _WORD.findall(name_key(phrase))} - _EMPTY_WORDS
+    stems = {word[:_STEM] for word in asked if len(word) >= _STEM}
+    return bool(words & asked) or any(word[:_STEM] in stems for word in words if len(word) >= _STEM)
+
+
+_EMPTY_WORDS: Final = frozenset(
+    re.findall(r"\w+", "the and for with has have had was were are its his her our your from that this about")
+)
+
+
+def _messages_of(state: Any) -> list[BaseMessage]:
+    """The messages in the state of a graph, whatever it is made of and whatever they are called there."""
+    values = dict(state) if isinstance(state, Mapping | BaseModel) else getattr(state, "__dict__", {})
+    candidates = [state, values.get("messages"), *values.values()]
+    return next((list(each) for each in candidates if _holds_messages(each)), [])
+
+
+def _holds_messages(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(each, BaseMessage) for each in value)
+
+
+def _asked_by(messages: Sequence[BaseMessage], call_id: str | None) -> str:
+    """The id of the model's message that made a tool call: servers use ids of calls again, as "call_0"."""
+    for message in reversed(messages):
+        if isinstance(message, AIMessage) and any(call["id"] == call_id for call in message.tool_calls):
+            return message.id or ""
+    return ""
+
+
+def _task_of(config: Mapping[str, Any], runtime: Any) -> str:
+    """The id of the graph's task that runs a tool."""
+    known = getattr(getattr(runtime, "execution_info", None), "task_id", None)
+    return str(known or (config.get("configurable") or {}).get("__pregel_task_id") or "")
 
 
 @contextmanager
@@ -195,14 +480,25 @@ def _told(outcome: str) -> Iterator[None]:
     """Tell the model that the memory failed, and what did not happen; a missing user is the application's error."""
     try:
         yield
-    except (NamespaceError, GraphBubbleUp):
+    except (NamespaceError, GraphBubbleUp, ToolException):
         raise
     except InvalidTriple as error:
         raise ToolException(f"{outcome}: {error}") from error
     except Exception as error:
-        kind = type(error).__name__
-        logger.warning("a memory tool failed with %s", kind)
-        raise ToolException(f"{outcome}: the memory does not work now ({kind}). Tell the user so.") from error
+        logger.warning("a memory tool failed with %s", type(error).__name__)
+        raise ToolException(f"{outcome}: the memory does not work now ({_cause(error)}). Tell the user so.") from error
+
+
+def _cause(error: Exception) -> str:
+    """What a model may be told of an error: its class, and the sentence of our own errors, without credentials."""
+    if not isinstance(error, MemLLMError):
+        return type(error).__name__
+    sentence = _CREDENTIALS.sub("//…@", str(error))
+    return f"{type(error).__name__}: {sentence if len(sentence) <= _MAX_CAUSE else sentence[:_MAX_CAUSE] + '…'}"
+
+
+def _artifact(written: Sequence[tuple[ToolFact, Outcome]]) -> dict[str, Any]:
+    return {"outcomes": [outcome.as_dict() for _, outcome in written]}
 
 
 def _line(fact: ToolFact, outcome: Outcome) -> str:
@@ -211,7 +507,14 @@ def _line(fact: ToolFact, outcome: Outcome) -> str:
         "stored": "stored",
         "already": "was known already",
         "past": "stored as past: something newer is known",
+        "retracted": "is past now",
+        "not_found": "nothing to end: it is not known to be so now",
     }.get(outcome.status, f"not stored ({outcome.reason or outcome.status})")
     if outcome.contests:
         said += ", beside another value that was not replaced"
-    return f"{fact.subject} | {fact.relation} | {fact.object}: {said}"
+    triple = outcome.triple or (fact.subject, fact.relation, fact.object)
+    return f"{' | '.join(triple)}: {said}"
+
+
+def _counted(facts: int) -> str:
+    return "1 fact" if facts == 1 else f"{facts} facts"
