@@ -89,8 +89,8 @@ def block_of(text: str, namespace: Namespace) -> str:
 
     Whoever shows a block that it did not render asks this first: a state, a cache or a client may hold another's.
     """
-    found = _BLOCK.fullmatch(text)
-    return text if found and found[1] == _mark(namespace) else ""
+    found = _BLOCK.match(text)
+    return text if found and found[0] == text and found[1] == _mark(namespace) else ""
 
 
 def parse_block(text: str) -> list[Triple]:
