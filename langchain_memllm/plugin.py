@@ -380,10 +380,8 @@ class MemLLMMemory(Shared):
         """
         where, _ = self._whose(namespace, user_id)
         found = self.core.recall(text, namespace=where, k=k, speaker=speaker)
-        one = several(where)
-        mark = one[0] if len(one) == 1 else None
         owner = self.scope.owner if namespace is None else None
-        return dataclasses.replace(found, block=render(found, max_tokens, owner=owner, namespace=mark))
+        return dataclasses.replace(found, block=render(found, max_tokens, owner=owner))
 
     def history(
         self,

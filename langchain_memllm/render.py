@@ -3,8 +3,7 @@ r"""Recalled facts as a block of text that a model is shown: data, not instructi
 Memory is a channel for prompt injection: what a stranger once said comes back in another conversation. So facts stand
 in one delimited block, one line each, ``- subject | relation | object | marks``, and inside a name everything that
 could end the block, begin a line, look like a mark of a chat format or of the grammar, or make a link live is written
-as ``\uXXXX``. That is reversible: ``parse_block`` gives back exactly the triples. A block carries a mark of the
-namespace that it was recalled from, so that nobody is shown another's (``block_of``). Knows no store and no model.
+as ``\uXXXX``. That is reversible: ``parse_block`` gives back exactly the triples. Knows no store and no model.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from typing import Final
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.times import local_day
-from langchain_memllm.triples import MAX_NAME, Fact, Match, Namespace, Recall, Triple, stable_hash
+from langchain_memllm.triples import MAX_NAME, Fact, Match, Recall, Triple
 
 __all__ = [
     "CLOSE",
     "OPEN",
     "approximate_tokens",
-    "block_of",
     "escape_value",
     "parse_block",
     "render",
@@ -43,8 +41,7 @@ _LINK: Final = re.compile(
     r":(?=//)|(?<=www)\.|(?<=script):|(?<=mailto):|(?<=data):|(?<=file):|(?<=tel):", re.IGNORECASE
 )
 _CODE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|U([0-9a-f]{8}))")
-_BLOCK: Final = re.compile(r"<recalled_facts(?: of=\"([0-9a-f]*)\")?>.*?" + re.escape(CLOSE), re.DOTALL)
-_MARK_DIGITS: Final = 12
+_BLOCK: Final = re.compile(re.escape(OPEN) + ".*?" + re.escape(CLOSE), re.DOTALL)
 
 
 def approximate_tokens(text: str) -> int:
@@ -58,7 +55,6 @@ def render(
     counter: Callable[[str], int] = approximate_tokens,
     *,
     owner: str | None = None,
-    namespace: Namespace | None = None,
 ) -> str:
     """The block that shows facts to a model; the empty text if there are none.
 
@@ -67,30 +63,19 @@ def render(
         max_tokens: Most tokens of the whole block. A fact that does not fit is left out, a later one may still fit.
         counter: Tokens of a text.
         owner: Whose memory the block says it is, for models that are shown several.
-        namespace: Where the facts come from; the block carries its mark.
 
     Raises:
         ConfigurationError: ``max_tokens`` is negative.
     """
     if max_tokens < 0:
         raise ConfigurationError(f"max_tokens={max_tokens} of a block cannot be negative; 0 shows nothing")
-    head = OPEN if namespace is None else f'{OPEN[:-1]} of="{_mark(namespace)}">'
     note = _NOTE.format("memory" if owner is None else f"the memory {escape_value(owner)}")
     lines: list[str] = []
     for item in facts:
         line = _line(item.fact if isinstance(item, Match) else item)
-        if counter("\n".join((head, note, *lines, line, CLOSE))) <= max_tokens:
+        if counter("\n".join((OPEN, note, *lines, line, CLOSE))) <= max_tokens:
             lines.append(line)
-    return "\n".join((head, note, *lines, CLOSE)) if lines else ""
-
-
-def block_of(text: str, namespace: Namespace) -> str:
-    """The text if it is one block recalled from this namespace, else the empty text.
-
-    Whoever shows a block that it did not render asks this first: a state, a cache or a client may hold another's.
-    """
-    found = _BLOCK.match(text)
-    return text if found and found[0] == text and found[1] == _mark(namespace) else ""
+    return "\n".join((OPEN, note, *lines, CLOSE)) if lines else ""
 
 
 def parse_block(text: str) -> list[Triple]:
@@ -124,11 +109,6 @@ def escape_value(name: str) -> str:
 def unescape_value(written: str) -> str:
     """Inverse of ``escape_value`` for names that were not cut."""
     return _CODE.sub(lambda found: chr(int(found[1] or found[2], 16)), written)
-
-
-def _mark(namespace: Namespace) -> str:
-    """What stands for a namespace in a block: labels may be people's names or addresses, which a model need not see."""
-    return stable_hash("block", *namespace)[:_MARK_DIGITS]
 
 
 def _line(fact: Fact) -> str:

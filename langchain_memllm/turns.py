@@ -39,6 +39,7 @@ from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, stable_hash
 
 __all__ = [
+    "TOOL_TAG",
     "Answerer",
     "ExtractWhen",
     "Known",
@@ -50,12 +51,16 @@ __all__ = [
     "as_state",
     "emit",
     "fail_open",
+    "refuse_duplicates",
     "thread_of",
 ]
 
 logger = logging.getLogger(__name__)
 
 OnError = Literal["warn", "raise"]
+
+TOOL_TAG: Final = "memllm"
+"""Tag of a memory's tools."""
 ExtractWhen = Callable[[str, Sequence[str]], bool]
 """Takes a message and what stood before it, oldest first (``user: …``, ``assistant: …``)."""
 
@@ -91,6 +96,27 @@ def _cause(error: Exception) -> str:
     """The error and its reason, where that quotes nothing that people said and no secret."""
     kind = type(error).__name__
     return f"{kind} ({error})" if isinstance(error, ModelError | StoreError | MissingExtra) else kind
+
+
+def refuse_duplicates(tools: Iterable[Any], own: Iterable[Any] = ()) -> None:
+    """Refuse two tools of one name if one of them is a memory's: the last would be called, whoever was meant.
+
+    Args:
+        tools: The tools that a model is offered, as ``ModelRequest.tools`` holds them.
+        own: Tools that must not be hidden: an agent drops all but the last of a name when it is built.
+
+    Raises:
+        ConfigurationError: There are two.
+    """
+    seen: dict[str, Any] = {tool.name: tool for tool in own}
+    for tool in tools:
+        name = tool.get("name") if isinstance(tool, Mapping) else getattr(tool, "name", None)
+        other = seen.setdefault(name, tool) if isinstance(name, str) else tool
+        if other is not tool and any(TOOL_TAG in (getattr(each, "tags", None) or ()) for each in (tool, other)):
+            raise ConfigurationError(
+                f"two tools are named {name!r}, and only one of them could be called; give the tools of one memory "
+                "another prefix, as in memory.tools(prefix='team_') or memory.middleware('tools', prefix='team_')"
+            )
 
 
 def _check_on_error(on_error: str) -> OnError:
@@ -436,7 +462,7 @@ class Recaller(Shared):
         with fail_open("memory_recall", self.on_error, runtime):
             if text:
                 recalled = yield Step(lambda: self.memory.recall(text, namespace=namespace, k=self.k))
-                block = render(recalled, self.max_tokens)
+                block = render(recalled, self.max_tokens, owner=self.scope.owner)
                 emit(runtime, "recall", facts=[match.fact.id for match in recalled])
         with self._lock:
             self._blocks[turn] = (version, block)

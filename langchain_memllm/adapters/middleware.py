@@ -23,7 +23,7 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.flow import Flow, arun, run
 from langchain_memllm.scope import Scope
 from langchain_memllm.triples import stable_hash
-from langchain_memllm.turns import Known, Noted, Recaller, TurnWriter
+from langchain_memllm.turns import Known, Noted, Recaller, TurnWriter, refuse_duplicates
 
 __all__ = ["MemLLMMiddleware", "Mode", "TurnState", "WriteWhen", "check_choices"]
 
@@ -132,7 +132,12 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         return {"memllm_said": noted.known, "memllm_run": new}
 
     def _block(self, request: ModelRequest[Any]) -> Flow[str]:
-        """What the model is shown. What was redacted in the person's words is redacted where it waits."""
+        """What the model is shown. What was redacted in the person's words is redacted where it waits.
+
+        Raises:
+            ConfigurationError: The agent has two tools of one name, and one is a memory's.
+        """
+        refuse_duplicates(request.tools, self.tools)
         config, runtime, state = get_config(), request.runtime, cast("TurnState", request.state)
         if self._writer is not None and _was_edited(state):
             yield from self._note_again(state, config, runtime)

@@ -45,13 +45,11 @@ from langchain_memllm.triples import (
     rank_of,
     stable_hash,
 )
+from langchain_memllm.turns import TOOL_TAG
 
-__all__ = ["ForgetInput", "MemoryTools", "RecallInput", "RememberInput", "ToolFact", "refuse_duplicates", "tools_of"]
+__all__ = ["ForgetInput", "MemoryTools", "RecallInput", "RememberInput", "ToolFact", "tools_of"]
 
 logger = logging.getLogger(__name__)
-
-TAG: Final = "memllm"
-"""Tag of these tools, for filters."""
 
 _MAX_FACTS: Final = 50
 _MAX_RECALLED: Final = 30
@@ -152,7 +150,7 @@ def tools_of(memory: Memory, scope: Scope, *, prefix: str | None = None, erase: 
             args_schema=schema,
             response_format="content_and_artifact",
             handle_tool_error=True,
-            tags=[TAG],
+            tags=[TOOL_TAG],
             metadata=_metadata(read_only=name == "recall", destructive=name == "forget"),
         )
         for name, func, coroutine, schema, description in (
@@ -161,29 +159,6 @@ def tools_of(memory: Memory, scope: Scope, *, prefix: str | None = None, erase: 
             ("forget", tools.forget, tools.aforget, ForgetInput, forget),
         )
     ]
-
-
-def refuse_duplicates(tools: Iterable[Any]) -> None:
-    """Refuse two tools of one name if one of them is a memory's: LangGraph would call the last, whoever was meant.
-
-    Args:
-        tools: The tools that a model is offered, as ``ModelRequest.tools`` holds them.
-
-    Raises:
-        ConfigurationError: There are two.
-    """
-    seen: dict[str, bool] = {}
-    for tool in tools:
-        name = tool.get("name") if isinstance(tool, Mapping) else getattr(tool, "name", None)
-        if not isinstance(name, str):
-            continue
-        ours = isinstance(tool, _MemoryTool)
-        if name in seen and (ours or seen[name]):
-            raise ConfigurationError(
-                f"two tools are named {name!r}, and only one of them could be called; give the tools of one memory "
-                "another prefix, as in memory.tools(prefix='team_') or memory.middleware('tools', prefix='team_')"
-            )
-        seen[name] = ours or seen.get(name, False)
 
 
 _REMEMBER: Final = """\
@@ -275,7 +250,7 @@ class MemoryTools(Shared):
             names = self.memory.speaker_names(namespace=call.namespace)
             text = f"{query} ({SPEAKER})" if any(mentions(query, name) for name in (*names, "the speaker")) else query
             found = self.memory.recall(text, namespace=call.namespace, k=k)
-            block = render(found, _MAX_TOKENS, owner=self.scope.owner, namespace=call.namespace)
+            block = render(found, _MAX_TOKENS, owner=self.scope.owner)
         artifact = [{**match.fact.as_dict(), "similarity": match.similarity, "why": match.why} for match in found]
         return block or "Nothing is stored about this.", artifact
 
@@ -354,13 +329,12 @@ class MemoryTools(Shared):
         return [(fact, outcomes[index]) for index, (_, fact) in enumerate(facts)]
 
     def _deliver(self, call: _Call, tool: str, kind: Kind, statements: Sequence[Statement]) -> Receipt:
-        receipt = self.memory.write(
+        return self.memory.write(
             statements,
             namespace=call.namespace,
             source=call.source(kind, tool),
             op_id=call.op_id(tool, kind, *statements),
         )
-        return receipt
 
     def _kind_of(self, call: _Call, fact: ToolFact) -> Kind:
         """The rank of a fact: the person's own only if their words hold its value."""

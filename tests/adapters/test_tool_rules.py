@@ -17,12 +17,11 @@ from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel
 
-from langchain_memllm.adapters.tools import refuse_duplicates
 from langchain_memllm.errors import ConfigurationError, StoreUnavailable
 from langchain_memllm.plugin import MemLLMMemory
-from langchain_memllm.render import block_of
 from langchain_memllm.testing import FakeEmbedder, Request, ScriptedModel, tool_call
 from langchain_memllm.triples import Source
+from langchain_memllm.turns import refuse_duplicates
 
 
 def named(memory: MemLLMMemory, **options: Any) -> dict[str, BaseTool]:
@@ -406,6 +405,25 @@ def test_two_tools_of_one_name_are_refused() -> None:
     refuse_duplicates([{"name": "a"}, {"name": "a"}, {"type": "web_search"}, *one.tools(), *other.tools(prefix="b-")])
 
 
+@pytest.mark.parametrize("by_middleware", [False, True])
+async def test_an_agent_whose_tools_hide_a_memory_s_calls_no_model(by_middleware: bool) -> None:
+    """bugs 3.7: an agent drops all but the last tool of a name; refused before a model is called."""
+    one, other = memory_of(), memory_of()
+    model = ScriptedModel(script=lambda request: "ok")
+    middleware, tools = [one.middleware("tools")], other.tools()
+    if by_middleware:
+        middleware, tools = [*middleware, other.middleware("tools", name="other")], []
+    agent = create_agent(model, tools, middleware=middleware)
+    with pytest.raises(ConfigurationError, match="two tools are named 'remember'"):
+        agent.invoke(asked("Hello"), run_of("ada"))
+    with pytest.raises(ConfigurationError, match="two tools are named 'remember'"):
+        await agent.ainvoke(asked("Hello"), run_of("ada"))
+    assert not model.requests
+    prefixed = [one.middleware("tools"), other.middleware("tools", name="other", prefix="other_")]
+    create_agent(model, middleware=prefixed).invoke(asked("Hello"), run_of("ada"))
+    assert {"remember", "other_remember"} <= set(model.requests[0].tools)
+
+
 @pytest.mark.parametrize("prefix", ["x" * 56, "a b", "ä", 7])
 def test_a_prefix_that_no_tool_can_have(prefix: Any) -> None:
     with pytest.raises(ConfigurationError, match="cannot begin the name of a tool"):
@@ -441,18 +459,20 @@ def test_tools_say_that_they_must_not_be_cached() -> None:
 
 
 def test_blocks_say_whose_they_are() -> None:
-    """bugs friction 15: two blocks with the same heading; doors F28: a block is shown to nobody else."""
+    """bugs friction 15: two blocks with the same heading."""
     own, team = memory_of(), memory_of(namespace=("team", "acme"))
     own.write([("user", "lives in", "Oslo")], user_id="ada")
     team.write([("user", "lives in", "HQ")])
     block = named(own)["recall"].invoke({"query": "Where do I live?"}, run_of("ada"))
     assert "Facts from memory (" in block
     assert block == own.recall("Where do I live?", user_id="ada").block
-    assert block_of(block, ("memllm", "ada")) == block
-    assert block_of(block, ("memllm", "bob")) == ""
     shared = named(team)["team_acme_recall"].invoke({"query": "Where do I live?"}, run_of("ada"))
     assert "Facts from the memory team/acme (" in shared
-    assert block_of(shared, ("team", "acme")) == shared
+    model = ScriptedModel(script=lambda request: "ok")
+    both = [own.middleware("read"), team.middleware("read", name="team")]
+    agent_of(own, model, middleware=both).invoke(asked("Where do I live?"), run_of("ada"))
+    assert block in model.requests[0].text
+    assert shared in model.requests[0].text
 
 
 # --- a memory that fails ----------------------------------------------------------------------------------------------

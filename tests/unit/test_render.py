@@ -15,7 +15,6 @@ from langchain_memllm.render import (
     CLOSE,
     OPEN,
     approximate_tokens,
-    block_of,
     escape_value,
     parse_block,
     render,
@@ -192,15 +191,8 @@ def test_escaping_is_reversible(name):
 
 
 def test_a_block_says_whose_it_is_and_is_found_as_before():
-    """bugs friction 15, doors F28."""
-    facts = [fact("Ada", "lives in", "Oslo")]
-    block = render(facts, owner="team/<acme>", namespace=("team", "acme"))
-    assert block.splitlines()[1].startswith("Facts from the memory team/\\u003cacme\\u003e (")
+    """bugs friction 15."""
+    block = render([fact("Ada", "lives in", "Oslo")], owner="team/<acme>")
+    assert block.splitlines()[1].startswith(r"Facts from the memory team/\u003cacme\u003e (subject")
     assert parse_block(f"before {block} after") == [Triple("Ada", "lives in", "Oslo")]
     assert without_blocks(f"before {block} after") == "before  after"
-    assert block_of(block, ("team", "acme")) == block
-    for other in (("team", "other"), ("team/acme",), ("teamacme",)):
-        assert block_of(block, other) == ""
-    for text in ("", render(facts), block + block, "x" + block, block + " "):
-        assert block_of(text, ("team", "acme")) == ""
-    assert "acme" not in render(facts, namespace=("team", "acme")), "labels may be addresses of people"
