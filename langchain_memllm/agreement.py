@@ -144,7 +144,7 @@ class SharedRelations:
         """Objects are kept as names or as literals; under the other range nobody would find them again."""
         for relation in relations:
             before = self.catalogue.resolve(relation.label)
-            if before.range == relation.range:
+            if before.range == relation.range or before.key != relation.key:
                 continue
             facts = self._store.facts(self._store.namespaces(), FactFilter(relation=before.key))
             if next(iter(facts), None) is not None:

@@ -84,6 +84,7 @@ from langchain_memllm.triples import (
     as_triple,
     check_namespace,
     clean_name,
+    fold,
     is_literal_key,
     literal_key,
     loose_key,
@@ -780,9 +781,11 @@ class Memory(Shared):
     def history(self, subject: str, relation: str | None = None, *, namespace: Namespace) -> list[Fact]:
         """Every fact ever stored of a subject (and relation), in commit order, with sources and what closed it."""
         self._agree()
+        meaning = self._meaning(relation) if relation is not None else None
         where = FactFilter(
             subject_keys=(name_key(clean_name(subject)),),
-            relation=self._meaning(relation).key if relation is not None else None,
+            relation=meaning.key if meaning else None,
+            narrower=meaning.narrower_keys if meaning else (),
         )
         return self._flagged(list(self.store.facts([check_namespace(namespace)], where)))
 
@@ -835,7 +838,7 @@ class Memory(Shared):
         Args:
             namespace: Whose memory.
             fact_id: One fact.
-            subject: With ``relation``: the slot, current and past.
+            subject: With ``relation``: the slot, current and past; of child also that of son and daughter.
             relation: See ``subject``.
             name: Every fact with this name or an alias of it at either end. Other names that it may have meant stay,
                 and are told in ``similar_names``.
@@ -902,7 +905,8 @@ class Memory(Shared):
                 raise ConfigurationError(f"{fact_id!r} is no fact id; ids have 32 hex digits, see history()")
             return Selection(fact_ids=(fact_id,))
         if subject is not None and relation is not None:
-            return Selection(slot=((name_key(clean_name(subject)),), self._meaning(relation).key))
+            meaning = self._meaning(relation)
+            return Selection(slot=((name_key(clean_name(subject)),), meaning.key), narrower=meaning.narrower_keys)
         if name is not None:
             cleaned = clean_name(name)
             return Selection(name_keys=(name_key(cleaned), literal_key(cleaned)))
@@ -1178,18 +1182,18 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
     words = text.split()
     if len(words) > _MAX_RECALL_WORDS:
         words = words[: _MAX_RECALL_WORDS // 2] + words[-_MAX_RECALL_WORDS // 2 :]
-    words = [word for word in words if not any("\ud800" <= c <= "\udfff" for c in word)]
+    words = [word for word in map(fold, words) if word and not any("\ud800" <= c <= "\udfff" for c in word)]
     keys: dict[str, None] = {}
     for start in range(len(words)):
         for end in range(start + 1, min(start + _MAX_GRAM, len(words)) + 1):
-            gram = name_key(" ".join(words[start:end]))
+            gram = " ".join(words[start:end])
             bare = gram.strip(_PUNCTUATION)
             keys.update(dict.fromkeys((gram, bare, bare.removesuffix("'s").rstrip(_PUNCTUATION))))
-    spoken = {name_key(word).strip(_PUNCTUATION) for word in words}
+    spoken = {word.strip(_PUNCTUATION) for word in words}
     if speaker is not None and spoken & FIRST_PERSON:
         keys[name_key(speaker)] = None
     keys.pop("", None)
-    telling = dict.fromkeys(word for each in words for word in words_of(name_key(each)) if word not in _STOPWORDS)
+    telling = dict.fromkeys(word for each in words for word in words_of(each) if word not in _STOPWORDS)
     return list(keys), list(telling)
 
 

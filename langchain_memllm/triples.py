@@ -6,12 +6,14 @@ Frozen values without I/O; nothing here knows a store, a model or a policy. A tr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
+from unicodedata import normalize
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
 from langchain_memllm.times import Day, as_moment
@@ -37,6 +39,7 @@ __all__ = [
     "as_triple",
     "check_namespace",
     "clean_name",
+    "fold",
     "is_literal_key",
     "literal_key",
     "loose_key",
@@ -83,7 +86,7 @@ def clean_name(value: object, part: str = "name") -> str:
     if value.isascii() and value.isprintable():  # the common case, four times faster
         name = " ".join(value.split())
     else:
-        name = unicodedata.normalize("NFC", " ".join(value.split()))
+        name = normalize("NFC", " ".join(value.split()))
         bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
         if bad is not None:
             raise InvalidTriple(part, value, f"it holds the character U+{ord(bad):04X}; remove it")
@@ -104,18 +107,32 @@ def name_key(name: str) -> str:
     """
     if name.isascii():
         key = name.lower()
-        if key[-1:] == "." or "`" in key:
-            key = key.replace("`", "'")
-            return key.rstrip(". ") or key
-        return key
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).translate(_FOLDS))
-    folded = unicodedata.normalize("NFC", folded.casefold()).translate(
-        _FOLDS
-    )  # casefold brings new ones: \u0149, \u0130
-    folded = " ".join(unicodedata.normalize("NFC", _DOTTED_I.sub("i", folded)).split())
-    return folded.rstrip(_STOPS) or folded or name
+        if key[-1:] != "." and "`" not in key:
+            return key
+    folded = fold(name)
+    if folded[-1:] in _STOPS:
+        return folded.rstrip(_STOPS) or folded or name
+    return folded
 
 
+def fold(text: str) -> str:
+    """What ``name_key`` leaves of a text, with the periods at its end; may be empty. Words fold one by one, too."""
+    if text.isascii():
+        return text.lower().replace("`", "'")
+    return _fold_short(text) if len(text) <= MAX_NAME else _fold(text)
+
+
+def _fold(text: str) -> str:
+    folded = normalize("NFC", text)
+    for _ in range(2):  # one brings what the other folds: \u0149, \u0130, letters that are only shaped otherwise
+        folded = normalize("NFC", normalize("NFC", folded.casefold()).translate(_FOLDS))
+    return " ".join(normalize("NFC", _DOTTED_I.sub("i", folded)).split())
+
+
+_fold_short = functools.lru_cache(maxsize=1 << 14)(_fold)
+
+
+@functools.lru_cache(maxsize=1 << 14)
 def loose_key(key: str) -> str | None:
     """What other spellings of a name share with it (José, Jose; Mr. Smith, Mr Smith; Jean-Luc, Jean Luc).
 
@@ -125,14 +142,10 @@ def loose_key(key: str) -> str | None:
     Returns:
         None if it says no more than the key.
     """
-    if key.isascii():
-        if not _MARKED.search(key):
-            return None
-        loose = key
-    else:
-        loose = "".join(c for c in unicodedata.normalize("NFKD", key) if not "\u0300" <= c <= "\u036f")
-        loose = loose.translate(_STROKES).casefold()
-    loose = unicodedata.normalize("NFC", " ".join(_DROPPED.sub("", loose.replace("-", " ")).split()))
+    if key.isascii() and not _MARKED.search(key):
+        return None
+    loose = key if key.isascii() else normalize("NFKD", key).translate(_ACCENTS).casefold()
+    loose = normalize("NFC", " ".join(_DROPPED.sub("", loose.replace("-", " ")).split()))
     return loose if loose and loose != key else None
 
 
@@ -180,7 +193,9 @@ _DOTTED_I: Final = re.compile("i\u0307+")  # what casefold makes of the Turkish 
 _STOPS: Final = ". \u3002"
 _MARKED: Final = re.compile(r"[.,'\"-]")
 _DROPPED: Final = re.compile(r"[.,'\"]")
-_STROKES: Final = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
+_ACCENTS: Final = dict.fromkeys(range(0x300, 0x370)) | str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+)
 
 
 def literal_key(name: str) -> str:

@@ -766,8 +766,9 @@ def _listing(
             conditions.append(_OF_NAMES[column])
             parameters += [ids, ids]
     if where.relation is not None:
-        conditions.append("f.r = ?")
-        parameters.append(_relation_id(connection, head[0], where.relation))
+        keys = (where.relation, *where.narrower)
+        conditions.append(f"f.r IN ({','.join('?' * len(keys))})")
+        parameters += [_relation_id(connection, head[0], key) for key in keys]
     if where.ids is not None:
         conditions.append(f"f.fid IN ({','.join('?' * len(where.ids))})")
         parameters += [_blob(fact_id) for fact_id in where.ids]

@@ -539,7 +539,8 @@ class _Erasure:
         if selection.slot is not None:
             keys, relation = selection.slot
             for subject in self._ids(keys):
-                self._doom(_OF_SLOT, (subject, self.ns, relation))
+                for each in (relation, *selection.narrower):
+                    self._doom(_OF_SLOT, (subject, self.ns, each))
         if selection.name_keys:
             named = self._ids(selection.name_keys)
             self.names.update(named)

@@ -184,11 +184,15 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class FactFilter:
-    """Which facts to list; every given condition must hold. Names match by key or alias."""
+    """Which facts to list; every given condition must hold. Names match by key or alias.
+
+    ``narrower`` are keys of relations that are listed with ``relation``.
+    """
 
     ids: tuple[str, ...] | None = None
     subject_keys: tuple[str, ...] | None = None
     relation: str | None = None
+    narrower: tuple[str, ...] = ()
     object_keys: tuple[str, ...] | None = None
     source: tuple[str, str] | None = None  # (kind, ref)
     open_only: bool = False
@@ -197,10 +201,11 @@ class FactFilter:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What to forget: exactly one of the fields, or ``everything`` of the namespace."""
+    """What to forget: exactly one of the fields (``narrower`` is the slot's), or ``everything`` of the namespace."""
 
     fact_ids: tuple[str, ...] = ()
     slot: tuple[tuple[str, ...], str] | None = None  # (subject keys, relation key): current and past
+    narrower: tuple[str, ...] = ()  # keys of relations that answer for the slot's, and are forgotten with it
     name_keys: tuple[str, ...] = ()  # facts at both ends, and those of its aliases
     source: tuple[str | None, str] | None = None  # (kind or None for any, ref)
     everything: bool = False

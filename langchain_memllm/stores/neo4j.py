@@ -295,7 +295,7 @@ class Neo4jStore:
             "ids": list(where.ids or ()),
             "subjects": self._members(ids, where.subject_keys),
             "objects": self._members(ids, where.object_keys),
-            "rid": None if where.relation is None else ids.relation(where.relation),
+            "rids": _relation_ids(ids, where.relation, where.narrower) or None,
             "source": None if where.source is None else ids.source(*where.source),
             "open_only": where.open_only,
             "page": _PAGE,

@@ -94,13 +94,14 @@ class _Erasure:
         if selection.slot is not None:
             keys, relation = selection.slot
             subjects = self._members(keys)
-            return self._rows(cypher.DOOMED_NAMES, subjects=subjects, objects=[], rid=self.ids.relation(relation))
+            relations = [self.ids.relation(each) for each in (relation, *selection.narrower)]
+            return self._rows(cypher.DOOMED_NAMES, subjects=subjects, objects=[], rids=relations)
         if selection.name_keys:
             members = self._members(selection.name_keys)
             self.names.update(members)
             wanted = [name_key(key[1:] if is_literal_key(key) else key) for key in selection.name_keys]
             self._drop_quarantine(lambda row: names_any(row["text"], wanted))
-            return self._rows(cypher.DOOMED_NAMES, subjects=members, objects=members, rid=None)
+            return self._rows(cypher.DOOMED_NAMES, subjects=members, objects=members, rids=None)
         if selection.source is not None:
             kind, ref = selection.source
             self.sources = [row["id"] for row in self._rows(cypher.SOURCES, ref=ref, kind=kind)]

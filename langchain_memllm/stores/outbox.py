@@ -109,7 +109,8 @@ def change_of(selection: Selection, doomed: Iterable[Sequence[str]]) -> Change:
     objects = tuple(dict.fromkeys(_bare(keys[2]) for keys in triples))
     if selection.slot is not None:
         subjects, relation = selection.slot
-        return Change(objects=objects, slots=tuple((subject, relation) for subject in subjects))
+        slots = tuple((subject, each) for subject in subjects for each in (relation, *selection.narrower))
+        return Change(objects=objects, slots=slots)
     return Change(objects=objects, slots=tuple(triples)) if selection.fact_ids else Change()
 
 

@@ -709,6 +709,17 @@ def test_a_general_relation_is_answered_by_those_with_more_detail(memory: Memory
     assert (len(limited), limited.truncated) == (2, True)
 
 
+def test_history_and_forgetting_find_what_a_general_relation_reads(memory: Memory) -> None:
+    facts = [("Kari", "son", "Per"), ("Kari", "child", "Bo"), ("Kari", "brother", "Tor"), ("Ada", "son", "Jo")]
+    memory.write(facts, namespace=NS, source=ADA)
+    assert [fact.triple.object for fact in memory.history("Kari", "child", namespace=NS)] == ["Per", "Bo"]
+    assert [fact.triple.object for fact in memory.history("Kari", "son", namespace=NS)] == ["Per"]
+    assert memory.forget(subject="Kari", relation="child", namespace=NS).facts == 2
+    assert not memory.read("Kari", "child", namespace=NS)
+    assert memory.read("Kari", "sibling", namespace=NS).answers == ("Tor",)
+    assert memory.read("Ada", "child", namespace=NS).answers == ("Jo",)
+
+
 def test_a_general_answer_to_a_special_question_is_only_similar(memory: Memory) -> None:
     memory.write([("Kari", "child", "Bo"), ("Ada", "sibling", "Mia")], namespace=NS)
     (match,) = memory.read("Kari", "son", namespace=NS)

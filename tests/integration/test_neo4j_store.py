@@ -207,7 +207,7 @@ HOSTILE = [
     "\u0000".join("ab"),
     "a\nb",
     "x" * 10_000,
-    "\ufeffname",
+    "\ufeffnote",
     "{id: 1}",
     "CALL db.labels()",
 ]

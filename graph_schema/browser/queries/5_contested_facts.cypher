@@ -3,21 +3,21 @@
 // empty: whoever's memory was written last. The list names the catalogue's relations that take one value; those you
 // declared yourself are looked up.
 WITH '' AS user, [
-  'address', 'age', 'best friend', 'birthday', 'blood type', 'breed', 'budget', 'capital', 'chairperson',
-  'clothing size', 'contact person', 'current location', 'customer number', 'date of birth', 'date of death',
-  'deadline', 'dentist', 'diet', 'dissolved, abolished or demolished', 'doctor', 'door code', 'email',
-  'emergency contact', 'end time', 'engaged to', 'expires on', 'father', 'favourite animal', 'favourite author',
-  'favourite book', 'favourite colour', 'favourite drink', 'favourite film', 'favourite food', 'favourite game',
-  'favourite musician', 'favourite place', 'favourite restaurant', 'favourite season', 'favourite series',
-  'favourite song', 'favourite sport', 'favourite subject', 'favourite team', 'feels', 'first name', 'full name',
-  'gender', 'head of government', 'head of state', 'headquarters location', 'height', 'inception', 'last name',
-  'license plate', 'lives in', 'location of formation', 'maiden name', 'manager', 'marital status',
-  'member of political party', 'mother', 'mouth of the watercourse', 'parent organization', 'parent taxon',
-  'partner', 'passport number', 'password', 'phone', 'pin', 'place of birth', 'place of death',
-  'preferred contact method', 'preferred language', 'preferred name', 'price', 'pronouns', 'salary',
+  'address', 'age', 'best friend', 'blood type', 'breed', 'budget', 'capital', 'chairperson', 'clothing size',
+  'contact person', 'current location', 'current project', 'current team', 'customer number', 'date of birth',
+  'date of death', 'deadline', 'dentist', 'diet', 'dissolved, abolished or demolished', 'doctor', 'door code',
+  'email', 'emergency contact', 'end time', 'engaged to', 'expires on', 'father', 'favourite animal',
+  'favourite author', 'favourite book', 'favourite colour', 'favourite drink', 'favourite film', 'favourite food',
+  'favourite game', 'favourite musician', 'favourite place', 'favourite restaurant', 'favourite season',
+  'favourite series', 'favourite song', 'favourite sport', 'favourite subject', 'favourite team', 'feels',
+  'first name', 'full name', 'gender', 'head of government', 'head of state', 'headquarters location', 'height',
+  'inception', 'last name', 'license plate', 'lives in', 'location of formation', 'maiden name', 'manager',
+  'marital status', 'meeting time', 'member of political party', 'mother', 'mouth of the watercourse',
+  'parent organization', 'parent taxon', 'partner', 'passport number', 'password', 'phone', 'pin', 'place of birth',
+  'place of death', 'preferred contact method', 'preferred language', 'preferred name', 'price', 'pronouns', 'salary',
   'scheduled for', 'shoe size', 'spouse', 'start time', 'status', 'stored in', 'studies at', 'time zone',
-  'unemployment rate', 'version', 'wedding anniversary', 'weight', 'wifi network', 'wifi password', 'works as',
-  'works for'
+  'unemployment rate', 'version', 'wakes up at', 'wedding anniversary', 'weight', 'wifi network', 'wifi password',
+  'works as', 'works for'
 ] AS single
 MATCH (n:MemNamespace) WHERE user = '' OR n.name CONTAINS '"' + user + '"'
 WITH n, single ORDER BY n.last_at DESC LIMIT 1

@@ -32,7 +32,7 @@ DOOMED_KEYS: Final = (
 MATCH (s:MemEntity {id: x.sid}) MATCH (r:MemRelation {id: x.rid}) MATCH (o:MemEntity {id: x.oid})
 RETURN [s.key, r.key, o.key] AS keys"""
 )
-# Ids of the facts with one of these subjects (of one relation, or with null of any) or one of these objects.
+# Ids of the facts with one of these subjects (of some relations, or with null of any) or one of these objects.
 DOOMED_NAMES: Final = (
     CYPHER
     + "CALL () {"
@@ -40,7 +40,7 @@ DOOMED_NAMES: Final = (
         """
   UNWIND ${many} AS id
   MATCH (x:{label}) USING INDEX SEEK x:{label}({column}, rid, precedence)
-  WHERE x.{column} = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND ($rid IS NULL OR x.rid = $rid)
+  WHERE x.{column} = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND ($rids IS NULL OR x.rid IN $rids)
   RETURN x""".replace("{many}", many)
         .replace("{label}", label)
         .replace("{column}", column)

@@ -210,7 +210,7 @@ RETURN q.p AS p, rows"""
 
 # Facts ``x`` that pass the listing's conditions, with their sources; one page after ($seq, $ordinal).
 _PAGE: Final = """
-  WHERE (x.seq > $seq OR x.seq = $seq AND x.ordinal > $ordinal) AND ($rid IS NULL OR x.rid = $rid)
+  WHERE (x.seq > $seq OR x.seq = $seq AND x.ordinal > $ordinal) AND ($rids IS NULL OR x.rid IN $rids)
     AND ($subjects IS NULL OR x.sid IN $subjects) AND ($objects IS NULL OR x.oid IN $objects)
     AND ($source IS NULL OR EXISTS { (x)-[:MEM_FROM]->(:MemSource {id: $source}) })
   RETURN x ORDER BY x.ns, x.seq, x.ordinal LIMIT $page"""
