@@ -98,7 +98,7 @@ def demo(
     if file is None:
         text, questions, ref = shipped_text(), shipped_questions(), "three articles of Wikipedia"
     else:
-        text, _ = text_and_source(f"@{file}", None)
+        text, _ = text_and_source(f"@{file}")
         questions, ref = None, file.name
     name = model_name(model)
     with open_memory(store, name, create=True) as memory:

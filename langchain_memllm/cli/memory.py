@@ -1,4 +1,4 @@
-"""The verbs of the memory: remember, write, read, recall, ask, history, forget, stats."""
+"""The verbs of the memory: remember, write, read, recall, ask, history, forget, stats, users."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from langchain_memllm.cli.terminal import (
     Model,
     Store,
     User,
+    check_user,
     fail,
     model_name,
     open_memory,
@@ -41,8 +42,8 @@ def remember(
     replace: Annotated[bool, typer.Option(help="With @FILE: the new version of that document.")] = False,
 ) -> None:
     """Find the facts of a text with a model, and store them."""
-    content, source = text_and_source(text, user)
-    if replace and source.kind != "document":
+    content, source = text_and_source(text)
+    if replace and source is None:
         fail("--replace needs a document: give @FILE", WRONG)
     with open_memory(store, model_name(model), create=True) as memory, progress("sentences", quiet=as_json) as advance:
         receipt = memory.remember(content, user_id=user, source=source, replace=replace, progress=advance)
@@ -95,6 +96,7 @@ def read(
 ) -> None:
     """Answer a query with one side open: --subject Ada --relation "lives in"."""
     with open_memory(store) as memory:
+        check_user(memory, user)
         result = memory.read(subject, relation, object_, user_id=user, at=at, valid_at=valid_at)
     _print_matches(result, as_json)
 
@@ -109,6 +111,7 @@ def recall(
 ) -> None:
     """Show the facts that a text brings to mind, and why; no model is called."""
     with open_memory(store) as memory:
+        check_user(memory, user)
         recalled = memory.recall(text, user_id=user, k=k)
     _print_matches(recalled.matches, as_json)
 
@@ -135,6 +138,7 @@ def ask(
 ) -> None:
     """Ask a model, which reads the memory while it answers."""
     with open_memory(store, model_name(model)) as memory:
+        check_user(memory, user)
         state = memory.build_graph(write="off", recall=8, on_error="raise", trace=True).invoke(
             {"messages": [("human", question)]},
             {"configurable": {"user_id": user or LOCAL_USER}},
@@ -164,6 +168,7 @@ def history(
 ) -> None:
     """Show every fact ever stored of a subject, where it came from, and what closed it."""
     with open_memory(store) as memory:
+        check_user(memory, user)
         facts = memory.history(subject, relation, user_id=user)
     if as_json:
         print_json([fact.as_dict() for fact in facts])
@@ -203,6 +208,7 @@ def forget(
     if everything and not yes:
         typer.confirm(f"Forget everything that {store} holds of {user or 'the local user'}?", abort=True)
     with open_memory(store) as memory:
+        check_user(memory, user)
         erased = memory.forget(
             user_id=user,
             fact_id=fact,
@@ -228,6 +234,7 @@ def forget(
 def stats(store: Store = "memllm.db", user: User = None, as_json: Json = False) -> None:
     """Count what is stored."""
     with open_memory(store) as memory:
+        check_user(memory, user)
         counts = asdict(memory.stats(user_id=user))
         counts.pop("extra")
     if as_json:
@@ -235,3 +242,16 @@ def stats(store: Store = "memllm.db", user: User = None, as_json: Json = False) 
         return
     for name, value in counts.items():
         out.print(f"{name:<12}{value:>10,}")
+
+
+@app.command()
+def users(store: Store = "memllm.db", as_json: Json = False) -> None:
+    """List everybody who has a memory in the store."""
+    with open_memory(store) as memory:
+        found = memory.users()
+    if as_json:
+        print_json(found)
+    else:
+        out.print("\n".join(found) or "nobody has a memory here", markup=False)
+    if not found:
+        raise typer.Exit(NOTHING)

@@ -17,6 +17,7 @@ from langchain_memllm.cli.terminal import (
     Json,
     Store,
     User,
+    check_user,
     err,
     fail,
     open_memory,
@@ -47,6 +48,8 @@ def copy(
         open_memory(target, create=True) as there,
         progress("facts", quiet=as_json) as advance,
     ):
+        if not everyone:
+            check_user(here, user)
         copied = here.copy(there, user_id=user, everyone=everyone, progress=advance)
     if as_json:
         print_json([each.as_dict() for each in copied])
@@ -123,6 +126,8 @@ def export_(
 ) -> None:
     """Write facts with their history, sources and aliases to a file of JSON lines."""
     with open_memory(store) as memory:
+        if not everyone:
+            check_user(memory, user)
         namespaces = memory.namespaces() if everyone else [memory.namespace_of(user)]
         total = sum(memory.stats(namespace=n).facts + memory.stats(namespace=n).past for n in namespaces)
         records = memory.export(namespace=namespaces) if namespaces else iter(())

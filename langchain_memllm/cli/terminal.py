@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -43,6 +44,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 NOTHING, WRONG, STORE, MODEL, CONFLICT = 1, 2, 3, 4, 5
 
+_MAX_USERS: Final = 8  # named when somebody is not found
 _DEFAULT_MODEL: Final = "gpt-5-mini"
 
 Store = Annotated[
@@ -132,12 +134,27 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def text_and_source(text: str, user: str | None) -> tuple[str, Source]:
-    """The text that was meant (itself, standard input, a file), and where it came from."""
+def check_user(memory: MemLLMMemory, user: str | None) -> None:
+    """End if the user has no memory here but others have: a mistyped name is not an empty memory."""
+    if memory.namespace_of(user) in memory.namespaces():
+        return
+    users = memory.users()
+    if not users:
+        return
+    near = get_close_matches((user or "").casefold().strip(), [name.casefold() for name in users], cutoff=0.6)
+    shown = [name for name in users if name.casefold() in near] or users[:_MAX_USERS]
+    who = f"nobody named '{user}'" if user else "the local user (nobody was named)"
+    more = f" and {len(users) - len(shown)} more" if len(users) > len(shown) else ""
+    has = "has a memory" if user else "has no memory"
+    fail(f"{who} {has} here; there is one of {', '.join(shown)}{more}: give --user, see `memllm users`", NOTHING)
+
+
+def text_and_source(text: str) -> tuple[str, Source | None]:
+    """The text that was meant (itself, standard input, a file), and where it came from; None: the user says it."""
     if text == "-":
-        return sys.stdin.read(), Source(principal=user)
+        return sys.stdin.read(), None
     if not text.startswith("@"):
-        return text, Source(principal=user)
+        return text, None
     path = Path(text[1:])
     try:
         return path.read_text(encoding="utf-8"), Source("document", path.name)

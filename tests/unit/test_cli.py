@@ -21,6 +21,7 @@ from langchain_memllm.errors import (
     StoreUnavailable,
 )
 from langchain_memllm.memory import Memory
+from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.testing import ScriptedModel, tool_call
 
 Run = Callable[..., Result]
@@ -301,3 +302,55 @@ def test_without_a_command_the_help_is_shown(run: Run) -> None:
 )
 def test_exit_statuses(error: Any, status: int) -> None:
     assert exit_status(error) == status
+
+
+# -- whose memory ------------------------------------------------------------------------------------------------------
+
+
+def test_users_are_listed(run: Run) -> None:
+    """bugs friction 2: no command named them."""
+    assert told(run("users"), STORE)
+    for user in ("kari", "Ada"):
+        assert run("write", "user", "likes", "tea", "-u", user).exit_code == 0
+    assert run("users").stdout == "Ada\nkari\n"
+    assert parsed(run("users", "--json")) == ["Ada", "kari"]
+    assert run("forget", "--everything", "-y", "-u", "Ada").exit_code == 0
+    assert run("users").stdout == "kari\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("read", "--subject", "user"),
+        ("recall", "What do I like?"),
+        ("history", "user"),
+        ("ask", "What do I like?", "--model", "openai:none"),
+        ("stats",),
+        ("forget", "--everything", "-y"),
+        ("export", "backup.jsonl"),
+        ("copy", "memllm.db", "other.db"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_wrong_user_does_not_look_like_an_empty_memory(run: Run, command: tuple[str, ...]) -> None:
+    """bugs friction 2, and 3.6: a good backup was replaced by an empty one."""
+    run("write", "user", "likes", "tea", "-u", "kari")
+    run("write", "user", "likes", "tea", "-u", "bob")
+    Path("backup.jsonl").write_text("good")
+    assert told(run(*command, "-u", "Kari"), NOTHING) == (
+        "memllm: nobody named 'Kari' has a memory here; there is one of kari and 1 more: give --user, "
+        "see `memllm users`"
+    )
+    assert "the local user (nobody was named) has no memory here; there is one of bob, kari" in told(
+        run(*command), NOTHING
+    )
+    assert "has whitespace around it; give 'kari'" in told(run(*command, "-u", "kari "), WRONG)
+    assert Path("backup.jsonl").read_text() == "good"
+
+
+def test_what_the_user_says_and_writes_is_one_person_s(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bugs 3.20, neighbour: `remember` and `write` for the local user had two principals."""
+    monkeypatch.setattr(MemLLMMemory, "remember", lambda self, text, **given: said.append(given) or self.write([]))
+    said: list[dict[str, Any]] = []
+    assert run("remember", "I like tea.").exit_code == 0
+    assert said[0]["source"] is None
