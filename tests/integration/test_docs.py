@@ -32,6 +32,7 @@ OWN_SERVER = [pytest.mark.neo4j, pytest.mark.xdist_group("own server")]
 DOCUMENTS = [
     "README.md",
     "docs/first_hour.md",
+    "docs/identity.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),
     pytest.param("docs/neo4j.md", marks=OWN_SERVER),
 ]
