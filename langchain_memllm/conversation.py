@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -19,7 +20,7 @@ from langchain_memllm.render import without_blocks
 from langchain_memllm.speaker import is_speaker
 from langchain_memllm.triples import MAX_NAME, name_key
 
-__all__ = ["is_harness_message", "is_spoken", "mentions", "other_speaker", "own_words", "split_turn", "text_of"]
+__all__ = ["is_harness_message", "is_spoken", "mentions", "other_speaker", "own_words", "said_at", "split_turn", "text_of"]
 
 
 def is_harness_message(message: BaseMessage) -> bool:
@@ -33,6 +34,33 @@ def is_harness_message(message: BaseMessage) -> bool:
 def is_spoken(message: BaseMessage) -> bool:
     """Whether a person wrote this message, as far as the conversation tells."""
     return isinstance(message, HumanMessage) and not is_harness_message(message)
+
+
+def said_at(message: BaseMessage) -> datetime | None:
+    """When a message was written, if it says so: an ISO time or seconds since 1970 under one of the usual names."""
+    for noted in (message.additional_kwargs, message.response_metadata):
+        for name in _TIMES:
+            if (moment := _moment(noted.get(name))) is not None:
+                return moment
+    return None
+
+
+def _moment(value: object) -> datetime | None:
+    """A time as clients write it; None if it is none."""
+    try:
+        if isinstance(value, datetime):
+            return value
+        if isinstance(value, str) and len(value) > len("2026-11-29"):
+            return datetime.fromisoformat(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+_TIMES: Final = ("timestamp", "created_at", "sent_at", "createdAt", "sentAt")
+_MILLISECONDS: Final = 1e11  # seconds of the year 5138; clients of JavaScript count in milliseconds
 
 
 def split_turn(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage], list[BaseMessage]]:

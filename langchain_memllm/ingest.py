@@ -22,6 +22,7 @@ from langchain_memllm.grammar import render_write
 from langchain_memllm.memory import Memory
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.outbox import OutboxChanged, OutboxEntry
+from langchain_memllm.times import local_day
 from langchain_memllm.triples import Namespace, Receipt, Source, Statement, Triple
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class Ingest(Shared):
         return self.memory.write(
             found.statements,
             namespace=namespace,
-            source=entry.source,
+            source=entry.spoken,
             op_id=entry.op_id,
             payload=entry.op_id,  # the name of a turn's operation holds its text; what is read of it may have been cut
             replace=entry.replace,
@@ -325,7 +326,8 @@ def _alike(one: OutboxEntry, other: OutboxEntry) -> bool:
         theirs.kind,
         theirs.principal,
     )
-    return same and not one.attempts and not other.attempts and one.recorded_at[:10] == other.recorded_at[:10]
+    days = {local_day(each.spoken.at) for each in (one, other) if each.spoken.at is not None}
+    return same and not one.attempts and not other.attempts and len(days) <= 1
 
 
 def _shared(found: _Found, group: Sequence[OutboxEntry]) -> list[_Found]:
@@ -357,7 +359,7 @@ def _place_of(statement: Statement, group: Sequence[OutboxEntry], places: Sequen
 
 def _speaking(entry: OutboxEntry) -> Source:
     """The source as the extractor sees it: who says "I" is somebody, whatever the rank of what they say."""
-    return replace(entry.source, kind="user") if entry.speaker is not None else entry.source
+    return replace(entry.spoken, kind="user") if entry.speaker is not None else entry.spoken
 
 
 def _spoken(entry: OutboxEntry, found: _Found) -> _Found:

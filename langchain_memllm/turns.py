@@ -25,7 +25,7 @@ from langgraph.errors import GraphBubbleUp
 
 from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, answer_of, with_block
 from langchain_memllm.chat import Step as Generation
-from langchain_memllm.conversation import is_spoken, other_speaker, split_turn, text_of
+from langchain_memllm.conversation import is_spoken, other_speaker, said_at, split_turn, text_of
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreError
 from langchain_memllm.flow import Flow, Step
 from langchain_memllm.ingest import Ingest
@@ -36,6 +36,7 @@ from langchain_memllm.render import render
 from langchain_memllm.scope import Scope
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.outbox import OutboxEntry
+from langchain_memllm.times import as_moment
 from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, stable_hash
 
 __all__ = [
@@ -285,7 +286,8 @@ class TurnWriter(Shared):
             if before is not None:
                 self._take_back(run.namespace, message_id, before)
             return None
-        source = Source(kind, message_id[:1024], None if kind != "user" else run.principal)
+        principal = run.principal if kind == "user" else None
+        source = Source(kind, message_id[:1024], principal, at=as_moment(said_at(message)))
         newer = before is not None and op_id != before[1]
         return OutboxEntry(op_id, text, context, source, thread=run.thread, speaker=speaker, replace=newer)
 

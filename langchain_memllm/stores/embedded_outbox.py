@@ -13,15 +13,14 @@ from langchain_memllm.stores.outbox import (
     OutboxEntry,
     excluding,
     pack_entry,
+    renewed,
     unpack_entry,
 )
 
 __all__ = ["drop", "entries", "fail", "forget", "forget_source", "leave", "put", "take"]
 
 _PUT: Final = """INSERT INTO outbox(ns, op_id, kind, ref, entry) SELECT ?1, ?2, ?3, ?4, ?5
-    WHERE NOT EXISTS (SELECT 1 FROM operation WHERE ns = ?1 AND op_id = ?2)
-    ON CONFLICT(ns, op_id) DO UPDATE SET entry = excluded.entry, version = version + 1
-        WHERE excluded.entry <> outbox.entry"""
+    WHERE NOT EXISTS (SELECT 1 FROM operation WHERE ns = ?1 AND op_id = ?2)"""
 _REPLACED: Final = "DELETE FROM outbox WHERE ns = ? AND kind = ? AND ref = ? AND op_id <> ?"
 _LIST: Final = "SELECT op_id, entry, version FROM outbox INDEXED BY outbox_ns WHERE ns = ? ORDER BY id LIMIT ?"
 _ONE: Final = "SELECT op_id, entry, version FROM outbox WHERE ns = ? AND op_id = ?"
@@ -38,7 +37,11 @@ def put(connection: sqlite3.Connection, ns: int, given: Sequence[OutboxEntry]) -
         source = entry.source
         if entry.replace:
             connection.execute(_REPLACED, (ns, source.kind, source.ref, entry.op_id))
-        connection.execute(_PUT, (ns, entry.op_id, source.kind, source.ref, pack_entry(entry)))
+        before = entries(connection, ns, [entry.op_id], 1)
+        if not before:
+            connection.execute(_PUT, (ns, entry.op_id, source.kind, source.ref, pack_entry(entry)))
+        elif (after := renewed(before[0], entry)) is not None:
+            connection.execute(_CHANGE, (pack_entry(after), ns, entry.op_id))
 
 
 def entries(connection: sqlite3.Connection, ns: int, op_ids: Sequence[str] | None, limit: int) -> list[OutboxEntry]:

@@ -10,7 +10,7 @@ from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt
 from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_write import Ids, ids_of, locked
-from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, unpack_entry
+from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, renewed, unpack_entry
 from langchain_memllm.triples import Namespace
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ def put_in(transaction: neo4j.ManagedTransaction, ids: Ids, given: Sequence[Outb
         }
         for place, each in enumerate(given)
     ]
+    there = list(transaction.run(cypher.OUTBOX_OF, ids=[row["id"] for row in rows]))
+    waiting = {row["op_id"]: unpack_entry(row["op_id"], row["entry"], row["version"]) for row in there}
+    changed = [renewed(waiting[each.op_id], each) for each in given if each.op_id in waiting]
     transaction.run(cypher.PUT_OUTBOX, ns=ids.ns, entries=rows).consume()
+    _change(transaction, ids, [each for each in changed if each is not None], by=1)
 
 
 def entries(bolt: Bolt, namespace: Namespace, op_ids: Sequence[str] | None, limit: int) -> list[OutboxEntry]:

@@ -28,6 +28,7 @@ __all__ = [
     "excluding",
     "names_any",
     "pack_entry",
+    "renewed",
     "unpack_entry",
 ]
 
@@ -71,6 +72,11 @@ class OutboxEntry:
     excluded: tuple[Excluded, ...] = ()
     version: int = field(default=0, compare=False)
 
+    @property
+    def spoken(self) -> Source:
+        """Its source as it spoke: when it was put here, if the message did not say when it was written."""
+        return self.source if self.source.at is not None else replace(self.source, at=self.recorded_at or None)
+
     def excludes(self, subject: str, relation: str, object_: str) -> bool:
         """Whether a triple, by its keys, was forgotten while the entry waited."""
         forms = {(subject,), (object_,), (subject, relation), (subject, relation, object_)}
@@ -94,6 +100,13 @@ class Change:
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return bool(self.names or self.objects or self.slots)
+
+
+def renewed(before: OutboxEntry, given: OutboxEntry) -> OutboxEntry | None:
+    """An entry that waits, when it is put again: with its new text; None if it says the same."""
+    if given.text == before.text:
+        return None
+    return replace(before, text=given.text, context=given.context, attempts=0)
 
 
 def change_of(selection: Selection, doomed: Iterable[Sequence[str]]) -> Change:

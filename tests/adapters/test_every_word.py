@@ -543,3 +543,21 @@ def test_a_block_of_another_user_is_never_shown() -> None:
     assert app.invoke(ask, run_of("ada"))["messages"][-1].text == "Oslo"
     result = app.invoke(ask, run_of("bob"))
     assert (result["messages"][-1].text, "Oslo" in result.get("memllm_context", "")) == ("-", False)
+
+
+# --- when it was said -------------------------------------------------------------------------------------------------
+
+
+def test_a_message_says_when_it_was_written() -> None:
+    """bugs 3.14: what is flushed late keeps its place among what was said."""
+    memory = memory_of()
+    agent = create_agent(model(lambda r: "x"), middleware=[memory.middleware()])
+    for text, noted in (
+        ("I live in Oslo.", {"timestamp": "2026-03-01T12:00:00+00:00"}),
+        ("I live in Rome.", {"created_at": 1_767_225_600}),  # the beginning of 2026: before Oslo
+        ("I live in Lyon.", {"timestamp": "yesterday"}),  # now, then
+    ):
+        agent.invoke({"messages": [HumanMessage(text, additional_kwargs=noted)]}, ADA)
+    facts = {fact.triple.object: fact for fact in memory.history("user", user_id="ada")}
+    assert {name: fact.state for name, fact in facts.items()} == {"Oslo": "past", "Rome": "past", "Lyon": "current"}
+    assert facts["Rome"].said_at == "2026-01-01T00:00:00.000000+00:00"

@@ -6,8 +6,8 @@ from typing import Final
 
 from langchain_memllm.stores.cypher.fragments import CYPHER
 
-# Put entries, under the namespace's lock: not those whose operation was done; the new text of those that wait; and
-# first remove what waits from the source of one that replaces it. ``place``: the order in which they came.
+# Put entries, under the namespace's lock: not those whose operation was done, nor those that wait already; and first
+# remove what waits from the source of one that replaces it. ``place``: the order in which they came.
 PUT_OUTBOX: Final = (
     CYPHER
     + """UNWIND $entries AS e
@@ -17,8 +17,7 @@ CALL (e) {
 WITH e WHERE NOT EXISTS { MATCH (:MemOp {id: e.operation}) }
 MERGE (x:MemOutbox {id: e.id})
 ON CREATE SET x.ns = $ns, x.place = e.place, x.op_id = e.op_id, x.source = e.source, x.ref = e.ref, x.kind = e.kind,
-  x.entry = e.entry, x.version = 0
-ON MATCH SET x.version = CASE WHEN x.entry <> e.entry THEN x.version + 1 ELSE x.version END, x.entry = e.entry"""
+  x.entry = e.entry, x.version = 0"""
 )
 # What waits, oldest first; of these operations, if given.
 OUTBOX: Final = (
