@@ -20,7 +20,16 @@ from langchain_memllm.render import without_blocks
 from langchain_memllm.speaker import is_speaker
 from langchain_memllm.triples import MAX_NAME, name_key
 
-__all__ = ["is_harness_message", "is_spoken", "mentions", "other_speaker", "own_words", "said_at", "split_turn", "text_of"]
+__all__ = [
+    "is_harness_message",
+    "is_spoken",
+    "mentions",
+    "other_speaker",
+    "own_words",
+    "said_at",
+    "split_turn",
+    "text_of",
+]
 
 
 def is_harness_message(message: BaseMessage) -> bool:
