@@ -11,12 +11,14 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args, runtime_checkable
 
 import sentencex
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from langchain_memllm.belief import Quarantined
+from langchain_memllm.dates import read_date
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.grammar import neutral, render_write
 from langchain_memllm.models import (
@@ -35,9 +37,9 @@ from langchain_memllm.models import (
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.replies import Item, Piece, Reply, read_reply
 from langchain_memllm.speaker import FIRST_PERSON, SPEAKER, is_speaker
+from langchain_memllm.stores.interface import now
 from langchain_memllm.streams import muted, quiet
-from langchain_memllm.times import check_date
-from langchain_memllm.triples import Source, Statement, Triple, clean_name, name_key
+from langchain_memllm.triples import Source, Statement, Triple, clean_name, name_key, said_on
 
 if TYPE_CHECKING:
     from langchain_memllm.local import MemLLMModel, WriteOptions
@@ -285,10 +287,12 @@ class ChatExtractor:
     def _messages(self, chunk: _Chunk, source: Source | None, mode: Mode) -> list[BaseMessage]:
         rules = _RULES.format(speaker=_speaker_rule(self._speaker_in(source)), labels=chunk.labels)
         numbered = [f"[{n}] {_one_line(sentence.text)}" for n, sentence in enumerate(chunk.sentences, 1)]
+        moment = said_on(source or Source(), now())
+        day = [] if moment is None else [f"Said on {_long_date(moment)}.\n"]
         earlier = [f"Earlier text:\n{_joined(chunk.context)}\n"] if chunk.context else []
         return [
             SystemMessage(f"{rules}\n{_FORMS[mode]}"),
-            HumanMessage("\n".join([*earlier, "Text:", *numbered])),
+            HumanMessage("\n".join([*day, *earlier, "Text:", *numbered])),
         ]
 
     def _speaker_in(self, source: Source | None) -> str | None:
@@ -369,6 +373,7 @@ class _Collected:
 
     def __init__(self, source: Source, speaker: str | None) -> None:
         self.source, self.speaker = source, speaker
+        self.moment = said_on(source, now())
         self.statements: list[Statement] = []
         self.pieces: list[Piece] = []
         self.notes: list[str] = []
@@ -389,7 +394,7 @@ class _Collected:
                     triple.relation,
                     triple.object,
                     valid_from=self._date(item.valid_from),
-                    valid_to=self._date(item.valid_to),
+                    valid_to=self._date(item.valid_to, end=True),
                     retract=item.retract,
                     text=sentence.text if sentence else None,
                     span=(sentence.start, sentence.end) if sentence else None,
@@ -415,22 +420,21 @@ class _Collected:
             return replace(triple, **dict.fromkeys(speaking, self.speaker))
         return None if any(name_key(ends[part]) in FIRST_PERSON for part in speaking) else triple
 
-    def _date(self, value: object) -> str | None:
-        """A date as stated, in ISO form; what is none is left out, with a note."""
-        if value is None or str(value).strip().lower() in _NO_DATE:
+    def _date(self, value: object, *, end: bool = False) -> str | None:
+        """A date as stated, in ISO form, counted from when it was said; what is none is left out, with a note."""
+        text = "" if value is None else str(value).strip()
+        if text.lower() in _NO_DATE:
             return None
-        found = _DATE.match(str(value).strip())
-        try:
-            if found is None:
-                raise ConfigurationError("not a date")
-            return check_date("-".join(part.zfill(2) for part in found.groups() if part))
-        except ConfigurationError:
-            self.notes.append(f"left out {ascii(value)[:40]}: it is no date like 2010, 2010-05 or 2010-05-03")
+        found = read_date(text, self.moment or _NEVER)
+        if found is None or (self.moment is None and str(read_date(text, _LATER)) != str(found)):
+            self.notes.append(f"left out {ascii(value)[:40]}: it is not a date such as 2010, 2010-05 or next March")
             return None
+        return found.end if end else found.start
 
 
 _NO_DATE: Final = frozenset({"", "null", "none", "unknown", "present", "now", "n/a"})
-_DATE: Final = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?(?:[T ].*)?\Z")
+_NEVER: Final = datetime(2000, 1, 1)
+_LATER: Final = datetime(2003, 8, 16)  # a date that is the same from here and from there is absolute
 
 
 def _sentence_of(item: Item, sentences: Sequence[Sentence], words: Sequence[str]) -> Sentence | None:
@@ -546,6 +550,26 @@ def _speaker_rule(speaker: str | None) -> str:
     return f'- The person who speaks is called "{speaker}": write "{speaker}" for I, me and my.'
 
 
+def _long_date(moment: datetime) -> str:
+    """Weekday and date in English, whatever the locale."""
+    return f"{_WEEKDAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+
+
+_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS: Final = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _RULES: Final = """\
 You record the facts that a text states, as triples of subject, relation and object.
 - Only what the numbered text itself states as true. No questions, wishes, guesses, greetings or orders.
@@ -554,8 +578,10 @@ nothing from it.
 {speaker}
 - One fact for each triple. Names in full, in the text's own spelling; objects short, without articles.
 - Prefer these relations, and read them from subject to object: {labels}. If none fits, use a few words of your own.
-- valid_from, valid_to: since when and until when it holds, only if the text gives the date: 2010, 2010-05 or \
-2010-05-03.
+- valid_from, valid_to: since when and until when it holds, only if the text gives the date: 2010, 2010-05, \
+2010-05-03 or in its own words, such as "next March".
+- Write no word that stands for a value: leave a triple out if the text does not say who, what, where or when. Dates \
+in the text's own words ("tomorrow at 9") are good.
 - retract: true if the text says that something does not hold (any more) and gives no new value.
 - sentence: the number of the sentence that states it."""
 
@@ -574,6 +600,7 @@ _FORMS: Final[dict[str, str]] = {
 _DOING: Final = "extracting facts"
 _NAME_OF_FUNCTION: Final = "record_facts"
 _TEXT: Final = {"type": "string"}
+_DATE_TEXT: Final = {**_TEXT, "description": "2010, 2010-05, 2010-05-03 or the words of the text, if stated"}
 _FUNCTION: Final[dict[str, Any]] = {
     "type": "function",
     "function": {
@@ -590,8 +617,14 @@ _FUNCTION: Final[dict[str, Any]] = {
                             "subject": _TEXT,
                             "relation": _TEXT,
                             "object": _TEXT,
-                            "valid_from": {**_TEXT, "description": "2010, 2010-05 or 2010-05-03, if stated"},
-                            "valid_to": {**_TEXT, "description": "2010, 2010-05 or 2010-05-03, if stated"},
+                            "valid_from": {
+                                **_TEXT,
+                                "description": "2010, 2010-05, 2010-05-03 or the words of the text, if stated",
+                            },
+                            "valid_to": {
+                                **_TEXT,
+                                "description": "2010, 2010-05, 2010-05-03 or the words of the text, if stated",
+                            },
                             "retract": {"type": "boolean", "description": "The text takes this back"},
                             "sentence": {"type": "integer"},
                         },

@@ -141,6 +141,7 @@ class Ingest(Shared):
                 payload=text,
                 replace=replace,
                 quarantine=found.quarantine,
+                by_model=True,
             )
         )
         return receipt
@@ -269,6 +270,7 @@ class Ingest(Shared):
             replace=entry.replace,
             quarantine=found.quarantine,
             entry=entry,
+            by_model=True,
         )
 
     def _read_group(self, group: Sequence[OutboxEntry]) -> Flow[list[_Found]]:

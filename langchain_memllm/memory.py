@@ -36,6 +36,7 @@ from langchain_memllm.belief import (
     standing_of,
     stands,
 )
+from langchain_memllm.dates import read_date, relative_date
 from langchain_memllm.embeddings import Embedder, Fingerprint, Vectors
 from langchain_memllm.errors import (
     ConfigurationError,
@@ -46,6 +47,8 @@ from langchain_memllm.errors import (
     OperationConflict,
     StoreUnavailable,
 )
+from langchain_memllm.grammar import render_write
+from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import FIRST_PERSON, NAME_RELATIONS, SPEAKER
@@ -90,6 +93,7 @@ from langchain_memllm.triples import (
     loose_key,
     name_key,
     rank_of,
+    said_on,
     stable_hash,
 )
 from langchain_memllm.twins import twin
@@ -122,6 +126,7 @@ _DIRECT: Final = frozenset({"exact", "alias"})
 _MAX_SLOT: Final = 50  # values of one slot that are looked at to tell how they stand
 _MAX_LOOKED_UP: Final = 20_000  # answers looked through for those that hold
 _LISTED: Final = 500
+_SOME_DAY: Final = datetime(2000, 1, 1)
 _Slot: TypeAlias = tuple[Namespace, str, str]
 
 
@@ -313,6 +318,7 @@ class Memory(Shared):
         quarantine: Sequence[Quarantined] = (),
         entry: OutboxEntry | None = None,
         at: Moment | None = None,
+        by_model: bool = False,
     ) -> Receipt:
         """Write triples as one operation: all that are good are stored, every one has its outcome in the receipt.
 
@@ -331,6 +337,9 @@ class Memory(Shared):
                 What was forgotten while it waited is not written.
             at: When it was said, if not now: an ISO time, a ``datetime`` or a ``date``; a time to come counts as now.
                 What was said earlier than what stands supersedes nothing of it: it goes to the history.
+            by_model: A language model wrote the triples: dates in words ("next Friday") become dates, counted from the
+                time at which it was said, and what stands for a value ("unknown", "there", "a new city") is
+                quarantined.
 
         Raises:
             OutboxChanged: ``entry`` was changed or removed after it was read; nothing was written.
@@ -343,7 +352,7 @@ class Memory(Shared):
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
         source = self._said(source or Source(), at)
-        batch, shown = self._prepare(proposed, source, op_id, payload, policy, replace, quarantine)
+        batch, shown = self._prepare(proposed, source, op_id, payload, policy, replace, quarantine, by_model)
         if entry is not None:
             batch = _of_entry(batch, entry)
         began = time.monotonic()
@@ -368,23 +377,39 @@ class Memory(Shared):
         policy: Policy | None,
         replace: bool,
         quarantine: Sequence[Quarantined],
+        by_model: bool,
     ) -> tuple[Batch, dict[int, Triple]]:
         if len(proposed) + len(quarantine) > MAX_BATCH:
             raise ConfigurationError(f"{len(proposed)} triples in one operation; at most {MAX_BATCH} fit, split them")
         if replace and not source.ref:
             raise ConfigurationError("replace=True needs a source with a ref: Source('document', 'notes.md')")
         op_id = uuid.uuid4().hex if op_id is None else clean_name(op_id, "op_id")
+        policy = self.policy if policy is None else check_policy(policy)
         claims: list[Claim] = []
         outcomes: list[Outcome] = []
+        aside: list[Quarantined] = []
         for index, item in enumerate(proposed):
             try:
-                claims.append(self._claim(index, _statement(item), source))
+                statement = _statement(item)
+                if by_model:
+                    statement = self._read_dates(statement, source)
+                claim = self._claim(index, statement, source)
+                reason = self._empty(claim, by_model, policy)
             except (InvalidTriple, ConfigurationError) as error:
                 reason = error.reason if isinstance(error, InvalidTriple) else str(error)
                 outcomes.append(Outcome(index, "rejected", reason=reason))
+                continue
+            if reason is None:
+                claims.append(claim)
+            elif by_model:
+                outcomes.append(Outcome(index, "quarantined", reason=reason, triple=claim.triple))
+                aside.append(Quarantined(render_write([claim.triple]), reason, claim.source))
+            else:
+                outcomes.append(Outcome(index, "rejected", reason=reason))
+        if not by_model and (refused := sum(outcome.status == "rejected" for outcome in outcomes)):
+            logger.warning("%d of %d triples were rejected; the receipt says why", refused, len(proposed))
         for index, piece in enumerate(quarantine, start=len(proposed)):
             outcomes.append(Outcome(index, "quarantined", reason=piece.reason))
-        policy = self.policy if policy is None else check_policy(policy)
         content = payload if payload is not None else _content(proposed)
         batch = Batch(
             op_id=op_id,
@@ -393,11 +418,38 @@ class Memory(Shared):
             today=self._today(),
             claims=tuple(claims),
             rejected=tuple(outcomes),
-            quarantine=tuple(quarantine),
+            quarantine=(*aside, *quarantine),
             policy=policy,
             replaces=(source.kind, source.ref) if replace else None,
         )
         return batch, {claim.index: claim.triple for claim in claims}
+
+    def _read_dates(self, statement: Statement, source: Source) -> Statement:
+        """The statement with dates for what is said of them in words, counted from when it was said."""
+        moment = said_on(source, self._now())
+        if moment is None:
+            return statement
+        dates: dict[str, Any] = {}
+        for part in ("valid_from", "valid_to"):
+            value = getattr(statement, part)
+            if isinstance(value, str) and (span := read_date(value, moment)) is not None:
+                dates[part] = span.start if part == "valid_from" else span.end
+        object_ = statement.object
+        if isinstance(object_, str) and not spelled_as_name(object_, statement.text):
+            dates.update({"object": str(span)} if (span := relative_date(object_, moment)) is not None else {})
+        return replace(statement, **dates) if dates else statement
+
+    def _empty(self, claim: Claim, by_model: bool, policy: Policy) -> str | None:
+        """Why a claim says nothing, if it does: by the list for models, of others only that nobody knows."""
+        if by_model:
+            known = self._relations.catalogue.find(claim.triple.relation) is not None
+            text, object_ = claim.source.text, claim.triple.object
+            if relative_date(object_, _SOME_DAY) is not None and not spelled_as_name(object_, text):
+                return "its object is a date in words, and nobody knows when they were said"
+            return placeholder(*claim.triple, text=text, known=known, single_valued=claim.single_valued)
+        if policy == "chat" and is_unknown(claim.triple.object):
+            return "its object says that the value is not known; leave the triple out"
+        return None
 
     def _claim(self, index: int, statement: Statement, source: Source) -> Claim:
         meaning = self._meaning(statement.relation)

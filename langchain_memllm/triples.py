@@ -12,6 +12,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
+from math import isfinite
 from typing import Any, Final, Literal, get_args
 from unicodedata import normalize
 
@@ -45,6 +48,7 @@ __all__ = [
     "loose_key",
     "name_key",
     "rank_of",
+    "said_on",
     "stable_hash",
 ]
 
@@ -63,6 +67,7 @@ How = Literal["exact", "alias", "inverse", "similar", "neighbour"]
 Phase = Literal["planned", "now", "over"]
 """Where a fact that was not closed stands in time: it begins later, it holds, or it has ended."""
 
+_WRITTEN: Final = frozenset({"document", "web"})  # kinds of source that are older than the moment they are read
 _LITERAL: Final = "\x1f"  # no cleaned name holds a control character, so a literal's key never meets a name's
 _MAX_LABEL: Final = 256
 _MAX_CHECKED: Final = 4096
@@ -79,6 +84,8 @@ def clean_name(value: object, part: str = "name") -> str:
     Raises:
         InvalidTriple: Not a string, empty, longer than ``MAX_NAME``, or with control characters or lone surrogates.
     """
+    if part == "object":
+        value = _as_text(value)
     if not isinstance(value, str):
         raise InvalidTriple(part, value, f"expected text, got {type(value).__name__}; convert it with str() first")
     if len(value) > 4 * MAX_NAME:
@@ -95,6 +102,15 @@ def clean_name(value: object, part: str = "name") -> str:
     if len(name) > MAX_NAME:
         raise InvalidTriple(part, value, f"{len(name)} characters; at most {MAX_NAME} fit, shorten it")
     return name
+
+
+def _as_text(value: object) -> object:
+    """A number, a truth value or a date as the name it is as an object: ``34``, ``true``, ``2026-11-29``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | Decimal) and isfinite(value):
+        return str(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def name_key(name: str) -> str:
@@ -427,6 +443,18 @@ def _as_dict(source: Source) -> dict[str, Any]:
         "turn": source.turn,
         "at": source.at,
     }
+
+
+def said_on(source: Source, now: str) -> datetime | None:
+    """The local time from which dates in words are counted; None if nobody knows when the text was written.
+
+    Args:
+        source: Where the text comes from: what people say without a time is said now, documents are older.
+        now: The present (ISO).
+    """
+    if source.at is None and source.kind in _WRITTEN:
+        return None
+    return datetime.fromisoformat(source.at or now).astimezone().replace(tzinfo=None)
 
 
 def _has_surrogate(text: str) -> bool:

@@ -334,6 +334,7 @@ class MemoryTools(Shared):
             namespace=call.namespace,
             source=call.source(kind, tool),
             op_id=call.op_id(tool, kind, *statements),
+            by_model=True,
         )
 
     def _kind_of(self, call: _Call, fact: ToolFact) -> Kind:

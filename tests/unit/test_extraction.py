@@ -41,6 +41,9 @@ def triples(extraction: Extraction):
     return [(each.subject, each.relation, each.object) for each in extraction.statements]
 
 
+SAID = Source("user", at="2026-11-29T12:00:00+00:00")
+
+
 class Refusal(Exception):
     status_code = 400
 
@@ -48,7 +51,7 @@ class Refusal(Exception):
 def test_one_call_with_numbered_sentences_context_and_relations():
     model = ScriptedModel(script=[record(("I", "lives in", "Oslo"), ("Anna", "owns", "a cat"), sentence=2)])
     extraction = ChatExtractor(model).extract(
-        "Hello there.\nI live in Oslo with Anna's cat.", context=["user: I met Anna."], source=Source("user")
+        "Hello there.\nI live in Oslo with Anna's cat.", context=["user: I met Anna."], source=SAID
     )
     assert triples(extraction) == [("user", "lives in", "Oslo"), ("Anna", "owns", "a cat")]
     assert {each.text for each in extraction.statements} == {"I live in Oslo with Anna's cat."}
@@ -56,7 +59,11 @@ def test_one_call_with_numbered_sentences_context_and_relations():
     (request,) = model.requests
     assert request.tools == ("record_facts",)
     system, human = (str(message.text) for message in request.messages)
-    assert human == "Earlier text:\n- user: I met Anna.\n\nText:\n[1] Hello there.\n[2] I live in Oslo with Anna's cat."
+    said = "Said on Sunday, 29 November 2026.\n\n"
+    assert (
+        human
+        == said + "Earlier text:\n- user: I met Anna.\n\nText:\n[1] Hello there.\n[2] I live in Oslo with Anna's cat."
+    )
     assert 'called "user"' in system
     assert "place of birth; " in system
 
@@ -81,16 +88,18 @@ def test_dates_retractions_and_what_is_no_date():
         {"subject": "Ada", "relation": "owns", "object": "a car", "valid_from": "last May", "valid_to": "2010-13"},
         {"subject": "Ada", "relation": "likes", "object": "tea", "retract": True},
     ]
-    extraction = ChatExtractor(ScriptedModel(script=[tool_call("record_facts", facts=rows)])).extract("Ada.")
+    extraction = ChatExtractor(ScriptedModel(script=[tool_call("record_facts", facts=rows)])).extract(
+        "Ada.", source=SAID
+    )
     dates = [(each.valid_from, each.valid_to, each.retract) for each in extraction.statements]
     assert dates == [
         ("2010-05", "2012-06-07", False),
         ("2020-01-02", None, False),
-        (None, None, False),
+        ("2026-05", None, False),
         (None, None, True),
     ]
-    assert len(extraction.notes) == 2
-    assert "last May" in extraction.notes[0]
+    assert len(extraction.notes) == 1
+    assert "2010-13" in extraction.notes[0]
 
 
 def test_the_sentence_is_found_by_number_or_by_the_names():
@@ -434,8 +443,8 @@ def test_odd_texts_are_asked_about_harmlessly(text):
     asked = str(model.requests[0].messages[1].text)
     asked.encode("utf-8")
     assert "({" not in asked
-    assert [line.split("]")[0] for line in asked.splitlines()[1:]] == [
-        f"[{n}" for n in range(1, len(asked.splitlines()))
+    assert [line.split("]")[0] for line in asked.splitlines()[3:]] == [
+        f"[{n}" for n in range(1, len(asked.splitlines()) - 2)
     ]
     Memory().write(extraction.statements, namespace=NS, source=Source("user"))
 

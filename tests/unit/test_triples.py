@@ -232,7 +232,7 @@ def test_a_triple_comes_in_many_forms(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["abc", b"abc", ("Ada", "likes"), {"subject": "Ada"}, 5, None, ("a", "b", 5)], ids=repr
+    "value", ["abc", b"abc", ("Ada", "likes"), {"subject": "Ada"}, 5, None, ("a", 5, "b")], ids=repr
 )
 def test_what_is_no_triple(value: object) -> None:
     with pytest.raises(InvalidTriple):
