@@ -16,7 +16,7 @@ from langchain_memllm.agreement import UnknownRelations
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, built
 from langchain_memllm.embeddings import Embedder
-from langchain_memllm.errors import ConfigurationError, NamespaceError
+from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict
 from langchain_memllm.flow import Flow, Step, arun, run
 from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
@@ -215,11 +215,19 @@ class MemLLMMemory(Shared):
             StoreError: Nothing was written.
         """
         where, principal = self._whose(namespace, user_id)
-        source = said_at(source or Source(principal=principal), at)
-        flow = self._door.ingest.remember(
-            text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
-        )
-        return run(flow)
+
+        def flow(source: Source) -> Flow[Receipt]:
+            return self._door.ingest.remember(
+                text,
+                namespace=where,
+                source=said_at(source, at),
+                op_id=op_id,
+                context=context,
+                replace=replace,
+                progress=progress,
+            )
+
+        return run(_as_spoken(flow, source, principal))
 
     async def aremember(
         self,
@@ -236,11 +244,19 @@ class MemLLMMemory(Shared):
     ) -> Receipt:
         """Async twin of ``remember``: the model is awaited, the store works in a thread."""
         where, principal = self._whose(namespace, user_id)
-        source = said_at(source or Source(principal=principal), at)
-        flow = self._door.ingest.remember(
-            text, namespace=where, source=source, op_id=op_id, context=context, replace=replace, progress=progress
-        )
-        return await arun(flow)
+
+        def flow(source: Source) -> Flow[Receipt]:
+            return self._door.ingest.remember(
+                text,
+                namespace=where,
+                source=said_at(source, at),
+                op_id=op_id,
+                context=context,
+                replace=replace,
+                progress=progress,
+            )
+
+        return await arun(_as_spoken(flow, source, principal))
 
     def flush(
         self, *, namespace: Namespace | None = None, user_id: str | None = None, everyone: bool = False
@@ -290,10 +306,14 @@ class MemLLMMemory(Shared):
     ) -> Receipt:
         """Write triples as one operation, without a model; see ``Memory.write``. By default the user states them."""
         where, principal = self._whose(namespace, user_id)
-        source = source or Source(principal=principal)
-        return self.core.write(
-            triples, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace, at=at
-        )
+        proposed = list(triples) if isinstance(triples, Iterator) else triples  # it may be delivered twice
+
+        def write(source: Source) -> Receipt:
+            return self.core.write(
+                proposed, namespace=where, source=source, op_id=op_id, policy=policy, replace=replace, at=at
+            )
+
+        return run(_as_spoken(_flow_of(write), source, principal))
 
     def retract(
         self,
@@ -307,8 +327,11 @@ class MemLLMMemory(Shared):
     ) -> Receipt:
         """Take a triple back; it stays in the history. By default the user takes it back."""
         where, principal = self._whose(namespace, user_id)
-        source = source or Source(principal=principal)
-        return self.core.retract(triple, namespace=where, source=source, op_id=op_id, at=at)
+
+        def retract(source: Source) -> Receipt:
+            return self.core.retract(triple, namespace=where, source=source, op_id=op_id, at=at)
+
+        return run(_as_spoken(_flow_of(retract), source, principal))
 
     def alias(
         self, name: str, alias: str, *, namespace: Namespace | None = None, user_id: str | None = None
@@ -764,3 +787,32 @@ class MemLLMMemory(Shared):
         if model is None and self._named is None:
             raise ConfigurationError("there is no model to answer; give one here, or MemLLMMemory(…, model='local')")
         return self._door.model if model is None else built(model)
+
+
+def _as_spoken(
+    deliver: Callable[[Source], Flow[Receipt]], given: Source | None, principal: str | None
+) -> Flow[Receipt]:
+    """Deliver an operation with who speaks filled in, where its source is a user and does not say.
+
+    Operations were delivered without it before: one that is delivered again is recognised, in either form.
+    """
+    former = given or Source()
+    source = former
+    if former.kind == "user" and former.principal is None:
+        source = dataclasses.replace(former, principal=principal)
+    try:
+        return (yield from deliver(source))
+    except OperationConflict:
+        if source == former:
+            raise
+        return (yield from deliver(former))
+
+
+def _flow_of(deliver: Callable[[Source], Receipt]) -> Callable[[Source], Flow[Receipt]]:
+    """A delivery that waits for the store alone, as a flow."""
+
+    def flow(source: Source) -> Flow[Receipt]:
+        receipt: Receipt = yield Step(lambda: deliver(source))
+        return receipt
+
+    return flow

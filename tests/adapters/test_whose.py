@@ -25,11 +25,11 @@ from langchain_core.tools import create_retriever_tool
 from langgraph.graph import START, StateGraph
 from langgraph.types import Send
 
-from langchain_memllm.errors import ConfigurationError, NamespaceError
+from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict
 from langchain_memllm.memory import Memory
 from langchain_memllm.plugin import LOCAL_USER, MemLLMMemory
 from langchain_memllm.testing import Request, ScriptedModel, tool_call
-from langchain_memllm.triples import Query
+from langchain_memllm.triples import Query, Source
 
 SECRET = ("Zed", "pin is", "1234")
 
@@ -295,6 +295,40 @@ def test_one_person_by_user_id_and_by_namespace() -> None:
     assert [(m.answer, m.fact.state, m.fact.principal) for m in found] == [("Bergen", "current", "kari")]
     memory.retract(("user", "lives in", "Bergen"), namespace=("memllm", "kari"))
     assert not memory.read("user", "lives in", user_id="kari")
+
+
+def test_a_source_that_names_nobody_is_the_user_s_own() -> None:
+    """bugs 3.20, neighbour: a form filled in by kari was nobody's word, and her correction only contested it."""
+    memory = memory_of()
+    memory.write([("user", "lives in", "Oslo")], user_id="kari", source=Source("user", "onboarding form"))
+    memory.write([("user", "lives in", "Bergen")], user_id="kari")
+    memory.write([("user", "likes", "tea")], user_id="kari", source=Source("document", "notes.md"))
+    memory.write([("user", "likes", "jam")], user_id="kari", source=Source("user", principal="her mother"))
+    found = [(fact.triple.object, fact.state, fact.principal) for fact in memory.history("user", user_id="kari")]
+    assert found == [
+        ("Oslo", "past", "kari"),
+        ("Bergen", "current", "kari"),
+        ("tea", "current", None),
+        ("jam", "current", "her mother"),
+    ]
+
+
+async def test_an_operation_of_before_is_recognised_under_the_principal_of_now() -> None:
+    """bugs 3.20: what was delivered with namespace= had no principal; the same op_id must not be a conflict."""
+    memory = memory_of()
+    kari: Any = {"namespace": ("memllm", "kari")}
+    triples = [("user", "lives in", "Oslo")]
+    memory.core.write(triples, op_id="1", source=Source(), **kari)  # as it was written before
+    assert memory.write(iter(triples), op_id="1", **kari).replayed
+    assert (await memory.awrite(triples, op_id="1", user_id="kari")).replayed
+    memory.write([("user", "likes", "tea")], op_id="2", **kari)
+    assert memory.write([("user", "likes", "tea")], op_id="2", user_id="kari").replayed
+    for op_id in ("1", "2"):
+        with pytest.raises(OperationConflict):
+            memory.write([("user", "lives in", "Rome")], op_id=op_id, **kari)
+    first = memory.remember("I live in Bergen", op_id="3", source=Source(principal="kari"), **kari)
+    assert not first.replayed
+    assert (await memory.aremember("I live in Bergen", op_id="3", user_id="kari")).replayed
 
 
 async def test_who_has_a_memory() -> None:
