@@ -57,8 +57,8 @@ _TWINS: Final = """WITH twin(id, s, r, o) AS (
 _REPLACE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_by = ?, closed_why = 'replaced',
     closed_seq = (SELECT seq FROM namespace WHERE id = fact.ns) WHERE id = ?"""
 _LEND: Final = """INSERT OR IGNORE INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end,
-    turn, said_at) SELECT ?, seq, ordinal, source, principal, text, span_start, span_end, turn, said_at FROM evidence
-    WHERE fact = ?"""
+        turn, said_at)
+    SELECT ?, seq, ordinal, source, principal, text, span_start, span_end, turn, said_at FROM evidence WHERE fact = ?"""
 _SUPPORT: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal, e.said_at FROM evidence e
     JOIN source q ON q.id = e.source WHERE e.fact = ?"""
 _PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56),

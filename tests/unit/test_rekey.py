@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langchain_memllm.memory import Memory
 from langchain_memllm.relations import Relation
 from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.stores.embedded_rekey import rekey
 from langchain_memllm.stores.sqlite import SCHEMA_VERSION
-from langchain_memllm.triples import Fact, Source
+from langchain_memllm.triples import Fact, Source, name_key, rank_of
 from tests.old_store import BOB, KARI, content, fill, old_export, old_file, old_rules
 
 SAID = Source("user", "chat", "kari")
@@ -214,3 +217,59 @@ def test_an_empty_store_is_migrated_in_no_time() -> None:
     store = EmbeddedStore(":memory:")
     assert store.namespaces() == []
     store.close()
+
+
+ALIKE = ["O'Brien", "O’Brien", "Oʼbrien.", "José", "Jose", "Acme", "Acme.", "ＡＣＭＥ", "user", "Zoe\u200b", "Zoe"]
+TWINS = ["employer", "works for", "residence", "lives in", "likes", "birthday", "date of birth", "son", "child"]
+names, relations_ = st.sampled_from(ALIKE), st.sampled_from(TWINS)
+sources = st.builds(Source, st.sampled_from(["user", "document", "web"]), st.sampled_from(["a", "b"]))
+steps = st.lists(
+    st.tuples(st.lists(st.tuples(names, relations_, names), min_size=1, max_size=4), sources), min_size=1, max_size=8
+)
+links = st.lists(st.tuples(names, names), max_size=3)
+
+
+def keyed(memory: Memory, fact: Fact) -> tuple[str, str, str]:
+    subject, relation, object_ = fact.triple
+    known = memory.catalogue.resolve(relation)
+    return name_key(subject), known.key, known.object_key(object_)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps, links)
+def test_whatever_was_stored_nothing_is_lost(
+    steps: list[tuple[list[tuple[str, str, str]], Source]], links: list[tuple[str, str]]
+) -> None:
+    """Every fact keeps its id and what closed it; what was open as a triple is open once, with all of its evidence."""
+    with old_rules():
+        memory = Memory(":memory:")
+        for triples, source in steps:
+            memory.write(triples, namespace=KARI, source=source)
+        for one, other in links:
+            memory.alias(one, other, namespace=KARI)
+        before = facts_of(memory)
+        classes = memory.store.aliases(KARI)
+    assert isinstance(memory.store, EmbeddedStore)
+    with memory.store._db.write() as connection:
+        rekey(connection)
+    memory = Memory(memory.store)
+    after = {fact.id: fact for fact in facts_of(memory)}
+    assert after.keys() == {fact.id for fact in before}
+    assert all(
+        (after[f.id].closed_why, after[f.id].closed_by) == (f.closed_why, f.closed_by) for f in before if not f.is_open
+    )
+    open_ = [fact for fact in after.values() if fact.is_open]
+    triples_ = [keyed(memory, fact) for fact in open_]
+    assert len(triples_) == len(set(triples_))
+    assert set(triples_) == {keyed(memory, fact) for fact in before if fact.is_open}
+    for fact in open_:
+        alike = [each for each in before if each.is_open and keyed(memory, each) == keyed(memory, fact)]
+        assert {source for each in alike for source in each.sources} <= set(fact.sources)
+        assert fact.seq == min(each.seq for each in alike)
+        assert rank_of(fact.kind) == max(rank_of(each.kind) for each in alike)
+        assert fact.id in {m.fact.id for m in memory.read(fact.triple.subject, fact.triple.relation, namespace=KARI)}
+    linked = memory.store.aliases(KARI)
+    for group in classes:
+        keys = {name_key(name) for name in group}
+        assert len(keys) == 1 or any(keys <= {name_key(name) for name in other} for other in linked)
+    assert memory.verify() == []
