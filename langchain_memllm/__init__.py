@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_memllm.adapters.embeddings import MemLLMEmbeddings
     from langchain_memllm.errors import MemLLMError
     from langchain_memllm.extraction import ChatExtractor
     from langchain_memllm.local import MemLLMModel
@@ -21,6 +22,7 @@ _HOMES = {
     "ChatExtractor": "extraction",
     "Fact": "triples",
     "Match": "triples",
+    "MemLLMEmbeddings": "adapters.embeddings",
     "MemLLMError": "errors",
     "MemLLMMemory": "plugin",
     "MemLLMModel": "local",
@@ -40,6 +42,7 @@ __all__ = [
     "ChatExtractor",
     "Fact",
     "Match",
+    "MemLLMEmbeddings",
     "MemLLMError",
     "MemLLMMemory",
     "MemLLMModel",

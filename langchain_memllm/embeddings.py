@@ -158,6 +158,8 @@ class Vectors:
     def __init__(self, embedder: Embedder | None = None, *, capacity: int = 16_384) -> None:
         """Check the argument; the embedder is not called yet."""
         given: object = StaticEmbedder.shipped() if embedder is None else embedder
+        inside = getattr(given, "embedder", None)
+        given = inside if isinstance(inside, StaticEmbedder) else given  # as in ``adapters.embeddings``
         if not isinstance(given, Embedder):
             raise ConfigurationError(
                 f"embedder {type(given).__name__} has no embed_documents; pass a LangChain Embeddings object"

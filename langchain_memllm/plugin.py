@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from langgraph.graph.state import CompiledStateGraph
 
+    from langchain_memllm.adapters.embeddings import MemLLMEmbeddings
     from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode, WriteWhen
     from langchain_memllm.adapters.retriever import MemLLMRetriever, SearchType
     from langchain_memllm.background import BackgroundWriter
@@ -666,6 +667,13 @@ class MemLLMMemory(Shared):
         from langchain_memllm.adapters.tools import tools_of
 
         return tools_of(self.core, self.scope, prefix=prefix, erase=erase)
+
+    @property
+    def embeddings(self) -> MemLLMEmbeddings:
+        """The embedder of this memory as LangChain's ``Embeddings``, for vector stores and indexes of other stores."""
+        from langchain_memllm.adapters.embeddings import MemLLMEmbeddings
+
+        return MemLLMEmbeddings(self.core.vectors.embedder)
 
     def retriever(
         self,
