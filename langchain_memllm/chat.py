@@ -26,7 +26,15 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
-from langchain_memllm.dialects import call_in_text, decoded, final_text, opening_of_call, spoken, thought_until
+from langchain_memllm.dialects import (
+    arguments_in,
+    call_in_text,
+    decoded,
+    final_text,
+    opening_of_call,
+    spoken,
+    thought_until,
+)
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, ModelError
 from langchain_memllm.grammar import END, READ_OPEN, START, WAIT, render_queries
 from langchain_memllm.models import (
@@ -362,10 +370,19 @@ def _without_call(text: str) -> str:
 
 def _asked(reply: AIMessage) -> list[Any]:
     """Arguments of the reply's calls of the tool, those in the field of before there were tools among them."""
+    asked: list[Any] = [call["args"] for call in reply.tool_calls if _is_ours(call["name"])]
+    broken = [str(call["args"] or "") for call in reply.invalid_tool_calls if _is_ours(call["name"] or MEMORY_READ)]
+    for written in ("".join(broken), *broken):  # the first: pieces of one call, streamed without saying so
+        asked += arguments_in(written, _KEYS)
     legacy = reply.additional_kwargs.get("function_call")
-    old = isinstance(legacy, dict) and legacy.get("name") == MEMORY_READ and not reply.tool_calls
-    calls = [call["args"] for call in reply.tool_calls if call["name"] == MEMORY_READ]
-    return [*calls, decoded(str(legacy.get("arguments")))] if old and isinstance(legacy, dict) else calls
+    if isinstance(legacy, Mapping) and _is_ours(legacy.get("name")) and not reply.tool_calls:
+        asked.append(decoded(str(legacy.get("arguments"))))
+    return asked
+
+
+def _is_ours(name: Any) -> bool:
+    """Whether a call is one of our tool, however a model spells its namespace."""
+    return str(name).rpartition(".")[2] == MEMORY_READ
 
 
 def _queries(arguments: Any) -> list[Query]:
@@ -408,20 +425,27 @@ def _replayed(reading: Reading) -> list[BaseMessage]:
 
 
 def _own_message(call: Call, number: int) -> AIMessage | None:
-    """The model's message that made a call of tools; None if it wrote the call as text."""
+    """The model's message that made a call of tools; None if it wrote the call as text, or in pieces."""
     message = messages_from_dict([dict(call.message)])[0] if call.message else None
     if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
+        return None
+    if not all(made["name"] for made in message.invalid_tool_calls):  # pieces of one call
         return None
     if not message.invalid_tool_calls and all(made["id"] for made in message.tool_calls):
         return message
     # Servers decode the arguments they are sent, and each result must name its call.
-    broken = [{**made, "name": made["name"] or MEMORY_READ, "args": {}} for made in message.invalid_tool_calls]
+    broken = [{**made, "args": _decoded_object(made["args"])} for made in message.invalid_tool_calls]
     made_calls: list[Any] = [*message.tool_calls, *broken]
     calls = [
         {"name": made["name"], "args": made["args"], "id": made["id"] or _call_id(number, at), "type": "tool_call"}
         for at, made in enumerate(made_calls)
     ]
     return message.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []})
+
+
+def _decoded_object(written: str | None) -> dict[str, Any]:
+    value = decoded(written or "")
+    return value if isinstance(value, dict) else {}
 
 
 def _as_call(call: Call, text: str, number: int) -> AIMessage:
@@ -438,7 +462,7 @@ def _call_id(number: int, at: int) -> str:
 
 def _answer_to(made: Any, call: Call) -> str:
     """What a model is told of one of the calls that a message made."""
-    if made["name"] != MEMORY_READ:
+    if not _is_ours(made["name"]):
         return _NOT_HERE
     asked = _queries(made["args"])
     if call.withdrawn is None and asked and not set(asked) & set(call.queries):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 __all__ = [
     "TextCall",
+    "arguments_in",
     "call_in_text",
     "decoded",
     "final_text",
@@ -204,11 +205,11 @@ def call_in_text(text: str, name: str, keys: tuple[str, ...]) -> TextCall | None
     channels = _channels(text)
     said = spoken(text)
     if called := [each.text for each in channels if each.recipient == name]:
-        return TextCall(said, tuple(_arguments("\n".join(called), keys)))
+        return TextCall(said, tuple(arguments_in("\n".join(called), keys)))
     start = _start(said, name, keys)
     if start is None:
         return None
-    arguments = tuple(_arguments(said[start : start + _MAX_CALL], keys))
+    arguments = tuple(arguments_in(said[start : start + _MAX_CALL], keys))
     before = _FENCE_BEFORE.sub("", said[:start])
     return TextCall(before if before.strip() else "", arguments)
 
@@ -255,7 +256,7 @@ def _start(said: str, name: str, keys: tuple[str, ...]) -> int | None:
     return bare.start() if bare else None
 
 
-def _arguments(written: str, keys: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+def arguments_in(written: str, keys: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
     """Objects with one of the keys, in the values of a text; else its parameters, if they are written one by one."""
     found = [each for value in _values(written) for each in _with_key(value, keys)]
     if not found:

@@ -312,10 +312,13 @@ class ChatExtractor:
 def _read(reply: AIMessage) -> Reply:
     calls = [call["args"] for call in getattr(reply, "tool_calls", [])]
     broken = [str(call.get("args") or "") for call in getattr(reply, "invalid_tool_calls", [])]
+    if len(broken) > 1 and not any(read_reply("", (), [written]).items for written in broken):
+        broken = ["".join(broken)]  # pieces of one call, streamed without saying so
     legacy = reply.additional_kwargs.get("function_call")
     if isinstance(legacy, Mapping):  # what servers answered before there were tools
         broken.append(str(legacy.get("arguments") or ""))
-    return read_reply(str(reply.text), calls, broken, function=_NAME_OF_FUNCTION)
+    text = str(reply.text) or str(reply.additional_kwargs.get("refusal") or "")
+    return read_reply(text, calls, broken, function=_NAME_OF_FUNCTION)
 
 
 def _pieces(sentence: Sentence) -> Iterator[Sentence]:

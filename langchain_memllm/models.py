@@ -215,8 +215,8 @@ class Manners:
     """What a model refused so far. Shared by all that use one model object; single values are set, so threads may.
 
     Tools refused in so many words are not offered again; if the refusal says nothing of them, they are offered once
-    more, and then no longer. Once a call with tools has worked, a refusal without a word is taken for one of the
-    moment.
+    more, and then no longer. Once a call with tools has worked, a single refusal without a word is taken for one of
+    the moment.
     """
 
     tools: bool = True
@@ -225,6 +225,7 @@ class Manners:
     stops: bool = True
     _worked: bool = False
     _doubts: int = 0
+    _refusals: int = 0
 
     @classmethod
     def of(cls, model: Any) -> Manners:
@@ -271,7 +272,9 @@ class Manners:
         if way.tools and way.forced and _NO_CHOICE.search(words):
             self.forced = False
             return replace(way, forced=False)
-        if way.tools and choice and not self._worked:
+        if way.tools:
+            self._refusals += 1
+        if way.tools and choice and (not self._worked or self._refusals > 1):
             return replace(way, tools=False, unsure=True)
         if stops and way.stops and not way.tools:
             return replace(way, stops=False)
@@ -281,7 +284,7 @@ class Manners:
         """A request of this way was answered; ``stops``: it would have had stop texts."""
         with _LOCK:
             if way.tools:
-                self._worked, self._doubts = True, 0
+                self._worked, self._doubts, self._refusals = True, 0, 0
             elif way.unsure:
                 self._doubts += 1
                 self.tools = self.tools and self._doubts < 2
