@@ -6,6 +6,7 @@ reader (``memory_read``); who is asking is told by the tools and the text of a r
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -53,10 +54,14 @@ class Served:
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
+_NUMBERS = itertools.count()
+
+
 @contextmanager
 def serve(script: Script) -> Iterator[Served]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.script, server.state = script, Served(f"http://127.0.0.1:{server.server_port}/v1")  # type: ignore[attr-defined]
+    address = f"http://127.0.0.1:{server.server_port}/{next(_NUMBERS)}/v1"  # clients are kept by address, ports return
+    server.script, server.state = script, Served(address)  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

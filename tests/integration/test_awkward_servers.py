@@ -7,7 +7,8 @@ reader the answer that knows what only the memory holds, or an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,8 +257,15 @@ OTHERS = [
 SITUATIONS = [*TOOL_CALLS, *TEXTS, *DIALECTS, *STREAMS, *REFUSALS, *OTHERS]
 
 
-def model_at(url: str, streaming: bool) -> Any:
-    return ChatOpenAI(model="m", base_url=url, api_key="test", max_retries=0, streaming=streaming)
+@asynccontextmanager
+async def model_at(url: str, streaming: bool) -> AsyncIterator[Any]:
+    """A model whose connections are closed before the loop is."""
+    model = ChatOpenAI(model="m", base_url=url, api_key="test", max_retries=0, streaming=streaming)
+    try:
+        yield model
+    finally:
+        await model.root_async_client.close()
+        model.root_client.close()
 
 
 def test_the_situations_are_as_many_as_were_reported():
@@ -272,23 +280,24 @@ def test_the_situations_are_as_many_as_were_reported():
 async def test_what_the_extractor_makes_of_it(situation, asynchronous):
     """Doors F11, F13, F22, F23, bugs 3.8."""
     with serve(situation.script) as server:
-        extractor = ChatExtractor(model_at(server.url, situation.stream), mode="auto")
-        for _ in range(2):
-            said = "I live in Oslo.", {"source": Source("user")}
-            try:
-                found = (
-                    (await extractor.aextract(said[0], **said[1]))
-                    if asynchronous
-                    else extractor.extract(said[0], **said[1])
-                )
-            except ModelError as error:
-                assert situation.error, error.__cause__
-                assert situation.error in str(error)
-                continue
-            assert not situation.error
-            assert [each.object for each in found.statements] == list(situation.stored)
-            assert bool(found.quarantine) == situation.aside
-            assert {each.relation for each in found.statements} <= {"lives in"}
+        async with model_at(server.url, situation.stream) as model:
+            extractor = ChatExtractor(model, mode="auto")
+            for _ in range(2):
+                said = "I live in Oslo.", {"source": Source("user")}
+                try:
+                    found = (
+                        (await extractor.aextract(said[0], **said[1]))
+                        if asynchronous
+                        else extractor.extract(said[0], **said[1])
+                    )
+                except ModelError as error:
+                    assert situation.error, error.__cause__
+                    assert situation.error in str(error)
+                    continue
+                assert not situation.error
+                assert [each.object for each in found.statements] == list(situation.stored)
+                assert bool(found.quarantine) == situation.aside
+                assert {each.relation for each in found.statements} <= {"lives in"}
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
@@ -303,21 +312,22 @@ async def test_what_the_reader_makes_of_it(situation, asynchronous):
     memory = Memory()
     memory.write([("user", "lives in", "Oslo")], namespace=("memllm", "ada"))
     with serve(script) as server:
-        app = build_graph(model_at(server.url, situation.stream), memory, write="off", mode=situation.mode)
-        for _ in range(2):
-            try:
-                state = (await app.ainvoke(ASK, ADA)) if asynchronous else app.invoke(ASK, ADA)
-            except ModelError as error:
-                assert situation.error, error.__cause__
-                assert situation.error in str(error)
-                continue
-            assert not situation.error
-            answer = state["messages"][-1]
-            assert answer.text.endswith("You live in Oslo.")
-            assert not any(mark in answer.text for mark in ("MEM_READ", "memory_read", "queries", "<|"))
-            assert not answer.tool_calls
-        for request in server.log:
-            ids = [each["id"] for message in request["messages"] for each in message.get("tool_calls") or ()]
-            results = [message["tool_call_id"] for message in request["messages"] if message["role"] == "tool"]
-            assert ids == results
-            assert all(ids)
+        async with model_at(server.url, situation.stream) as model:
+            app = build_graph(model, memory, write="off", mode=situation.mode)
+            for _ in range(2):
+                try:
+                    state = (await app.ainvoke(ASK, ADA)) if asynchronous else app.invoke(ASK, ADA)
+                except ModelError as error:
+                    assert situation.error, error.__cause__
+                    assert situation.error in str(error)
+                    continue
+                assert not situation.error
+                answer = state["messages"][-1]
+                assert answer.text.endswith("You live in Oslo.")
+                assert not any(mark in answer.text for mark in ("MEM_READ", "memory_read", "queries", "<|"))
+                assert not answer.tool_calls
+            for request in server.log:
+                ids = [each["id"] for message in request["messages"] for each in message.get("tool_calls") or ()]
+                results = [message["tool_call_id"] for message in request["messages"] if message["role"] == "tool"]
+                assert ids == results
+                assert all(ids)
