@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.triples import clean_name, literal_key, name_key
 
-__all__ = ["Cardinality", "Catalogue", "Range", "Relation"]
+__all__ = ["Cardinality", "Catalogue", "Range", "Relation", "trained_label"]
 
 Range = Literal["entity", "literal"]
 Cardinality = Literal["many", "one", "one_at_a_time"]
@@ -256,6 +256,14 @@ class Catalogue:
 
 def _lookup_key(name: str) -> str:
     return name_key(" ".join(name.replace("_", " ").split()) or name)
+
+
+@functools.cache
+def trained_label(label: str) -> str:
+    """What the local models call a relation of the shipped catalogue: ``employer`` for ``works for``."""
+    docred = {relation.label for relation in Catalogue.docred() if relation.wikidata is not None}
+    twins = {twin_of: relation.label for relation, twin_of in _read() if twin_of is not None}
+    return label if label in docred else twins.get(label, label)
 
 
 def _read() -> list[tuple[Relation, str | None]]:

@@ -18,6 +18,7 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import SEP, render_queries
 from langchain_memllm.memory import CHAT, EXACT, Memory, Namespaces, Thresholds
 from langchain_memllm.reading import Generated, queries_of
+from langchain_memllm.relations import trained_label
 from langchain_memllm.triples import Query, Triple
 
 if TYPE_CHECKING:
@@ -65,10 +66,9 @@ def held_by(
 
 
 def _answered_by(query: Query, triple: Triple) -> Query:
-    """The query with the same side open that a fact answers."""
-    if query.subject is None:
-        return Query(None, triple.relation, triple.object)
-    return Query(triple.subject, triple.relation)
+    """The query with the same side open that a fact answers, in the words that readers are trained with."""
+    relation = trained_label(triple.relation)
+    return Query(None, relation, triple.object) if query.subject is None else Query(triple.subject, relation)
 
 
 @dataclass(frozen=True, slots=True)

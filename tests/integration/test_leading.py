@@ -137,7 +137,7 @@ def test_a_memory_holds_relations_of_names_it_knows_unless_it_answers():
         memory.write([Triple("Ada", "spouse", "William")], namespace=("another",))
         queries = [
             Query("Ada", "employer"),
-            Query("ada", "worked for"),  # an alias of it
+            Query("ada", "works at"),  # another name of it
             Query("Ada", "owned by"),
             Query("Nobody", "employer"),
             Query(None, "founded by", "Acme"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple
-from langchain_memllm.relations import Catalogue, Relation
+from langchain_memllm.relations import Catalogue, Relation, trained_label
 from langchain_memllm.triples import name_key
 
 DOCRED = """
@@ -287,6 +287,17 @@ def test_twins_are_one_relation_but_to_docred(twin: str, label: str) -> None:
 def test_docred_tells_apart_what_it_told_apart_when_the_models_were_trained(name: str, label: str) -> None:
     assert docred.resolve(name).label == label
     assert docred.resolve(label).cardinality == ("one_at_a_time" if label == "works for" else "many")
+
+
+def test_local_models_are_spoken_to_in_the_labels_they_were_trained_with() -> None:
+    trained = {
+        "works for": "employer",
+        "lives in": "residence",
+        "works as": "occupation",
+        "date of birth": "date of birth",
+    }
+    assert {label: trained_label(label) for label in trained} == trained
+    assert all(trained_label(label) == label for label in shipped.offered() if label not in trained)
 
 
 def test_a_model_is_offered_one_label_for_each_meaning() -> None:
