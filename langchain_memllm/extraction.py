@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHUNK",
-    "MAX_TEXT",
     "SPEAKER",
     "ChatExtractor",
     "Extraction",
@@ -62,8 +61,6 @@ __all__ = [
 Mode = Literal["auto", "tools", "json", "grammar"]
 """How a chat model is asked to answer; every parser is run on whatever comes."""
 
-MAX_TEXT: Final = 65_536
-"""Longest text that a door takes, in characters; an extractor reads any."""
 CHUNK: Final = 12_000
 """Characters that one call of a chat model reads: a text of 58,000 takes five calls, at worst six."""
 _LONGEST: Final = 2_000  # characters of a sentence; a longer one is read in pieces

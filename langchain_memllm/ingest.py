@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], object]
 """Takes the number of sentences read so far and of all."""
 
-PART: Final = 6_000
-"""Characters that one call of a chat model reads; so a message of n characters costs about n / 6,000 calls."""
+PART: Final = 12_000
+"""Characters that one call of a chat model reads; so a message of n characters costs about n / 12,000 calls."""
 
 _LOCAL_PART: Final = 1_000  # the local model takes seconds for a sentence
 _CONTEXT: Final = 24  # sentences before a part; the paper's (section 3.1)

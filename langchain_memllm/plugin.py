@@ -196,10 +196,10 @@ class MemLLMMemory(Shared):
         at: Moment | None = None,
         progress: Progress | None = None,
     ) -> Receipt:
-        """Find the facts of a text and write them, as one operation. At most one model call a part of 6,000 characters.
+        """Find the facts of a text and write them, as one operation: one model call for 12,000 characters.
 
         Args:
-            text: At most 65,536 characters.
+            text: What was said or written; a long text is read in parts.
             namespace: Whose memory; see the class.
             user_id: Whose memory; see the class.
             source: Where the text comes from; by default the user says it.

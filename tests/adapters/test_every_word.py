@@ -330,7 +330,7 @@ def test_who_else_says_i_in_a_thread_is_not_the_person() -> None:
 # --- long messages, and those that state nothing ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "calls"), [(1_000, 1), (58_000, 10), (70_000, 12)])
+@pytest.mark.parametrize(("size", "calls"), [(1_000, 1), (58_000, 5), (70_000, 6)])
 def test_a_long_message_is_read_in_parts(size: int, calls: int) -> None:
     """bugs 3.16"""
     extractor = extracting()
