@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV5 := $(VENV)-driver5
 VENVR := $(VENV)-rust
+VENVF := $(VENV)-floor
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo test tests-of-servers tests-of-all-else check lint types layers fast-tests test-neo4j bench-neo4j bench docs clean
+.PHONY: help demo test tests-of-servers tests-of-all-else tests-of-floor check lint types layers fast-tests test-neo4j bench-neo4j bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,12 +31,16 @@ PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 
 test: $(VENV)/.installed check ## Everything CI runs: checks, all tests, docs and notebooks
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target tests-of-servers tests-of-all-else
+	@$(MAKE) --no-print-directory tests-of-floor
 
 tests-of-servers: $(VENV)/.installed
 	@$(PYTEST) $(SERVERS)
 
 tests-of-all-else: $(VENV)/.installed
 	@$(PYTEST) tests --ignore=tests/unit --ignore=tests/house $(addprefix --ignore=,$(SERVERS))
+
+tests-of-floor: $(VENVF)/.installed # the adapters with the lowest versions that pyproject.toml allows
+	@OMP_NUM_THREADS=1 $(VENVF)/bin/python -m pytest -q tests/adapters --ignore=tests/adapters/test_standard_suites.py
 
 check: $(VENV)/.installed lint types layers fast-tests ## Format, lint, types, layers and the fast tests (under 2 minutes)
 
@@ -57,6 +62,12 @@ $(VENV5)/.installed: $(VENV)/.installed
 	@grep -v '^neo4j==' constraints.txt > $(VENV5)/constraints.txt
 	@$(BIN)/uv pip install --quiet --python $(VENV5)/bin/python --constraint $(VENV5)/constraints.txt \
 		--editable . hypothesis pytest pytest-asyncio 'neo4j>=5.28,<6'
+	@touch $@
+
+$(VENVF)/.installed: $(VENV)/.installed
+	@test -x $(VENVF)/bin/python || $(PYTHON) -m venv $(VENVF)
+	@$(BIN)/uv pip install --quiet --python $(VENVF)/bin/python --resolution lowest-direct --editable .
+	@$(BIN)/uv pip install --quiet --python $(VENVF)/bin/python hypothesis langgraph-checkpoint-sqlite pytest pytest-asyncio
 	@touch $@
 
 $(VENVR)/.installed: $(VENV)/.installed
@@ -81,4 +92,4 @@ format: $(VENV)/.installed ## Format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean: ## Remove the virtual environments and caches
-	@rm -rf $(VENV) $(VENV5) $(VENVR) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(VENV5) $(VENVR) $(VENVF) .mypy_cache .ruff_cache .pytest_cache .hypothesis

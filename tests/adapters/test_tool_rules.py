@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import re
 from typing import Annotated, Any, TypedDict
@@ -9,9 +10,10 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from agents import StoreThatGoes, agent_of, asked, memory_of, run_of, said, statuses
 from langchain.agents import create_agent
+from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
@@ -509,3 +511,12 @@ def test_an_agent_with_middleware_and_tools_settles_a_new_value_in_one_turn() ->
         asked("I moved to Bergen"), run_of("ada")
     )
     assert statuses(memory, "ada") == [("Oslo", "past"), ("Bergen", "current")]
+
+
+def test_the_tools_are_given_the_run_on_the_oldest_langchain_core_too() -> None:
+    """doors F12: langchain-core before 1.6 finds ``runtime`` by its type, not by a text that names the type."""
+    for tool in memory_of().tools():
+        assert isinstance(tool, StructuredTool)
+        for function in (tool.func, tool.coroutine):
+            assert function is not None
+            assert inspect.signature(function).parameters["runtime"].annotation is ToolRuntime
