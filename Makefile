@@ -40,7 +40,7 @@ tests-of-all-else: $(VENV)/.installed
 	@$(PYTEST) tests --ignore=tests/unit --ignore=tests/house $(addprefix --ignore=,$(SERVERS))
 
 tests-of-floor: $(VENVF)/.installed # the adapters with the lowest versions that pyproject.toml allows
-	@OMP_NUM_THREADS=1 $(VENVF)/bin/python -m pytest -q tests/adapters --ignore=tests/adapters/test_standard_suites.py
+	@OMP_NUM_THREADS=1 $(VENVF)/bin/python -m pytest -q tests/adapters
 
 check: $(VENV)/.installed lint types layers fast-tests ## Format, lint, types, layers and the fast tests (under 2 minutes)
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from agents import memory_of
 from langchain_core.tools import BaseTool
-from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
-from langchain_tests.unit_tests import ToolsUnitTests
 
 from langchain_memllm.adapters.retriever import MemLLMRetriever
 from langchain_memllm.plugin import MemLLMMemory
+
+units = pytest.importorskip("langchain_tests.unit_tests")
+integration = pytest.importorskip("langchain_tests.integration_tests")
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "remember": {"facts": [{"subject": "user", "relation": "lives in", "object": "Oslo"}]},
@@ -44,31 +45,31 @@ class _OneTool:
         return EXAMPLES[self.name]
 
 
-class TestRemember(_OneTool, ToolsUnitTests):
+class TestRemember(_OneTool, units.ToolsUnitTests):
     name = "remember"
 
 
-class TestRecall(_OneTool, ToolsUnitTests):
+class TestRecall(_OneTool, units.ToolsUnitTests):
     name = "recall"
 
 
-class TestForget(_OneTool, ToolsUnitTests):
+class TestForget(_OneTool, units.ToolsUnitTests):
     name = "forget"
 
 
-class TestRememberRuns(_OneTool, ToolsIntegrationTests):
+class TestRememberRuns(_OneTool, integration.ToolsIntegrationTests):
     name = "remember"
 
 
-class TestRecallRuns(_OneTool, ToolsIntegrationTests):
+class TestRecallRuns(_OneTool, integration.ToolsIntegrationTests):
     name = "recall"
 
 
-class TestForgetRuns(_OneTool, ToolsIntegrationTests):
+class TestForgetRuns(_OneTool, integration.ToolsIntegrationTests):
     name = "forget"
 
 
-class TestRetriever(RetrieversIntegrationTests):
+class TestRetriever(integration.RetrieversIntegrationTests):
     @property
     def retriever_constructor(self) -> type[MemLLMRetriever]:
         return MemLLMRetriever
