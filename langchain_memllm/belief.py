@@ -67,6 +67,12 @@ _PEOPLE: Final = frozenset({"system", "owner", "user"})  # who settles a contest
 _PERSONAL: Final = _PEOPLE | {"tool"}  # kinds whose same principal corrects itself (row 7)
 
 
+_NAMESAKE: Final = (
+    "this may be another person of that name: if so, give each a name of their own (retract this one, write it under "
+    "the full name); if it is the same person, state it again, and use alias() for what else they are called"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One proposed triple, cleaned and canonicalised, with the keys under which it is compared."""
@@ -82,6 +88,7 @@ class Claim:
     valid_to: str | None = None
     confidence: float | None = None
     retract: bool = False
+    namesake: bool = False  # its subject may be another of that name (row 25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +453,8 @@ def _decide_rivals(same: Standing | None, others: Sequence[Standing], claim: Cla
     beaten = tuple(f.fact_id for f in others if wins(claim.source, f) and not _comes_after(f, claim, said))
     if same is not None:
         return _stored(same, beaten)  # rows 2, 10, 18
+    if claim.namesake and beaten:  # row 25
+        return Decision("stored", contests=tuple(fact.fact_id for fact in others), reason=_NAMESAKE)
     return _stored(None, beaten, tuple(fact.fact_id for fact in others if fact.fact_id not in beaten))
 
 

@@ -101,6 +101,7 @@ from langchain_memllm.twins import twin
 __all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds", "said_at", "several"]
 
 logger = logging.getLogger(__name__)
+rejections = logging.getLogger(f"{__name__}.rejected")  # for whoever tells of them in another way
 
 Proposed: TypeAlias = "Statement | Triple | Sequence[str] | Mapping[str, Any]"
 Namespaces: TypeAlias = "Namespace | Sequence[Namespace]"
@@ -126,6 +127,9 @@ _DIRECT: Final = frozenset({"exact", "alias"})
 _MAX_SLOT: Final = 50  # values of one slot that are looked at to tell how they stand
 _MAX_LOOKED_UP: Final = 20_000  # answers looked through for those that hold
 _LISTED: Final = 500
+_NO_TIES: Final = frozenset(  # they tell what somebody does to another, not who they are to them
+    ["likes", "loves", "dislikes", "hates", "knows", "met", "misses", "admires", "called", "visited", "talked to"]
+)
 _SOME_DAY: Final = datetime(2000, 1, 1)
 _Slot: TypeAlias = tuple[Namespace, str, str]
 
@@ -355,6 +359,7 @@ class Memory(Shared):
         batch, shown = self._prepare(proposed, source, op_id, payload, policy, replace, quarantine, by_model)
         if entry is not None:
             batch = _of_entry(batch, entry)
+        batch = self._namesakes(namespace, batch)
         began = time.monotonic()
         written = self.store.transact(namespace, batch, lambda current: resolve(batch, current), self._quick_embed())
         self._versions[namespace] += 1
@@ -407,7 +412,7 @@ class Memory(Shared):
             else:
                 outcomes.append(Outcome(index, "rejected", reason=reason))
         if not by_model and (refused := sum(outcome.status == "rejected" for outcome in outcomes)):
-            logger.warning("%d of %d triples were rejected; the receipt says why", refused, len(proposed))
+            rejections.warning("%d of %d triples were rejected; the receipt says why", refused, len(proposed))
         for index, piece in enumerate(quarantine, start=len(proposed)):
             outcomes.append(Outcome(index, "quarantined", reason=piece.reason))
         content = payload if payload is not None else _content(proposed)
@@ -423,6 +428,41 @@ class Memory(Shared):
             replaces=(source.kind, source.ref) if replace else None,
         )
         return batch, {claim.index: claim.triple for claim in claims}
+
+    def _namesakes(self, namespace: Namespace, batch: Batch) -> Batch:
+        """The batch with those claims marked whose subject may be another person of a known name (row 25).
+
+        That is a name which the batch brings in as something else to the speaker than it is known as: Anna the
+        colleague, where Anna is the sister.
+        """
+        ties: dict[str, set[str]] = {}
+        for claim in batch.claims:
+            if not claim.retract and (other := _tied_to_speaker(claim)) is not None:
+                ties.setdefault(other, set()).update(self._alike(claim.triple.relation))
+        about = {claim.subject_key for claim in batch.claims if claim.single_valued and not claim.retract}
+        named = [name for name in ties.keys() & about if ties[name]]
+        strangers = {name for name in named if self._known_otherwise(namespace, name, ties[name])}
+        if batch.policy != "chat" or not strangers:
+            return batch
+        claims = tuple(replace(c, namesake=True) if c.subject_key in strangers else c for c in batch.claims)
+        return replace(batch, claims=claims)
+
+    def _known_otherwise(self, namespace: Namespace, name: str, ties: set[str]) -> bool:
+        """Whether a name is tied to the speaker by relations of which none is among these."""
+        speaker, one = (name_key(SPEAKER),), (name,)
+        held: set[str] = set()
+        for subjects, objects in ((one, speaker), (speaker, one)):
+            where = FactFilter(subject_keys=subjects, object_keys=objects, open_only=True)
+            for fact in self.store.facts([namespace], where):
+                held.update(self._alike(fact.triple.relation))
+        return bool(held) and not held & ties
+
+    def _alike(self, relation: str) -> set[str]:
+        """Keys of the relations that say who somebody is as this one does; none of one that does not say it."""
+        meaning = self._meaning(relation)
+        if meaning.key in _NO_TIES:
+            return set()
+        return {key for key in (meaning.key, meaning.inverse_key, meaning.broader_key) if key is not None}
 
     def _read_dates(self, statement: Statement, source: Source) -> Statement:
         """The statement with dates for what is said of them in words, counted from when it was said."""
@@ -1191,6 +1231,14 @@ def several(namespace: Namespaces) -> list[Namespace]:
 
 def _result(query: Query, found: Found) -> ReadResult:
     return ReadResult(query, tuple(_match(query, row) for row in found.rows), found.truncated)
+
+
+def _tied_to_speaker(claim: Claim) -> str | None:
+    """Key of the name that a claim ties to the speaker, if it does."""
+    speaker = name_key(SPEAKER)
+    if claim.subject_key == speaker:
+        return None if is_literal_key(claim.object_key) else claim.object_key
+    return claim.subject_key if claim.object_key == speaker else None
 
 
 def _is_open(fact: Fact, when: _When) -> bool:

@@ -82,7 +82,8 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
     """
     if not create and is_missing(store):
         fail(f"there is no memory at {store}; check --store, or write or import something first", STORE)
-    logging.getLogger("neo4j").addHandler(logging.NullHandler())  # its errors are told once, by ours
+    for told in ("neo4j", "langchain_memllm.memory.rejected"):  # what the commands say themselves, once
+        logging.getLogger(told).addHandler(logging.NullHandler())
     try:
         with opened(store) as place, MemLLMMemory(place, model=model) as memory:
             yield memory

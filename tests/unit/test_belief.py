@@ -327,6 +327,10 @@ TABLE = {
     "24 what has run out is past": Row(
         [standing(OSLO, valid_to="2026-10")], [claim(OSLO)], [stored()], closes={OSLO: "past"}
     ),
+    "25 bugs 3.19: perhaps another of that name: contested": Row(
+        [standing(OSLO)], [claim(PARIS, namesake=True)], [stored((), (OSLO,))]
+    ),
+    "25 the same is already known": Row([standing(OSLO)], [claim(OSLO, namesake=True)], [only("already")]),
     "21 policy edit: what was said later stays": Row(
         [told(OSLO, JUNE, kind="web")], [said(PARIS, MARCH)], [only("past")], policy="edit"
     ),
