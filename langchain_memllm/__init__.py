@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
+
     from langchain_memllm.adapters.embeddings import MemLLMEmbeddings
     from langchain_memllm.errors import MemLLMError
     from langchain_memllm.extraction import ChatExtractor
@@ -56,19 +57,24 @@ __all__ = [
     "Statement",
     "Thresholds",
     "Triple",
+    "__version__",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name from its home at first use."""
-    home = _HOMES.get(name)
-    if home is None:
+def __getattr__(name: str) -> object:
+    """Import a public name from its home at first use; the version is that of what is installed."""
+    from importlib import import_module, metadata
+
+    if name == "__version__":
+        value: object = metadata.version("langchain-memllm")
+    elif name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """The public names."""
-    return sorted({*globals(), *__all__})
+    """The public names, and what every module has."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -10,14 +10,14 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from langchain_memllm.errors import ConfigurationError, StoreUnavailable
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores.interface import FactFilter, TripleStore
 from langchain_memllm.triples import clean_name
 
-__all__ = ["FRESH", "Meaning", "SharedRelations", "UnknownRelations"]
+__all__ = ["FRESH", "Meaning", "SharedRelations", "UnknownRelations", "relations_of"]
 
 UnknownRelations = Literal["many", "one_at_a_time"]
 """How many values a relation that nobody declared holds."""
@@ -63,7 +63,7 @@ class SharedRelations:
             raise ConfigurationError(f"unknown_relations {unknown!r} is unknown; use 'many' or 'one_at_a_time'")
         self._store = store
         self._unknown: UnknownRelations = unknown
-        self._mine = tuple(mine)
+        self._mine = tuple(relations_of(mine))
         self._kept: str | None = None
         self._stale_at = 0.0
         self._resolved: dict[str, Meaning] = {}
@@ -196,3 +196,20 @@ class SharedRelations:
 
 def _catalogue(kept: str | None) -> Catalogue:
     return Catalogue.from_dicts(json.loads(kept)) if kept else Catalogue.shipped()
+
+
+def relations_of(given: Any) -> list[Relation]:
+    """The relations that were given.
+
+    Raises:
+        ConfigurationError: One of them is something else; mostly a label.
+    """
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for each in listed:
+        if not isinstance(each, Relation):
+            label = each if isinstance(each, str) else "lives in"
+            raise ConfigurationError(
+                f"{ascii(each)[:60]} is not a Relation; declare "
+                f"Relation({label!r}, aliases=(…,), cardinality='one_at_a_time'), from langchain_memllm import Relation"
+            )
+    return listed

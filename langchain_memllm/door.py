@@ -42,7 +42,8 @@ class Door(Shared):
     def __init__(self, memory: Memory, *, model: Model | None = None, extractor: Extractor | None = None) -> None:
         """Keep the parts; no model is built."""
         self.memory = memory
-        self._given, self._model = _check_model(model), None
+        self.given = _check_model(model)
+        self._model: Any = None
         self._extractor = _check_extractor(extractor)
         self._building = threading.Lock()
         self.ingest = Ingest(memory, self._made)
@@ -58,14 +59,14 @@ class Door(Shared):
             ModelError: It cannot be loaded.
         """
         with self._building:
-            if self._model is None and self._given is not None:
-                self._model = built(self._given)
+            if self._model is None and self.given is not None:
+                self._model = built(self.given)
             return self._model
 
     @property
     def can_extract(self) -> bool:
         """Whether there is something that finds facts in texts."""
-        return self._extractor is not None or self._given is not None
+        return self._extractor is not None or self.given is not None
 
     @property
     def extractor(self) -> Extractor:
@@ -75,7 +76,7 @@ class Door(Shared):
             ConfigurationError: There is neither a model nor an extractor.
         """
         if self._extractor is None:
-            if self._given is None:
+            if self.given is None:
                 raise ConfigurationError(
                     "this memory has no model to find facts in a text; give one, as in MemLLMMemory(…, "
                     "model='openai:gpt-5-mini') or model='local', or an extractor=…; triples need none: "

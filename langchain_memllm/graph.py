@@ -32,7 +32,7 @@ from langchain_memllm.flow import Flow, arun, run
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Rules
-from langchain_memllm.scope import Scope
+from langchain_memllm.scope import MemLLMContext, Scope
 from langchain_memllm.triples import Kind
 from langchain_memllm.turns import Answerer, Lookups, OnError, Recaller, TurnWriter, as_state
 
@@ -72,12 +72,6 @@ class MemLLMState(TypedDict):
     memllm_context: NotRequired[dict[str, Any]]
     memllm_reading: NotRequired[dict[str, Any]]
     memllm_receipts: NotRequired[list[dict[str, Any]]]
-
-
-class MemLLMContext(TypedDict):
-    """The context of a run: whose memory it uses."""
-
-    user_id: NotRequired[str]
 
 
 class _Input(TypedDict):

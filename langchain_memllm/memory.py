@@ -22,7 +22,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
-from langchain_memllm.agreement import SharedRelations, UnknownRelations
+from langchain_memllm.agreement import SharedRelations, UnknownRelations, relations_of
+from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import (
     MAX_BATCH,
     Batch,
@@ -84,6 +85,7 @@ from langchain_memllm.triples import (
     Source,
     Statement,
     Triple,
+    as_source,
     as_triple,
     check_namespace,
     clean_name,
@@ -296,6 +298,7 @@ class Memory(Shared):
             ConfigurationError: A label or alias belongs to another relation, the rules differ, or the store holds facts
                 of the relation with another range.
         """
+        relations_of(relations)
         self._agree()
         if replace:
             self._relations.replace(relations)
@@ -304,11 +307,16 @@ class Memory(Shared):
         self._everywhere += 1
 
     def version(self, namespace: Namespaces) -> int:
-        """Counts the changes of a memory made through this object: what was read at another count may be stale."""
+        """Counts the changes of a memory made through this object: what was read at another count may be stale.
+
+        Args:
+            namespace: One namespace, or a list of several.
+        """
         return self._everywhere + sum(self._versions[each] for each in several(namespace))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
+    @by_name("write([('Ada', 'lives in', 'Oslo')])")
     def write(
         self,
         triples: Iterable[Proposed],
@@ -355,7 +363,7 @@ class Memory(Shared):
         self._agree()
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
-        source = self._said(source or Source(), at)
+        source = self._said(as_source(source) or Source(), at)
         batch, shown = self._prepare(proposed, source, op_id, payload, policy, replace, quarantine, by_model)
         if entry is not None:
             batch = _of_entry(batch, entry)
@@ -555,6 +563,7 @@ class Memory(Shared):
                 done = True
         return done
 
+    @by_name("retract(('Ada', 'lives in', 'Oslo'))")
     def retract(
         self,
         triple: Proposed,
@@ -564,7 +573,15 @@ class Memory(Shared):
         op_id: str | None = None,
         at: Moment | None = None,
     ) -> Receipt:
-        """Take a triple back: the fact is closed and stays in the history. Raises as ``write``."""
+        """Take a triple back: the fact is closed and stays in the history. Raises as ``write``.
+
+        Args:
+            triple: The triple, in any form of ``write``.
+            namespace: Whose memory.
+            source: Who takes it back; by default an unnamed user.
+            op_id: Name of the operation; see ``write``.
+            at: When it was said, if not now; see ``write``.
+        """
         statement = replace(_statement(triple), retract=True)
         return self.write([statement], namespace=namespace, source=source, op_id=op_id, at=at)
 
@@ -579,6 +596,13 @@ class Memory(Shared):
     ) -> Receipt | None:
         """The receipt of an earlier operation, or None: asked before a model is called for something done already.
 
+        Args:
+            op_id: Name of the operation.
+            namespace: Whose memory.
+            payload: What it is made from; see ``write``.
+            source: Where that comes from.
+            replace: Whether it is the new version of its source.
+
         Raises:
             OperationConflict: ``payload`` is given and the operation had another one.
         """
@@ -592,6 +616,11 @@ class Memory(Shared):
 
     def alias(self, name: str, alias: str, *, namespace: Namespace) -> tuple[str, ...]:
         """Make two names one (New York City, NYC): either finds the facts of both. Returns all spellings.
+
+        Args:
+            name: One name.
+            alias: The other.
+            namespace: Whose memory.
 
         Raises:
             InvalidTriple: A name cannot be stored.
@@ -673,7 +702,20 @@ class Memory(Shared):
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> list[ReadResult]:
-        """Answer several queries with one look-up, and one similar search for those it left unanswered."""
+        """Answer several queries with one look-up, and one similar search for those it left unanswered.
+
+        Args:
+            queries: The queries, each with one side open.
+            namespace: See ``read``; so are the others.
+            at: What was believed at this record time.
+            valid_at: What held at this time by what was stated.
+            thresholds: How similar an answer may be.
+            limit: Most matches of each query, 1 to 1,000.
+
+        Raises:
+            ConfigurationError: A bad time or limit.
+            NamespaceError: The namespace cannot be used.
+        """
         self._agree()
         if not (isinstance(limit, int) and 1 <= limit <= 1000):
             raise ConfigurationError(f"limit {limit!r} is out of range; give 1 to 1000")
@@ -871,7 +913,13 @@ class Memory(Shared):
         )
 
     def history(self, subject: str, relation: str | None = None, *, namespace: Namespace) -> list[Fact]:
-        """Every fact ever stored of a subject (and relation), in commit order, with sources and what closed it."""
+        """Every fact ever stored of a subject (and relation), in commit order, with sources and what closed it.
+
+        Args:
+            subject: Name of the subject, or an alias of it.
+            relation: The relation, or an alias of it; None: all.
+            namespace: Whose memory.
+        """
         self._agree()
         meaning = self._meaning(relation) if relation is not None else None
         where = FactFilter(
@@ -888,16 +936,53 @@ class Memory(Shared):
         stated = (match for result in results for match in result if rank_of(match.fact.kind) >= rank_of("user"))
         return tuple(dict.fromkeys(match.answer for match in stated))
 
-    def facts(self, *, namespace: Namespaces, source: Source | None = None, open_only: bool = False) -> Iterator[Fact]:
-        """All facts with their sources, in commit order; of one source (by kind and ref) if given."""
+    def facts(
+        self,
+        subject: str | None = None,
+        relation: str | None = None,
+        object: str | None = None,
+        *,
+        namespace: Namespaces,
+        source: str | Source | None = None,
+        open_only: bool = False,
+    ) -> Iterator[Fact]:
+        """All facts with their sources, in commit order; with conditions, those that meet each of them.
+
+        Args:
+            subject: Name of the subject, or an alias of it.
+            relation: The relation, or an alias of it; of child also son and daughter.
+            object: Name of the object, or an alias of it.
+            namespace: One namespace, or a list of several.
+            source: What they rest on: its ref, of any kind, or a ``Source`` (by kind and ref).
+            open_only: Only facts that were not closed; they may have ended, or begin later: see ``Fact.state``.
+
+        Raises:
+            InvalidTriple: A name cannot be stored, so nothing has it.
+        """
         self._agree()
-        where = FactFilter(source=(source.kind, source.ref) if source else None, open_only=open_only)
+        meaning = None if relation is None else self._meaning(relation)
+        ends = None if object is None else clean_name(object, "object")
+        where = FactFilter(
+            subject_keys=None if subject is None else (name_key(clean_name(subject, "subject")),),
+            relation=None if meaning is None else meaning.key,
+            narrower=() if meaning is None else meaning.narrower_keys,
+            object_keys=None if ends is None else (name_key(ends), literal_key(ends)),
+            source=(source.kind, source.ref) if isinstance(source, Source) else None,
+            open_only=open_only,
+        )
         found = self.store.facts(several(namespace), where)
+        if isinstance(source, str):
+            found = (fact for fact in found if any(each.ref == source for each in fact.sources))
         while some := list(islice(found, _LISTED)):
             yield from self._flagged(some)
 
     def explain(self, fact_id: str, *, namespace: Namespace) -> Fact | None:
-        """One fact with all its sources: what was stored, and why. None if there is no such fact."""
+        """One fact with all its sources: what was stored, and why. None if there is no such fact.
+
+        Args:
+            fact_id: Its id, as ``Fact.id`` has it.
+            namespace: Whose memory.
+        """
         self._agree()
         found = list(self.store.facts([check_namespace(namespace)], FactFilter(ids=(fact_id,))))
         return self._flagged(found)[0] if found else None
@@ -910,6 +995,7 @@ class Memory(Shared):
 
     # -- forgetting, moving, looking after -------------------------------------------------------------------------
 
+    @by_name("forget(name='Ada'), or forget(subject='Ada', relation='lives in')")
     def forget(
         self,
         *,
@@ -994,7 +1080,9 @@ class Memory(Shared):
     ) -> Selection:
         if fact_id is not None:
             if not re.fullmatch("[0-9a-f]{32}", fact_id):
-                raise ConfigurationError(f"{fact_id!r} is no fact id; ids have 32 hex digits, see history()")
+                raise ConfigurationError(
+                    f"{fact_id!r} is not the id of a fact; ids have 32 hex digits, and the history shows them"
+                )
             return Selection(fact_ids=(fact_id,))
         if subject is not None and relation is not None:
             meaning = self._meaning(relation)
@@ -1011,6 +1099,9 @@ class Memory(Shared):
 
         Declared relations; then of each namespace its names, facts in commit order with their history, aliases,
         operations (so that one delivered again is still recognised), quarantine, and how far it has come.
+
+        Args:
+            namespace: One namespace, or a list of several.
         """
         self._agree()
         for relation in self._relations.catalogue.declared:
@@ -1050,7 +1141,7 @@ class Memory(Shared):
                 if record["type"] == "relation":
                     self._relations.add([_relation_of(record)], kept=True)
                     continue
-                target = check_namespace(namespace or tuple(record["namespace"]))
+                target = check_namespace(namespace or record["namespace"])
                 part = part_of(record, target)
             except (KeyError, TypeError, ValueError) as error:
                 reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -1077,12 +1168,20 @@ class Memory(Shared):
         return replace(part, fact=fact, literal=literal)
 
     def stats(self, *, namespace: Namespace) -> Stats:
-        """Counts of a namespace."""
+        """Counts of a namespace.
+
+        Args:
+            namespace: Whose memory.
+        """
         self._agree()
         return self.store.stats(check_namespace(namespace))
 
     def quarantined(self, *, namespace: Namespace) -> list[Quarantined]:
-        """Pieces of model output that could not be used, oldest first."""
+        """Pieces of model output that could not be used, oldest first.
+
+        Args:
+            namespace: Whose memory.
+        """
         return self.store.quarantined(check_namespace(namespace))
 
     def verify(self) -> list[str]:

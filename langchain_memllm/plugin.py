@@ -10,9 +10,11 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from langchain_memllm.agreement import UnknownRelations
+from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, built
 from langchain_memllm.embeddings import Embedder
@@ -22,12 +24,12 @@ from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
-from langchain_memllm.scope import TEMPLATE, Identity, Scope, current_run
+from langchain_memllm.scope import TEMPLATE, Identity, MemLLMContext, Scope, current_run
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
 from langchain_memllm.times import Day, Moment
-from langchain_memllm.triples import Fact, Kind, Namespace, Query, ReadResult, Recall, Receipt, Source
-from langchain_memllm.twins import twin
+from langchain_memllm.triples import Fact, Kind, Namespace, Query, ReadResult, Recall, Receipt, Source, as_source
+from langchain_memllm.twins import told_as, twin
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from langchain_memllm.background import BackgroundWriter
     from langchain_memllm.chat import ReaderMode
     from langchain_memllm.extraction import Extractor
-    from langchain_memllm.graph import MemoryNode
+    from langchain_memllm.graph import MemoryNode, When
     from langchain_memllm.reading import Rules
     from langchain_memllm.transfer import Digest, Loaded, Rejected
     from langchain_memllm.turns import ExtractWhen, OnError, TurnWriter
@@ -48,6 +50,9 @@ __all__ = ["LOCAL_USER", "MemLLMMemory"]
 
 LOCAL_USER: Final = "local"
 """The user of an embedded store when nobody is named: the person at this machine."""
+
+Standing: TypeAlias = Literal["current", "past", "all"]
+"""Which facts are listed: those that stand (contested and planned ones, too), those that do not any more, or all."""
 
 
 class MemLLMMemory(Shared):
@@ -175,6 +180,9 @@ class MemLLMMemory(Shared):
     def namespace_of(self, user_id: str | None = None) -> Namespace:
         """The namespace that the verbs use for a user; without one, that of the local user.
 
+        Args:
+            user_id: The user.
+
         Raises:
             NamespaceError: Nobody is named, and somebody must be.
         """
@@ -230,6 +238,7 @@ class MemLLMMemory(Shared):
 
         return run(_as_spoken(flow, source, principal))
 
+    @told_as(remember)
     async def aremember(
         self,
         text: str,
@@ -278,6 +287,7 @@ class MemLLMMemory(Shared):
         """
         return run(self._flush(namespace, user_id, everyone))
 
+    @told_as(flush)
     async def aflush(
         self, *, namespace: Namespace | None = None, user_id: str | None = None, everyone: bool = False
     ) -> list[Receipt]:
@@ -293,6 +303,7 @@ class MemLLMMemory(Shared):
             receipts += yield from self._door.ingest.flush(each)
         return receipts
 
+    @by_name("write([('Ada', 'lives in', 'Oslo')])")
     def write(
         self,
         triples: Iterable[Proposed],
@@ -305,7 +316,25 @@ class MemLLMMemory(Shared):
         replace: bool = False,
         at: Moment | None = None,
     ) -> Receipt:
-        """Write triples as one operation, without a model; see ``Memory.write``. By default the user states them."""
+        """Write triples as one operation, without a model: every one has its outcome in the receipt.
+
+        Args:
+            triples: At most 4,096 triples, statements, sequences of three names or mappings. Numbers, truth values and
+                dates are fine as objects.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            source: Where they come from; by default the user states them.
+            op_id: Name of the operation; delivering it again changes nothing and answers with the same receipt.
+            policy: Rules for this operation instead of the memory's.
+            replace: This is the new version of the source: what only the former one said becomes past.
+            at: When it was said, if not now; what was said earlier than what stands goes to the history.
+
+        Raises:
+            NamespaceError: Nobody is named, and somebody must be.
+            ConfigurationError: A bad argument, or one triple instead of a list of them.
+            OperationConflict: The ``op_id`` was used with other triples.
+            StoreError: Nothing was written.
+        """
         where, principal = self._whose(namespace, user_id)
         proposed = list(triples) if isinstance(triples, Iterator) else triples  # it may be delivered twice
 
@@ -316,6 +345,7 @@ class MemLLMMemory(Shared):
 
         return run(_as_spoken(_flow_of(write), source, principal))
 
+    @by_name("retract(('Ada', 'lives in', 'Oslo'))")
     def retract(
         self,
         triple: Proposed,
@@ -326,7 +356,16 @@ class MemLLMMemory(Shared):
         op_id: str | None = None,
         at: Moment | None = None,
     ) -> Receipt:
-        """Take a triple back; it stays in the history. By default the user takes it back."""
+        """Take a triple back: the fact is closed and stays in the history. Raises as ``write``.
+
+        Args:
+            triple: The triple: three names, a mapping, a ``Triple`` or a ``Statement``.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            source: Who takes it back; by default the user.
+            op_id: Name of the operation; see ``write``.
+            at: When it was taken back, if not now.
+        """
         where, principal = self._whose(namespace, user_id)
 
         def retract(source: Source) -> Receipt:
@@ -337,11 +376,31 @@ class MemLLMMemory(Shared):
     def alias(
         self, name: str, alias: str, *, namespace: Namespace | None = None, user_id: str | None = None
     ) -> tuple[str, ...]:
-        """Make two names one; returns all spellings. See ``Memory.alias``."""
+        """Make two names one (New York City, NYC): either finds the facts of both. Returns all spellings.
+
+        Args:
+            name: One name.
+            alias: The other.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+
+        Raises:
+            InvalidTriple: A name cannot be stored.
+            ConfigurationError: More than 32 names would be one.
+        """
         return self.core.alias(name, alias, namespace=self._whose(namespace, user_id)[0])
 
     def declare(self, *relations: Relation, replace: bool = False) -> None:
-        """Declare relations for all clients of the store; see ``Memory.declare``."""
+        """Declare relations for all clients of the store; other clients that are open follow within seconds.
+
+        Args:
+            relations: What to declare: ``Relation("reports to", cardinality="one_at_a_time")``.
+            replace: Change the rules of relations that are declared already.
+
+        Raises:
+            ConfigurationError: A label or alias belongs to another relation, the rules differ, or the store holds facts
+                of the relation with another range.
+        """
         self.core.declare(*relations, replace=replace)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -359,7 +418,22 @@ class MemLLMMemory(Shared):
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> ReadResult:
-        """Answer one query: the side that is left out is asked for. See ``Memory.read``."""
+        """Answer one query: the side that is left out is asked for.
+
+        Args:
+            subject: Known subject, or None to ask for it.
+            relation: The relation, or an alias of it; None: any (exact names only).
+            object: Known object, or None to ask for it.
+            namespace: Whose memory; see the class. A list of several is read in its order.
+            user_id: Whose memory; see the class.
+            at: What was believed at this record time (ISO or datetime; a date means its end).
+            valid_at: What held at this time by what was stated (partial ISO date, ``date`` or ``datetime``).
+            thresholds: How similar an answer may be; the memory's by default.
+            limit: Most matches, 1 to 1,000.
+
+        Raises:
+            ConfigurationError: Not exactly one side open, or a bad time or limit.
+        """
         where, _ = self._whose(namespace, user_id)
         return self.core.read(
             subject, relation, object, namespace=where, at=at, valid_at=valid_at, thresholds=thresholds, limit=limit
@@ -376,7 +450,17 @@ class MemLLMMemory(Shared):
         thresholds: Thresholds | None = None,
         limit: int = MAX_RESULTS,
     ) -> list[ReadResult]:
-        """Answer several queries with one look-up; see ``Memory.read_many``."""
+        """Answer several queries with one look-up, and one similar search for those it left unanswered.
+
+        Args:
+            queries: The queries, each with one side open.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            at: What was believed at this record time; see ``read``.
+            valid_at: What held at this time by what was stated; see ``read``.
+            thresholds: How similar an answer may be; the memory's by default.
+            limit: Most matches of each query, 1 to 1,000.
+        """
         where, _ = self._whose(namespace, user_id)
         return self.core.read_many(
             queries, namespace=where, at=at, valid_at=valid_at, thresholds=thresholds, limit=limit
@@ -407,6 +491,56 @@ class MemLLMMemory(Shared):
         owner = self.scope.owner if namespace is None else None
         return dataclasses.replace(found, block=render(found, max_tokens, owner=owner))
 
+    def facts(
+        self,
+        subject: str | None = None,
+        relation: str | None = None,
+        object: str | None = None,
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        source: str | Source | None = None,
+        state: Standing = "current",
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Fact]:
+        """What is stored, in commit order: everything, or what meets all conditions that are given.
+
+        Args:
+            subject: Name of the subject, or an alias of it.
+            relation: The relation, or an alias of it.
+            object: Name of the object, or an alias of it.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            source: What they rest on: its ref (a file's name), or a ``Source``.
+            state: ``current``: what stands, contested and planned facts included; ``past``: what does not any more;
+                ``all``.
+            limit: Most facts. None: all of them, which is much where a memory holds millions.
+            offset: How many to leave out at the beginning: ``limit=100, offset=200`` is the third page.
+
+        Raises:
+            ConfigurationError: An unknown state, or a bad limit or offset.
+        """
+        if state not in get_args(Standing):
+            raise ConfigurationError(f"state={state!r} is unknown; use 'current', 'past' or 'all'")
+        for name, value, least in (("limit", limit, 1), ("offset", offset, 0)):
+            if value is not None and not (isinstance(value, int) and value >= least):
+                raise ConfigurationError(f"{name}={value!r} is out of range; give {least} or more")
+        where, _ = self._whose(namespace, user_id)
+        found = self.core.facts(subject, relation, object, namespace=where, source=source, open_only=state == "current")
+        chosen = (fact for fact in found if state == "all" or (fact.state == "past") == (state == "past"))
+        return list(islice(chosen, offset, None if limit is None else offset + limit))
+
+    def receipt(self, op_id: str, *, namespace: Namespace | None = None, user_id: str | None = None) -> Receipt | None:
+        """The receipt of an earlier operation; None if there was none of that name.
+
+        Args:
+            op_id: Name of the operation, as ``write`` was given it or its receipt tells it.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+        """
+        return self.core.receipt(op_id, namespace=self._whose(namespace, user_id)[0])
+
     def history(
         self,
         subject: str,
@@ -415,15 +549,29 @@ class MemLLMMemory(Shared):
         namespace: Namespace | None = None,
         user_id: str | None = None,
     ) -> list[Fact]:
-        """Every fact ever stored of a subject (and relation), in commit order, with what closed it."""
+        """Every fact ever stored of a subject (and relation), in commit order, with what closed it.
+
+        Args:
+            subject: Name of the subject, or an alias of it.
+            relation: The relation, or an alias of it; None: all.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+        """
         return self.core.history(subject, relation, namespace=self._whose(namespace, user_id)[0])
 
     def explain(self, fact_id: str, *, namespace: Namespace | None = None, user_id: str | None = None) -> Fact | None:
-        """One fact with all its sources; None if there is no such fact."""
+        """One fact with all its sources; None if there is no such fact.
+
+        Args:
+            fact_id: Its id, as ``Fact.id`` has it.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+        """
         return self.core.explain(fact_id, namespace=self._whose(namespace, user_id)[0])
 
     # -- forgetting, moving, looking after -------------------------------------------------------------------------
 
+    @by_name("forget(name='Ada'), or forget(subject='Ada', relation='lives in')")
     def forget(
         self,
         *,
@@ -437,9 +585,25 @@ class MemLLMMemory(Shared):
         everything: bool = False,
         purge: bool = False,
     ) -> Erased:
-        """Erase without a trace: exactly one of a fact, a slot, a name, a source, or everything. See ``Memory.forget``.
+        """Erase without a trace: exactly one of a fact, a slot, a name, a source, or everything.
 
+        The sentences that state what is forgotten go too; one that is the evidence of another fact stays with that.
         Checkpoints of LangGraph threads are not the memory's: what was said in a thread stays there.
+
+        Args:
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            fact_id: One fact.
+            subject: With ``relation``: the slot, current and past.
+            relation: See ``subject``.
+            name: Every fact with this name or an alias of it at either end. Other names that it may have meant stay,
+                and are told in ``similar_names``.
+            source: What rests on this source alone; a ref (of any kind) or a ``Source``. What it had closed reopens.
+            everything: The whole memory.
+            purge: Also rewrite the file, so that the bytes are gone from disk (embedded store).
+
+        Raises:
+            ConfigurationError: Not exactly one thing to forget.
         """
         return self.core.forget(
             namespace=self._whose(namespace, user_id)[0],
@@ -453,9 +617,15 @@ class MemLLMMemory(Shared):
         )
 
     def export(self, *, namespace: Namespaces | None = None, user_id: str | None = None) -> Iterator[dict[str, Any]]:
-        """Everything known of the facts, as JSON-ready records; with ``namespace=memory.namespaces()`` of everybody."""
+        """Everything known of the facts, as JSON-ready records; with ``namespace=memory.namespaces()`` of everybody.
+
+        Args:
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+        """
         return self.core.export(namespace=self._whose(namespace, user_id)[0])
 
+    @told_as(export)
     async def aexport(
         self, *, namespace: Namespaces | None = None, user_id: str | None = None
     ) -> AsyncIterator[dict[str, Any]]:
@@ -469,8 +639,16 @@ class MemLLMMemory(Shared):
     ) -> int:
         """Put exported records back, history included; returns the number of facts in them.
 
-        With neither ``namespace`` nor ``user_id`` everything goes where it was; inside a run, to the run's user. See
-        ``Memory.restore``.
+        With neither ``namespace`` nor ``user_id`` everything goes where it was; inside a run, to the run's user. What
+        is there already is left alone.
+
+        Args:
+            records: What ``export`` gave.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+
+        Raises:
+            ConfigurationError: A record cannot be understood; those before it are restored.
         """
         unnamed = namespace is None and user_id is None and current_run() is None
         where = None if unnamed else self._whose(namespace, user_id)[0]
@@ -485,7 +663,21 @@ class MemLLMMemory(Shared):
         everyone: bool = False,
         progress: Progress | None = None,
     ) -> list[Digest]:
-        """Copy a memory, or with ``everyone`` all of them, to another store; see ``transfer.copy``."""
+        """Copy a memory, or with ``everyone`` all of them, to another store, and check that both are the same.
+
+        A copy that was killed goes on when it is started again.
+
+        Args:
+            target: Where it goes: a memory that holds nothing else there.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            everyone: All memories of the store.
+            progress: Told after each block how many facts are there, and of how many.
+
+        Raises:
+            ConfigurationError: The target holds other things, or is this store.
+            StoreError: The two sides differ afterwards: somebody wrote to one of them.
+        """
         if everyone and not (namespace is None and user_id is None):
             raise NamespaceError("everyone=True copies all namespaces; leave namespace and user_id out, or everyone")
         chosen = self.namespaces() if everyone else several(self._whose(namespace, user_id)[0])
@@ -504,7 +696,23 @@ class MemLLMMemory(Shared):
         rejects: Callable[[Rejected], None] | None = None,
         progress: Progress | None = None,
     ) -> Loaded:
-        """Write the triples of a file of JSON lines; run again, it goes on where it stopped. See ``transfer.load``."""
+        """Write the triples of a file: JSON lines, a JSON array or CSV; run again, it goes on where it stopped.
+
+        See ``transfer.load`` for what a line holds.
+
+        Args:
+            file: Path of the file, in UTF-8.
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+            source: Where the lines come from that do not say it; by default a document with the file's name.
+            policy: Rules for these operations instead of the memory's.
+            rejects: Told every line that could not be loaded.
+            progress: Told after each operation how many lines are done, and of how many.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or is not one of triples.
+            StoreError: What came before is stored; run it again.
+        """
         from langchain_memllm import transfer
 
         return transfer.load(
@@ -526,11 +734,21 @@ class MemLLMMemory(Shared):
         return sorted({user for each in self.namespaces() if (user := self.scope.user_of(each)) is not None})
 
     def stats(self, *, namespace: Namespace | None = None, user_id: str | None = None) -> Stats:
-        """Counts of a namespace."""
+        """Counts of what is stored, and of what waits to be extracted.
+
+        Args:
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+        """
         return self.core.stats(namespace=self._whose(namespace, user_id)[0])
 
     def quarantined(self, *, namespace: Namespace | None = None, user_id: str | None = None) -> list[Quarantined]:
-        """Pieces of model output that could not be used, oldest first."""
+        """Pieces of model output that could not be used, oldest first.
+
+        Args:
+            namespace: Whose memory; see the class.
+            user_id: Whose memory; see the class.
+        """
         return self.core.quarantined(namespace=self._whose(namespace, user_id)[0])
 
     def verify(self) -> list[str]:
@@ -543,6 +761,8 @@ class MemLLMMemory(Shared):
     aalias = twin(alias)
     adeclare = twin(declare)
     aread = twin(read)
+    afacts = twin(facts)
+    areceipt = twin(receipt)
     aread_many = twin(read_many)
     arecall = twin(recall)
     ahistory = twin(history)
@@ -561,7 +781,16 @@ class MemLLMMemory(Shared):
 
     @property
     def model(self) -> Any:
-        """The model, built at its first use: a chat model or a ``MemLLMModel``; None if none was given.
+        """The model as it was given: a name, a chat model or a ``MemLLMModel``; None if none was."""
+        return self._door.given
+
+    @property
+    def extractor(self) -> Extractor | None:
+        """What finds facts in texts, made at its first use; None if there is neither a model nor an extractor."""
+        return self._door.extractor if self._door.can_extract else None
+
+    def load_model(self) -> Any:
+        """Build the model now instead of at its first use; returns it: a chat model, a ``MemLLMModel`` or None.
 
         Raises:
             MissingExtra: Its package is not installed.
@@ -569,10 +798,7 @@ class MemLLMMemory(Shared):
         """
         return self._door.model
 
-    @property
-    def extractor(self) -> Extractor:
-        """What finds facts in texts. Raises as ``model``, and ``ConfigurationError`` if there is none."""
-        return self._door.extractor
+    aload_model = twin(load_model)
 
     # -- doors -----------------------------------------------------------------------------------------------------
 
@@ -727,7 +953,13 @@ class MemLLMMemory(Shared):
         return graph.write_node(writer, messages_key=messages_key)
 
     def recall_node(self, *, k: int = 8, max_tokens: int = 600, messages_key: str = "messages") -> MemoryNode:
-        """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``."""
+        """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``.
+
+        Args:
+            k: Most facts recalled.
+            max_tokens: Most tokens of the block that shows them.
+            messages_key: The state's key of the conversation.
+        """
         from langchain_memllm import graph
         from langchain_memllm.turns import Recaller
 
@@ -742,7 +974,14 @@ class MemLLMMemory(Shared):
         mode: ReaderMode = "auto",
         messages_key: str = "messages",
     ) -> MemoryNode:
-        """A node that answers, and stops where it wants to read; by default with this memory's model."""
+        """A node that answers, and stops where it wants to read; by default with this memory's model.
+
+        Args:
+            model: Answers; by default this memory's model.
+            rules: Budgets of a reading.
+            mode: How a chat model reads.
+            messages_key: The state's key of the conversation.
+        """
         from langchain_memllm import graph
 
         return graph.generate_node(
@@ -756,35 +995,100 @@ class MemLLMMemory(Shared):
         )
 
     def read_node(self, *, messages_key: str = "messages") -> MemoryNode:
-        """A node that answers the queries of the generating node; see ``graph.read_node``."""
+        """A node that answers the queries of the generating node; see ``graph.read_node``.
+
+        Args:
+            messages_key: The state's key of the conversation.
+        """
         from langchain_memllm import graph
 
         return graph.read_node(self.core, self.scope, on_error=self.on_error, messages_key=messages_key)
 
     @staticmethod
     def route(state: Mapping[str, Any]) -> Literal["memory_read", "memory_write"]:
-        """Where to go after generating: to ``memory_read`` if a query waits, else on to ``memory_write``."""
+        """Where to go after generating: to ``memory_read`` if a query waits, else on to ``memory_write``.
+
+        Args:
+            state: State of the graph.
+        """
         from langchain_memllm import graph
 
         return graph.route(state)
 
-    def build_graph(self, model: Model | None = None, **options: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
-        """The whole machine, compiled: generating and reading in turns, then writing.
+    def build_graph(
+        self,
+        model: Model | None = None,
+        *,
+        write: When = "after",
+        answers: bool = False,
+        recall: int = 0,
+        max_tokens: int = 600,
+        rules: Rules | None = None,
+        mode: ReaderMode = "auto",
+        extractor: Extractor | None = None,
+        on_error: OnError | None = None,
+        source_type: Kind | None = None,
+        context_schema: type[Any] | None = MemLLMContext,
+        checkpointer: Any = None,
+        store: Any = None,
+        cache: Any = None,
+        interrupt_before: Any = None,
+        interrupt_after: Any = None,
+        trace: bool = False,
+        name: str = "memllm",
+    ) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The whole machine, compiled: generating and reading in turns, then writing; also usable as a sub-graph.
 
         Args:
             model: Answers; by default this memory's model.
-            options: As for ``graph.build_graph``: ``write``, ``answers``, ``recall``, ``rules``, ``mode``,
-                ``checkpointer``, ``context_schema``, …
+            write: When to write what the user says: ``after`` the answer, ``before`` it, ``both`` (the answers of the
+                assistant come after), or ``off``.
+            answers: Also write what the assistant says, with the rank of a model.
+            recall: Facts to show the model without its asking; 0 for none.
+            max_tokens: Most tokens of those facts.
+            rules: Budgets of a reading; its cap of calls bounds the run.
+            mode: How a chat model reads.
+            extractor: Finds what to write; by default this memory's.
+            on_error: What a failing memory does to a run; by default as this memory does it.
+            source_type: Whose words human messages are; see ``middleware``.
+            context_schema: Type of the run's context, as for any LangGraph graph.
+            checkpointer: Any LangGraph checkpointer.
+            store: As ``StateGraph.compile`` takes it; so are ``cache``, ``interrupt_before`` and ``interrupt_after``.
+            cache: See ``store``.
+            interrupt_before: See ``store``.
+            interrupt_after: See ``store``.
+            trace: Also give back what was recalled and read: ``memllm_context`` and ``memllm_reading``.
+            name: Name of the graph.
 
         Raises:
             ConfigurationError: An unknown choice, or no model.
         """
         from langchain_memllm import graph
 
-        options.setdefault("on_error", self.on_error)
-        if options.get("write") != "off" and self._door.can_extract:
-            options.setdefault("extractor", self._door.extractor)
-        return graph.build_graph(self._answering(model), self.core, self.scope, **options)
+        if extractor is None and write != "off" and self._door.can_extract:
+            extractor = self._door.extractor
+        return graph.build_graph(
+            self._answering(model),
+            self.core,
+            self.scope,
+            extractor=extractor,
+            write=write,
+            answers=answers,
+            recall=recall,
+            max_tokens=max_tokens,
+            rules=rules,
+            mode=mode,
+            on_error=on_error or self.on_error,
+            source_type=source_type,
+            context_schema=context_schema,
+            checkpointer=checkpointer,
+            store=store,
+            cache=cache,
+            interrupt_before=interrupt_before,
+            interrupt_after=interrupt_after,
+            trace=trace,
+            name=name,
+        )
 
     def _answering(self, model: Model | None) -> Any:
         """The model that answers.
@@ -804,7 +1108,7 @@ def _as_spoken(
 
     Operations were delivered without it before: one that is delivered again is recognised, in either form.
     """
-    former = given or Source()
+    former = as_source(given) or Source()
     source = former
     if former.kind == "user" and former.principal is None:
         source = dataclasses.replace(former, principal=principal)

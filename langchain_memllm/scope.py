@@ -12,12 +12,31 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NotRequired, get_args
+
+from typing_extensions import TypedDict
 
 from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.triples import Namespace, check_namespace, stable_hash
 
-__all__ = ["PLACEHOLDERS", "TEMPLATE", "Identity", "Run", "Scope", "current_run", "run_of", "thread_of"]
+__all__ = [
+    "PLACEHOLDERS",
+    "TEMPLATE",
+    "Identity",
+    "MemLLMContext",
+    "Run",
+    "Scope",
+    "current_run",
+    "run_of",
+    "thread_of",
+]
+
+
+class MemLLMContext(TypedDict):
+    """The context of a run of LangGraph: whose memory it uses."""
+
+    user_id: NotRequired[str]
+
 
 PLACEHOLDERS: Final = ("user_id", "thread_id", "assistant_id")
 """What a template may ask for."""

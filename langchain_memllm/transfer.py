@@ -31,6 +31,7 @@ from langchain_memllm.triples import (
     Source,
     Statement,
     Status,
+    as_source,
     check_namespace,
     stable_hash,
 )
@@ -302,7 +303,7 @@ def load(
         StoreError: What came before is stored; run it again.
     """
     path = Path(file)
-    source = source or Source("document", path.name)
+    source = as_source(source) or Source("document", path.name)
     total = _count_lines(path) if progress is not None else 0
     loaded = Loaded()
     with _opened(path) as lines:

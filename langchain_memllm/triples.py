@@ -10,10 +10,12 @@ import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from html import escape
 from math import isfinite
 from typing import Any, Final, Literal, get_args
 from unicodedata import normalize
@@ -39,6 +41,7 @@ __all__ = [
     "Statement",
     "Status",
     "Triple",
+    "as_source",
     "as_triple",
     "check_namespace",
     "clean_name",
@@ -49,6 +52,7 @@ __all__ = [
     "name_key",
     "rank_of",
     "said_on",
+    "shown",
     "stable_hash",
 ]
 
@@ -228,6 +232,12 @@ def stable_hash(*parts: object) -> str:
     """32 hex digits of BLAKE2b over the parts; the same in every process and on every store."""
     text = "\x1e".join(str(part) for part in parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def shown(text: str, most: int = 60) -> str:
+    """A text on one line for people: cut, and with what a terminal would not show as a character written as a code."""
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 def check_namespace(namespace: object) -> Namespace:
@@ -433,6 +443,19 @@ class Source:
         return rank_of(self.kind)
 
 
+def as_source(value: object) -> Source | None:
+    """The source that was given, or None.
+
+    Raises:
+        ConfigurationError: It is something else; mostly a text, of which nobody knows what it names.
+    """
+    if value is None or isinstance(value, Source):
+        return value
+    kind, ref = (value, "example.org") if value in KINDS else ("document", value)
+    example = f"Source({kind!r}, {ref!r})" if isinstance(value, str) else "Source('document', 'notes.md')"
+    raise ConfigurationError(f"source={ascii(value)[:60]} is not a Source; give for example {example}")
+
+
 def _as_dict(source: Source) -> dict[str, Any]:
     return {
         "kind": source.kind,
@@ -461,7 +484,7 @@ def _has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fact:
     """A stored triple with its history.
 
@@ -494,6 +517,14 @@ class Fact:
         """What is not known to have been said at another time was said when it was recorded."""
         if not self.said_at:
             object.__setattr__(self, "said_at", self.recorded_at)
+
+    def __repr__(self) -> str:
+        """One line: the triple, how it stands, whose word it is, since when it is known, and its id."""
+        who = " ".join(filter(None, (self.kind, self.principal)))
+        return f"<Fact {_line(self.triple)} {self.state}, {shown(who)}, {self.recorded_at[:10]}, id {self.id}>"
+
+    def _repr_html_(self) -> str:
+        return _table(_FACT, [_cells(self)])
 
     @property
     def is_open(self) -> bool:
@@ -532,7 +563,7 @@ class Fact:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Match:
     """A fact that answers a query or a text, and why.
 
@@ -547,19 +578,37 @@ class Match:
     how: How = "exact"
     why: str = ""
 
+    def __repr__(self) -> str:
+        """One line: the answer, the triple, and how it was found."""
+        found = f"{self.how} {self.similarity:.2f}"
+        return f"<Match {shown(self.answer)!r} {_line(self.triple)} {self.fact.state}, {found}>"
+
+    def _repr_html_(self) -> str:
+        return _matches([self])
+
     @property
     def triple(self) -> Triple:
         """The fact's triple."""
         return self.fact.triple
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReadResult:
     """Answers to one query, best first; ``truncated`` when more than the limit matched."""
 
     query: Query
     matches: tuple[Match, ...] = ()
     truncated: bool = False
+
+    def __repr__(self) -> str:
+        """One line: what was asked, and the first answers."""
+        asked = ", ".join("?" if name is None else shown(name) for name in (self.query.subject, self.query.relation))
+        asked += ", " + ("?" if self.query.object is None else shown(self.query.object))
+        found = _first(self.answers, more=self.truncated) or "no answer"
+        return f"<ReadResult ({asked}): {found}>"
+
+    def _repr_html_(self) -> str:
+        return _matches(self.matches)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -579,13 +628,21 @@ class ReadResult:
         return len(self.matches)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Recall:
     """Facts that a text brings to mind, best first, and the block that shows them to a model."""
 
     text: str
     matches: tuple[Match, ...] = ()
     block: str = ""
+
+    def __repr__(self) -> str:
+        """One line: the text, and the first facts."""
+        found = _first([str(match.triple) for match in self.matches]) or "nothing"
+        return f"<Recall {shown(self.text, 40)!r}: {found}>"
+
+    def _repr_html_(self) -> str:
+        return _matches(self.matches)
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
@@ -600,7 +657,7 @@ class Recall:
         return len(self.matches)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
     """What became of one proposed triple. ``index`` is its place in the batch; the triple itself is never stored."""
 
@@ -611,6 +668,10 @@ class Outcome:
     contests: tuple[str, ...] = ()
     reason: str | None = None
     triple: Triple | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        """One line: its place, what became of it, and why."""
+        return f"<Outcome {self.index}: {' '.join(filter(None, _outcome(self)))}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form, with the triple if it is known."""
@@ -625,7 +686,7 @@ class Outcome:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Receipt:
     """Exactly one outcome for each proposed triple of one operation, in the order proposed.
 
@@ -639,6 +700,18 @@ class Receipt:
     outcomes: tuple[Outcome, ...] = ()
     replaced: tuple[str, ...] = ()
     replayed: bool = field(default=False, compare=False)
+
+    def __repr__(self) -> str:
+        """One line: how many of each outcome, why the first was refused, and the name of the operation."""
+        counts = Counter(outcome.status for outcome in self.outcomes)
+        told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing to store"
+        told += f", {len(self.replaced)} replaced" if self.replaced else ""
+        why = next((outcome.reason for outcome in self.outcomes if outcome.reason), None)
+        told += f" ({shown(why, 120)})" if why else ""
+        return f"<Receipt {told}{', delivered before' if self.replayed else ''}, op_id {shown(self.op_id)!r}>"
+
+    def _repr_html_(self) -> str:
+        return _table(("outcome", "triple", "details"), map(_outcome, self.outcomes))
 
     def __iter__(self) -> Iterator[Outcome]:
         """Iterate over the outcomes."""
@@ -672,3 +745,50 @@ class Receipt:
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "replaced": list(self.replaced),
         }
+
+
+# -- as people see them: names are text of strangers, so they are cut, kept on one line and escaped --------------------
+
+_FACT: Final = ("subject", "relation", "object", "state", "source", "recorded")
+_MANY: Final = 3  # names shown of several
+_ROWS: Final = 100  # rows of a table; a notebook keeps them
+
+
+def _line(triple: Triple) -> str:
+    return f"({', '.join(map(shown, triple))})"
+
+
+def _first(names: Sequence[str], *, more: bool = False) -> str:
+    rest = len(names) - _MANY
+    tail = [f"and {rest} more"] if rest > 0 else ["and more"] if more else []
+    return ", ".join([*(shown(name, 80) for name in names[:_MANY]), *tail])
+
+
+def _cells(fact: Fact) -> tuple[str, ...]:
+    who = " ".join(filter(None, (fact.kind, fact.principal)))
+    return (*fact.triple, fact.state, who, fact.recorded_at[:19])
+
+
+def _outcome(outcome: Outcome) -> tuple[str, str, str]:
+    details = [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
+    details += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+    details += [shown(outcome.reason, 120)] if outcome.reason else []
+    return outcome.status, _line(outcome.triple) if outcome.triple else "", "; ".join(details)
+
+
+def _matches(matches: Sequence[Match]) -> str:
+    rows = ((m.answer, *_cells(m.fact), m.how, f"{m.similarity:.2f}") for m in matches)
+    return _table(("answer", *_FACT, "how", "similarity"), rows)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """An HTML table of texts, the first ``_ROWS`` rows of it."""
+    listed = [list(row) for row in rows]
+    parts = ["<table><thead><tr>", *(f"<th>{escape(name)}</th>" for name in head), "</tr></thead><tbody>"]
+    for row in listed[:_ROWS]:
+        parts += ["<tr>", *(f"<td>{escape(shown(cell, MAX_NAME))}</td>" for cell in row), "</tr>"]
+    parts.append("</tbody></table>")
+    parts.append(
+        f"<p>and {len(listed) - _ROWS} more</p>" if len(listed) > _ROWS else "" if listed else "<p>nothing</p>"
+    )
+    return "".join(parts)

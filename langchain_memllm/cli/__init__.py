@@ -6,14 +6,38 @@ not do it, or a package is missing; 5 the same operation was delivered with anot
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from langchain_memllm.cli import evaluating, looking, memory, moving, server, training
+from langchain_memllm.cli.terminal import print_version, speak_utf8
 
-__all__ = ["app"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=__doc__, pretty_exceptions_enable=False
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback(help=__doc__)
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 for _commands in (memory, moving, looking, server, training, evaluating):
     app.add_typer(_commands.app)
+
+
+def main() -> None:
+    """Run the command line: ``memllm``, and ``python -m langchain_memllm``."""
+    speak_utf8()
+    app(prog_name="memllm")

@@ -1,6 +1,6 @@
 """``python -m langchain_memllm.cli``."""
 
-from langchain_memllm.cli import app
+from langchain_memllm.cli import main
 
 if __name__ == "__main__":
-    app()
+    main()

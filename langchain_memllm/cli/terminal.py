@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from difflib import get_close_matches
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -61,6 +63,29 @@ Model = Annotated[
         help="'local', or a name as 'openai:gpt-5-mini'. Default: OpenAI's with OPENAI_API_KEY, else local.",
     ),
 ]
+
+
+def speak_utf8() -> None:
+    """Let standard streams that go to a file or a program carry UTF-8, whatever the code page of the machine.
+
+    A terminal keeps its own encoding; what it cannot show is written as a code. So are lone surrogates everywhere.
+    """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors=None if stream is sys.stdin else "backslashreplace")
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if it is wanted."""
+    if wanted:
+        typer.echo(f"memllm {metadata.version('langchain-memllm')}")
+        raise typer.Exit
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: 1 fact, 2 facts, 1 memory, 2 memories."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def exit_status(error: MemLLMError) -> int:

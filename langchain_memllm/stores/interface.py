@@ -15,9 +15,9 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,7 +211,7 @@ class Selection:
     everything: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Erased:
     """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired.
 
@@ -235,8 +235,18 @@ class Erased:
         """Number of facts removed."""
         return len(self.fact_ids)
 
+    def __repr__(self) -> str:
+        """One line of counts."""
+        counts = {"facts": self.facts, **{name: len(v) if isinstance(v, tuple) else v for name, v in _values(self)}}
+        counts.pop("fact_ids")
+        return f"<Erased {_counted(counts)}>"
 
-@dataclass(frozen=True, slots=True)
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready form."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in _values(self)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Stats:
     """Counts of one namespace; ``pending`` names wait for a vector, ``outbox`` texts for their extraction."""
 
@@ -251,6 +261,23 @@ class Stats:
     outbox: int = 0
     seq: int = 0
     extra: dict[str, int | str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line of counts."""
+        return f"<Stats {_counted({name: value for name, value in _values(self) if name not in ('seq', 'extra')})}>"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready form."""
+        return {name: dict(value) if isinstance(value, dict) else value for name, value in _values(self)}
+
+
+def _values(value: Erased | Stats) -> list[tuple[str, Any]]:
+    return [(each.name, getattr(value, each.name)) for each in fields(value)]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    told = ((count, name.replace("_", " ")) for name, count in counts.items() if count)
+    return ", ".join(f"{count} {name.removesuffix('s') if count == 1 else name}" for count, name in told) or "nothing"
 
 
 class TripleStore(Protocol):

@@ -477,15 +477,18 @@ VERBS = [
     "declare",
     "explain",
     "export",
+    "facts",
     "flush",
     "forget",
     "history",
     "load",
+    "load_model",
     "namespaces",
     "quarantined",
     "read",
     "read_many",
     "recall",
+    "receipt",
     "remember",
     "restore",
     "retract",
@@ -502,7 +505,7 @@ def test_every_verb_has_its_twin(verb: str) -> None:
     given, twins = inspect.signature(one), inspect.signature(twin)
     assert list(given.parameters.values()) == list(twins.parameters.values())
     assert inspect.iscoroutinefunction(twin) or inspect.isasyncgenfunction(twin)
-    if verb not in {"close", "declare", "namespaces", "users", "verify"}:
+    if verb not in {"close", "declare", "load_model", "namespaces", "users", "verify"}:
         assert {"namespace", "user_id"} <= given.parameters.keys()
 
 
