@@ -67,7 +67,9 @@ $(VENV5)/.installed: $(VENV)/.installed
 $(VENVF)/.installed: $(VENV)/.installed
 	@test -x $(VENVF)/bin/python || $(PYTHON) -m venv $(VENVF)
 	@$(BIN)/uv pip install --quiet --python $(VENVF)/bin/python --resolution lowest-direct --editable .
-	@$(BIN)/uv pip install --quiet --python $(VENVF)/bin/python hypothesis langgraph-checkpoint-sqlite pytest pytest-asyncio
+	@$(BIN)/uv pip freeze --exclude-editable --python $(VENVF)/bin/python > $(VENVF)/constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(VENVF)/bin/python --constraint $(VENVF)/constraints.txt \
+		hypothesis langchain-tests langgraph-checkpoint-sqlite pytest pytest-asyncio
 	@touch $@
 
 $(VENVR)/.installed: $(VENV)/.installed

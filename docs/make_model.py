@@ -17,6 +17,7 @@ from langchain_memllm.belief import Quarantined
 from langchain_memllm.memory import Memory
 from langchain_memllm.relations import Relation
 from langchain_memllm.stores.neo4j import Neo4jStore
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Source, Statement
 
@@ -39,7 +40,13 @@ def fill(store: Neo4jStore) -> None:
     """A memory in which every label and every property occurs."""
     memory = Memory(store, relations=[Relation("plays chess with")])
     paper = Source(
-        "document", "people.md", principal="ada", turn=1, span=(0, 33), text="Ada has lived in Oslo since 2019."
+        "document",
+        "people.md",
+        principal="ada",
+        turn=1,
+        span=(0, 33),
+        text="Ada has lived in Oslo since 2019.",
+        at="2026-03-01",
     )
     stated = Statement("Ada", "lives in", "Oslo", valid_from="2019", valid_to="2024", confidence=0.9)
     memory.write(
@@ -48,9 +55,10 @@ def fill(store: Neo4jStore) -> None:
         source=paper,
         quarantine=[Quarantined("Ada lives", "it has no object", paper)],
     )
-    memory.write(
-        [Statement("Ada", "lives in", "Bergen", valid_from="2024")], namespace=("memllm", "ada"), source=Source()
-    )
+    for place, since in [("Bergen", "2024"), ("Rome", "2025")]:
+        moved = Statement("Ada", "lives in", place, valid_from=since)
+        memory.write([moved], namespace=("memllm", "ada"), source=Source())
+    memory.put_outbox([OutboxEntry("said", "Ada sold her boat.", source=paper)], namespace=("memllm", "ada"))
     memory.alias("Ada", "Ada King-Noel", namespace=("memllm", "ada"))
 
 

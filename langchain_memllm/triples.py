@@ -164,7 +164,7 @@ def loose_key(key: str) -> str | None:
     """
     if key.isascii() and not _MARKED.search(key):
         return None
-    loose = key if key.isascii() else normalize("NFKD", key).translate(_ACCENTS).casefold()
+    loose = key if key.isascii() else normalize("NFKD", key).casefold().translate(_ACCENTS)
     loose = normalize("NFC", " ".join(_DROPPED.sub("", loose.replace("-", " ")).split()))
     return loose if loose and loose != key else None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from neo4j_fixture import neo4j_driver, neo4j_server, neo4j_store
 
 from langchain_memllm.stores.embedded import EmbeddedStore
@@ -14,6 +15,10 @@ from langchain_memllm.stores.interface import TripleStore
 
 # Servers of tests live for minutes: what a second compiler and collector threads cost, they never earn back.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+# A deadline would measure the machine, which other tests share, and fail now and then.
+settings.register_profile("memllm", deadline=None)
+settings.load_profile("memllm")
 
 __all__ = ["neo4j_driver", "neo4j_server", "neo4j_store", "store"]
 

@@ -119,8 +119,6 @@ async def test_message_streams_show_no_extraction(talking, asynchronous):
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_the_event_stream_of_version_three_shows_no_extraction(talking, asynchronous):
     runnable, memory = talking
-    if not hasattr(runnable, "stream_events"):
-        pytest.skip("this LangGraph has no event streams of version 3")
     if asynchronous:
         run = await runnable.astream_events(SAID, KARI, version="v3")
         texts = [await stream.text async for stream in run.messages]
@@ -131,11 +129,9 @@ async def test_the_event_stream_of_version_three_shows_no_extraction(talking, as
     assert written(memory)
 
 
-@pytest.mark.parametrize("handler", [Tokens, AsyncTokens])
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(("handler", "asynchronous"), [(Tokens, False), (Tokens, True), (AsyncTokens, True)])
 async def test_token_callbacks_of_a_run_hear_no_extraction_but_see_the_call(talking, handler, asynchronous):
-    if handler is AsyncTokens and not asynchronous:
-        pytest.skip("async handlers hear async runs")
+    """Handlers that are async hear async runs only."""
     runnable, memory = talking
     tokens, trace = handler(), Trace()
     config = {**KARI, "callbacks": [tokens, trace]}

@@ -354,14 +354,17 @@ DIALECTS = {
 }
 
 
-@pytest.mark.parametrize("text", DIALECTS.values(), ids=DIALECTS)
-@pytest.mark.parametrize("before", ["", "Let me look. "])
-def test_a_call_that_a_server_left_in_the_text_is_that_call(text, before):
-    """Doors F15."""
-    if (before and not text.startswith(("<", "[T", "memory_read"))) or (before and "hink" in text):
-        pytest.skip("these forms stand alone")
-    if before and "channel" in text:
-        pytest.skip("these forms stand alone")
+ALONE = {key for key, text in DIALECTS.items() if not text.startswith(("<", "[T", "memory_read"))}
+ALONE |= {key for key, text in DIALECTS.items() if "think" in text or "channel" in text}
+BEFORE_A_CALL = [
+    (before, key) for before in ("", "Let me look. ") for key in DIALECTS if not before or key not in ALONE
+]
+
+
+@pytest.mark.parametrize(("before", "dialect"), BEFORE_A_CALL)
+def test_a_call_that_a_server_left_in_the_text_is_that_call(before, dialect):
+    """Doors F15. Some forms are a call only where nothing stands before them."""
+    text = DIALECTS[dialect]
     model = answering(before + text)
     assert last(machine(model)).text == before + "Oslo."
     own, told = model.requests[1].messages[1:]
