@@ -24,6 +24,7 @@ from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
+from langchain_memllm.salience import may_state
 from langchain_memllm.scope import TEMPLATE, Identity, MemLLMContext, Scope, current_run
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
@@ -810,7 +811,7 @@ class MemLLMMemory(Shared):
         max_tokens: int = 600,
         write: WriteWhen = "after_agent",
         source_type: Kind | None = None,
-        extract_when: ExtractWhen | None = None,
+        extract_when: ExtractWhen = may_state,
         withdraw: bool = True,
         turns: int = 4,
         delay: float = 30.0,
@@ -832,6 +833,7 @@ class MemLLMMemory(Shared):
             source_type: Whose words human messages are. None: the person's; but in an agent that a tool called, where a
                 model wrote them, they are not written at all. ``"model"`` writes them with a model's rank.
             extract_when: Whether a message, with what stood before it, may state something; others are not extracted.
+                By default not acknowledgements, short questions, orders and code; ``salience.always``: every one is.
             withdraw: Whether a message that was deleted from its thread withdraws what only it said. False for threads
                 whose middle a trimmer of yours cuts out.
             turns: With ``background``: turns of one memory that are read by one call.
@@ -936,7 +938,7 @@ class MemLLMMemory(Shared):
         *,
         answers: bool = False,
         source_type: Kind | None = None,
-        extract_when: ExtractWhen | None = None,
+        extract_when: ExtractWhen = may_state,
         messages_key: str = "messages",
     ) -> MemoryNode:
         """A node that writes what was said in this turn, in a graph of any state; see ``graph.write_node``.

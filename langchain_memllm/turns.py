@@ -33,6 +33,7 @@ from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.render import render
+from langchain_memllm.salience import may_state
 from langchain_memllm.scope import Scope
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.outbox import OutboxEntry
@@ -180,7 +181,7 @@ class TurnWriter(Shared):
         *,
         answers: bool = False,
         source_type: Kind | None = None,
-        extract_when: ExtractWhen | None = None,
+        extract_when: ExtractWhen = may_state,
         withdraw: bool = True,
         on_error: OnError = "warn",
     ) -> None:
@@ -280,7 +281,7 @@ class TurnWriter(Shared):
         if before is not None and message_id in ongoing and self._waits(run.namespace, before[1]):
             op_id = before[1]
         context = _context(messages[:at])
-        worth = self.extract_when is None or self.extract_when(text, context)
+        worth = self.extract_when(text, context)
         known[message_id] = [stable_hash(text), op_id, kind, (messages[at - 1].id or "") if at else ""]
         if not worth:
             if before is not None:
