@@ -197,7 +197,7 @@ class Ingest(Shared):
     def write_turn(self, namespace: Namespace, op_ids: Sequence[str]) -> Flow[list[Receipt]]:
         """Extract and write some of what waits, and what was left by earlier turns as far as the same call reads it.
 
-        What was done before is not done again; its receipt is given. One turn that failed before is tried again too,
+        If none of these waits, one call reads what was left. What was done before is not done again; its receipt is given. One turn that failed before is tried again too,
         by a call of its own.
 
         Raises:
@@ -208,14 +208,12 @@ class Ingest(Shared):
         receipts: list[Receipt] = yield Step(
             lambda: self._done(namespace, [each for each in op_ids if each not in mine])
         )
-        if not own:
-            return receipts
         others = yield Step(lambda: self.memory.outbox(namespace=namespace, limit=_GATHERED + len(own)))
         left = [each for each in others if each.op_id not in op_ids]
         fresh = [each for each in left if not each.attempts]
         groups = list(_groups([*fresh, *own]))
         needed = [group for group in groups if mine & {each.op_id for each in group}]
-        for group in needed:
+        for group in needed or groups[:1]:
             receipts += yield from self._write_group(namespace, group)
         if failed := next((each for each in left if each.attempts), None):
             receipts += yield from self._write_group(namespace, [failed])
