@@ -197,8 +197,8 @@ class Ingest(Shared):
     def write_turn(self, namespace: Namespace, op_ids: Sequence[str]) -> Flow[list[Receipt]]:
         """Extract and write some of what waits, and what was left by earlier turns as far as the same call reads it.
 
-        If none of these waits, one call reads what was left. What was done before is not done again; its receipt is given. One turn that failed before is tried again too,
-        by a call of its own.
+        If none of these waits, one call reads what was left. What was done before is not done again; its receipt is
+        given. One turn that failed before is tried again too, by a call of its own.
 
         Raises:
             ModelError: It could not be extracted, and still waits.

@@ -36,7 +36,7 @@ from langchain_memllm.triples import Query, Source, Triple
 from langchain_memllm.turns import Recaller, TurnWriter
 
 ADA = ("memllm", "ada")
-QUESTION = "Where does Ada live?"
+QUESTION = "I wonder where Ada lives."
 
 
 def config(user="ada", thread="t1", **more):
@@ -278,8 +278,7 @@ def test_queries_of_a_local_model_are_led_to_what_the_memory_of_the_run_holds(me
     model = StepModel()
     graph = build_graph(LocalReader(model), memory, write="off")
     graph.invoke(ask(), config())
-    (lives,) = {fact.triple.relation for fact in memory.facts(namespace=ADA)}
-    assert model.held == [(), (Query("Ada", lives),), ()]
+    assert model.held == [(), (Query("Ada", "residence"),), ()]  # the label that local readers were trained with
     model.held.clear()
     graph.invoke(ask(), config("bo"))
     assert set(model.held) == {()}
@@ -362,7 +361,7 @@ def test_the_assistants_words_are_written_only_when_asked_for_and_as_a_models(me
     for answers, calls in ((False, 1), (True, 2)):
         model.requests.clear()
         graph = build_graph(talk, Memory(), extractor=ChatExtractor(model), answers=answers)
-        graph.invoke(ask("Hello."), config())
+        graph.invoke(ask("It is late."), config())
         assert len(model.requests) == calls
     memory.write([("Ada", "lives in", "Oslo")], namespace=ADA, source=Source("user", "", "ada"))
     only_model = ChatExtractor(
@@ -494,7 +493,7 @@ async def test_a_run_that_is_cancelled_while_extracting_stops_and_writes_nothing
 
     graph = build_graph(ScriptedModel(script=lambda request: "Hello."), memory, extractor=Slow(None))
     run = asyncio.create_task(graph.ainvoke(ask(), config()))
-    await started.wait()
+    await asyncio.wait_for(started.wait(), 60)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
