@@ -377,9 +377,13 @@ class Memory(Shared):
         return written.receipt.with_triples(shown, replayed=True) if written.replayed else written.receipt
 
     def _said(self, source: Source, at: Moment | None) -> Source:
-        """The source with the time at which it speaks, if one is told; never a time to come."""
+        """The source with the time at which it speaks, if one is told; a time to come counts as that of the operation.
+
+        That time never goes back, whatever the clock does.
+        """
         source = said_at(source, at)
-        return source if source.at is None else dataclasses.replace(source, at=min(source.at, self._now()))
+        to_come = source.at is not None and source.at > self._now()
+        return dataclasses.replace(source, at=None) if to_come else source
 
     def _prepare(
         self,
@@ -640,16 +644,17 @@ class Memory(Shared):
 
     # -- what was said and is not yet extracted --------------------------------------------------------------------
 
-    def put_outbox(self, entries: Sequence[OutboxEntry], *, namespace: Namespace) -> None:
+    def put_outbox(self, entries: Sequence[OutboxEntry], *, namespace: Namespace) -> str:
         """Commit what was said before anything is made of it; ``write(entry=…)`` takes it out again.
+
+        Returns:
+            When they were recorded: now, or later than all that was recorded before if the clock went back.
 
         Raises:
             NamespaceError: The namespace cannot be used.
             StoreError: Nothing was committed.
         """
-        at = now()
-        stamped = [each if each.recorded_at else replace(each, recorded_at=at) for each in entries]
-        self.store.put_outbox(check_namespace(namespace), stamped)
+        return self.store.put_outbox(check_namespace(namespace), entries, self._now())
 
     def outbox(
         self, *, namespace: Namespace, op_ids: Sequence[str] | None = None, limit: int = 1000

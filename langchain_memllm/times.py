@@ -7,7 +7,7 @@ are local time, as everywhere in Python, and a day is a day of the calendar on t
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeAlias
 
 from langchain_memllm.errors import ConfigurationError
@@ -21,6 +21,7 @@ __all__ = [
     "is_later",
     "is_over",
     "local_day",
+    "next_moment",
     "stated_date",
     "written",
 ]
@@ -62,6 +63,13 @@ def as_moment(value: Moment | None, name: str = "at") -> str | None:
         raise ConfigurationError(
             f"{name}={value!r} is not an ISO time; write 2026-11-23 or 2026-11-23T10:00:00, or give a datetime"
         ) from error
+
+
+def next_moment(now: str, last: str) -> str:
+    """Now, but later than the last moment: a clock may go back, and two things may happen in one microsecond."""
+    if now > last:
+        return now
+    return written(datetime.fromisoformat(last) + timedelta(microseconds=1))
 
 
 def check_date(value: Day | None) -> str | None:

@@ -53,7 +53,9 @@ __all__ = [
     "as_state",
     "emit",
     "fail_open",
+    "notes_of",
     "refuse_duplicates",
+    "said_in_run",
     "thread_of",
 ]
 
@@ -130,8 +132,8 @@ def _check_on_error(on_error: str) -> OnError:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 Known: TypeAlias = dict[str, list[str]]
-"""What is known of a thread's messages: by id, the hash of the text, its operation, the kind of its source and the id
-of the message before it. Texts of a JSON-safe state, in the order of the conversation."""
+"""What is known of a thread's messages: by id, the hash of the text, its operation, the kind of its source, the id of
+the message before it, and when it was said. Texts of a JSON-safe state, in the order of the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,8 @@ class TurnWriter(Shared):
         if self.answers:
             entries += self._answered(messages, run)
         if entries:
-            self.memory.put_outbox(entries, namespace=run.namespace)
+            recorded = self.memory.put_outbox(entries, namespace=run.namespace)
+            _stamp(known, {entry.op_id: entry.source.at or recorded for entry in entries})
         there = {message.id for message in messages}
         return Noted(
             run.namespace,
@@ -282,7 +285,8 @@ class TurnWriter(Shared):
             op_id = before[1]
         context = _context(messages[:at])
         worth = self.extract_when(text, context)
-        known[message_id] = [stable_hash(text), op_id, kind, (messages[at - 1].id or "") if at else ""]
+        said = before[4] if before is not None and len(before) > 4 else ""
+        known[message_id] = [stable_hash(text), op_id, kind, (messages[at - 1].id or "") if at else "", said]
         if not worth:
             if before is not None:
                 self._take_back(run.namespace, message_id, before)
@@ -297,7 +301,7 @@ class TurnWriter(Shared):
 
     def _take_back(self, namespace: Namespace, message_id: str, before: Sequence[str]) -> None:
         """Withdraw what only a message said: it was deleted, or says nothing of the kind any more."""
-        _, op_id, kind, _ = before
+        op_id, kind = before[1:3]
         self.memory.store.drop_outbox(namespace, [op_id])
         source = Source(kind, message_id[:1024])  # type: ignore[arg-type]
         self.memory.write([], namespace=namespace, source=source, op_id=stable_hash("withdrawn", op_id), replace=True)
@@ -329,6 +333,30 @@ def _unnoted(messages: Sequence[BaseMessage], known: Known) -> list[int]:
     return [*edited, *(at for at in spoken if at > last)]
 
 
+def _stamp(known: Known, times: Mapping[str, str]) -> None:
+    """Note when messages were said, by the names of their operations; one that was said before keeps its time."""
+    for value in known.values():
+        if value[1] in times and not value[4]:
+            value[4] = times[value[1]]
+
+
+def said_in_run(state: Any) -> str | None:
+    """When the person said what an agent's run is about, as the middleware noted it in its state; None if it did not.
+
+    What a tool writes in that run counts as said then, beside what is extracted from the same words.
+    """
+    if not isinstance(state, Mapping):
+        return None
+    noted, ongoing = notes_of(state.get("memllm_said")), notes_of(state.get("memllm_run"))
+    values = [noted.get(name, {}).get(each, ()) for name, ids in ongoing.items() for each in ids]
+    return max((value[4] for value in values if len(value) > 4 and value[4]), default=None)
+
+
+def notes_of(value: Any) -> dict[str, Any]:
+    """What the middlewares of an agent keep in its state, by their names; a thread of an older version keeps a list."""
+    return {k: v for k, v in value.items() if isinstance(v, dict | list)} if isinstance(value, Mapping) else {}
+
+
 def _differs(message: BaseMessage, before: Sequence[str]) -> bool:
     return stable_hash(text_of([message])) != before[0]
 
@@ -341,7 +369,7 @@ def _deleted(messages: Sequence[BaseMessage], known: Known) -> list[str]:
     """
     there = {message.id for message in messages}
     gone, older_left = [], False
-    for message_id, (_, _, _, previous) in known.items():
+    for message_id, (_, _, _, previous, *_) in known.items():
         if message_id in there:
             older_left = True
         elif older_left or previous in there or len(known) == 1:

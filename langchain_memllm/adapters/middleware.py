@@ -23,7 +23,7 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.flow import Flow, arun, run
 from langchain_memllm.scope import Scope
 from langchain_memllm.triples import stable_hash
-from langchain_memllm.turns import Known, Noted, Recaller, TurnWriter, refuse_duplicates
+from langchain_memllm.turns import Known, Noted, Recaller, TurnWriter, notes_of, refuse_duplicates
 
 __all__ = ["MemLLMMiddleware", "Mode", "TurnState", "WriteWhen", "check_choices"]
 
@@ -39,11 +39,12 @@ _NAME: Final = re.compile(r"[\w .-]{1,64}")  # it becomes the name of nodes in t
 class TurnState(AgentState[Any]):
     """The agent's state, and ours, which is not in its input or output.
 
-    What is known of the thread's messages (see ``turns.Known``), and the ids of those that this run noted.
+    By the middleware's name, for an agent may have two memories: what is known of the thread's messages (see
+    ``turns.Known``), and the ids of those that this run noted.
     """
 
-    memllm_said: NotRequired[Annotated[Known, PrivateStateAttr]]
-    memllm_run: NotRequired[Annotated[list[str], PrivateStateAttr]]
+    memllm_said: NotRequired[Annotated[dict[str, Known], PrivateStateAttr]]
+    memllm_run: NotRequired[Annotated[dict[str, list[str]], PrivateStateAttr]]
 
 
 class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
@@ -124,12 +125,12 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
             self._recaller.begin(messages, config, runtime)
         if self._writer is None:
             return None
-        known = state.get("memllm_said") or {}
+        known, _ = self._notes(state)
         noted = yield from self._writer.note(messages, config, runtime, known=known)
         if noted is None:
-            return {"memllm_run": []}
+            return self._kept(state, known, [])
         new = [message_id for message_id, value in noted.known.items() if known.get(message_id) != value]
-        return {"memllm_said": noted.known, "memllm_run": new}
+        return self._kept(state, noted.known, new)
 
     def _block(self, request: ModelRequest[Any]) -> Flow[str]:
         """What the model is shown. What was redacted in the person's words is redacted where it waits.
@@ -139,7 +140,7 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         """
         refuse_duplicates(request.tools, self.tools)
         config, runtime, state = get_config(), request.runtime, cast("TurnState", request.state)
-        if self._writer is not None and _was_edited(state):
+        if self._writer is not None and self._was_edited(state):
             yield from self._note_again(state, config, runtime)
         if self._recaller is None:
             return ""
@@ -151,37 +152,46 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         config = get_config()
         noted = yield from self._note_again(state, config, runtime)
         if noted is None:
-            return {"memllm_run": []}
+            return self._kept(state, self._notes(state)[0], [])
         if self._background is not None:
             self._background.submit(noted.namespace, len(noted.op_ids))
         else:
             yield from self._writer.write(noted, runtime)
-        return {"memllm_said": noted.known, "memllm_run": []}
+        return self._kept(state, noted.known, [])
 
     def _note_again(self, state: TurnState, config: Any, runtime: Any) -> Flow[Noted | None]:
         """Note what changed since the run began, and all that it is about. What is gone by now was trimmed."""
         assert self._writer is not None
-        known, ongoing = state.get("memllm_said") or {}, state.get("memllm_run") or []
+        known, ongoing = self._notes(state)
         noted = yield from self._writer.note(state["messages"], config, runtime, known=known, ongoing=ongoing)
         if noted is None:
             return None
         own = [value[1] for message_id in ongoing if (value := (noted.known.get(message_id) or known.get(message_id)))]
         return replace(noted, op_ids=tuple(dict.fromkeys([*own, *noted.op_ids])))
 
+    def _notes(self, state: TurnState) -> tuple[Known, list[str]]:
+        """What this middleware knows of the thread's messages, and the ids of those that this run noted."""
+        known, ongoing = notes_of(state.get("memllm_said")), notes_of(state.get("memllm_run"))
+        return dict(known.get(self._name) or {}), list(ongoing.get(self._name) or ())
+
+    def _kept(self, state: TurnState, known: Known, ongoing: list[str]) -> dict[str, Any]:
+        """The update of the state, beside what other middlewares keep there."""
+        said, run = notes_of(state.get("memllm_said")), notes_of(state.get("memllm_run"))
+        return {"memllm_said": {**said, self._name: known}, "memllm_run": {**run, self._name: ongoing}}
+
+    def _was_edited(self, state: TurnState) -> bool:
+        """Whether what this run noted reads otherwise now: another middleware redacts what people say in its place."""
+        known, ongoing = self._notes(state)
+        return any(
+            stable_hash(text_of([message])) != known[message.id][0]
+            for message in state["messages"]
+            if message.id in ongoing and message.id in known
+        )
+
 
 def _shown(request: ModelRequest[Any], block: str) -> ModelRequest[Any]:
     """The request with the block beside the user's words; the thread keeps those alone."""
     return request.override(messages=cast("list[AnyMessage]", with_block(request.messages, block)))
-
-
-def _was_edited(state: TurnState) -> bool:
-    """Whether what this run noted reads otherwise now: another middleware redacts what people say in its place."""
-    known, ongoing = state.get("memllm_said") or {}, set(state.get("memllm_run") or ())
-    return any(
-        stable_hash(text_of([message])) != known[message.id][0]
-        for message in state["messages"]
-        if message.id in ongoing and message.id in known
-    )
 
 
 def check_choices(mode: str, write: str) -> None:

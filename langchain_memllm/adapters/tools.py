@@ -25,13 +25,14 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, Field
 
-from langchain_memllm.conversation import mentions, own_words
+from langchain_memllm.conversation import mentions, own_words, said_at, split_turn
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, MemLLMError, NamespaceError
 from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.render import render
 from langchain_memllm.scope import Scope, current_run, thread_of
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import SPEAKER, asks_to_forget_all, is_speaker
+from langchain_memllm.times import as_moment
 from langchain_memllm.triples import (
     Fact,
     Kind,
@@ -45,7 +46,7 @@ from langchain_memllm.triples import (
     rank_of,
     stable_hash,
 )
-from langchain_memllm.turns import TOOL_TAG
+from langchain_memllm.turns import TOOL_TAG, said_in_run
 
 __all__ = ["ForgetInput", "MemoryTools", "RecallInput", "RememberInput", "ToolFact", "tools_of"]
 
@@ -202,6 +203,8 @@ class _Call:
     names: tuple[str, ...]
     """What the person is called, beside "user" and "I"."""
     words: str
+    said_at: str | None
+    """When they said it, if that is known."""
     by_application: bool
     key: tuple[str, ...] | None
 
@@ -218,8 +221,12 @@ class _Call:
         return None if self.key is None else stable_hash("tool", *self.namespace, "", *self.key, *map(repr, parts))
 
     def source(self, kind: Kind, tool: str) -> Source:
-        """Where what is written comes from."""
-        return Source(kind, tool, self.principal)
+        """Where what is written comes from.
+
+        What is remembered was said when the person spoke, as is what is extracted from the same words; what is
+        forgotten is forgotten now.
+        """
+        return Source(kind, tool, self.principal, at=self.said_at if tool == "remember" else None)
 
 
 class MemoryTools(Shared):
@@ -306,7 +313,8 @@ class MemoryTools(Shared):
         """
         config: Mapping[str, Any] = runtime.config if runtime is not None else ensure_config()
         principal = self.scope.principal(config, runtime)
-        messages = _messages_of(getattr(runtime, "state", None))
+        state = getattr(runtime, "state", None)
+        messages = _messages_of(state)
         call_id = getattr(runtime, "tool_call_id", None)
         asked_by = _asked_by(messages, call_id) or _task_of(config, runtime)
         return _Call(
@@ -314,6 +322,7 @@ class MemoryTools(Shared):
             principal=principal,
             names=(),
             words=own_words(messages, principal),
+            said_at=said_in_run(state) or _said_at(messages),
             by_application=runtime is None and _BY_APPLICATION.get(),
             key=(thread_of(config, runtime), asked_by, call_id) if call_id else None,
         )
@@ -434,6 +443,12 @@ def _messages_of(state: Any) -> list[BaseMessage]:
 
 def _holds_messages(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(each, BaseMessage) for each in value)
+
+
+def _said_at(messages: Sequence[BaseMessage]) -> str | None:
+    """When the last words of the person were said, if the messages tell."""
+    times = [moment for message in split_turn(messages)[1] if (moment := as_moment(said_at(message))) is not None]
+    return max(times, default=None)
 
 
 def _asked_by(messages: Sequence[BaseMessage], call_id: str | None) -> str:

@@ -42,9 +42,10 @@ from langchain_memllm.stores.interface import (
     Written,
     unpack_receipt,
 )
-from langchain_memllm.stores.outbox import OutboxEntry
+from langchain_memllm.stores.outbox import OutboxEntry, stamped
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.sqlite import Database, Durability
+from langchain_memllm.times import next_moment
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
 
 __all__ = ["READ", "EmbeddedStore"]
@@ -203,11 +204,14 @@ class EmbeddedStore:
             self._db.purge()
         return erased
 
-    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry]) -> None:
+    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
         """See ``TripleStore.put_outbox``."""
         with self._db.write() as connection:
-            ns = embedded_write.namespace_head(connection, encode_namespace(namespace))[0]
-            embedded_outbox.put(connection, ns, entries)
+            ns, _, last_at = embedded_write.namespace_head(connection, encode_namespace(namespace))
+            at = next_moment(now, last_at)
+            embedded_outbox.put(connection, ns, stamped(entries, at))
+            embedded_outbox.advance(connection, ns, at)
+            return at
 
     def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
         """See ``TripleStore.drop_outbox``."""

@@ -17,7 +17,7 @@ from langchain_memllm.stores.outbox import (
     unpack_entry,
 )
 
-__all__ = ["drop", "entries", "fail", "forget", "forget_source", "leave", "put", "take"]
+__all__ = ["advance", "drop", "entries", "fail", "forget", "forget_source", "leave", "put", "take"]
 
 _PUT: Final = """INSERT INTO outbox(ns, op_id, kind, ref, entry) SELECT ?1, ?2, ?3, ?4, ?5
     WHERE NOT EXISTS (SELECT 1 FROM operation WHERE ns = ?1 AND op_id = ?2)"""
@@ -28,6 +28,7 @@ _DROP: Final = "DELETE FROM outbox WHERE ns = ? AND op_id = ?"
 _TAKE: Final = "DELETE FROM outbox WHERE ns = ? AND op_id = ? AND version = ?"
 _CHANGE: Final = "UPDATE outbox SET entry = ?, version = version + 1 WHERE ns = ? AND op_id = ?"
 _KEEP_VERSION: Final = "UPDATE outbox SET entry = ? WHERE ns = ? AND op_id = ?"
+_ADVANCE: Final = "UPDATE namespace SET last_at = ? WHERE id = ?"
 _OF_SOURCE: Final = "DELETE FROM outbox WHERE ns = ? AND ref = ? AND (? IS NULL OR kind = ?)"
 
 
@@ -42,6 +43,11 @@ def put(connection: sqlite3.Connection, ns: int, given: Sequence[OutboxEntry]) -
             connection.execute(_PUT, (ns, entry.op_id, source.kind, source.ref, pack_entry(entry)))
         elif (after := renewed(before[0], entry)) is not None:
             connection.execute(_CHANGE, (pack_entry(after), ns, entry.op_id))
+
+
+def advance(connection: sqlite3.Connection, ns: int, at: str) -> None:
+    """Nothing of the namespace is recorded before this moment from now on."""
+    connection.execute(_ADVANCE, (at, ns))
 
 
 def entries(connection: sqlite3.Connection, ns: int, op_ids: Sequence[str] | None, limit: int) -> list[OutboxEntry]:

@@ -309,8 +309,11 @@ class TripleStore(Protocol):
             StoreError: Nothing was written.
         """
 
-    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry]) -> None:
-        """Commit what was said, durably, before anything is made of it.
+    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
+        """Commit what was said, durably, before anything is made of it; returns when it was recorded.
+
+        That is ``now``, but always later than what was recorded before in the namespace: a clock may go back. An entry
+        that has a time of its own keeps it.
 
         An entry whose operation was done already is left out. One that waits under the same name takes the new text
         (with its version counted up); one with ``replace`` also removes those that wait from the same source.

@@ -124,9 +124,9 @@ class Neo4jStore:
         self._relations.pop(namespace, None)
         return erased
 
-    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry]) -> None:
+    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
         """See ``TripleStore.put_outbox``."""
-        neo4j_outbox.put(self._bolt, namespace, entries)
+        return neo4j_outbox.put(self._bolt, namespace, entries, now)
 
     def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
         """See ``TripleStore.drop_outbox``."""

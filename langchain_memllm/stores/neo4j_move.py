@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt
-from langchain_memllm.stores.interface import Pending, unpack_receipt
+from langchain_memllm.stores.interface import Pending, now, unpack_receipt
 from langchain_memllm.stores.neo4j_outbox import put_in
 from langchain_memllm.stores.neo4j_write import Application, Ids, ids_of, link, locked
 from langchain_memllm.stores.outbox import OutboxEntry
@@ -112,7 +112,7 @@ def _restore(transaction: neo4j.ManagedTransaction, ids: Ids, parts: Sequence[Pa
     _put(transaction, application, kept, [part for part in parts if isinstance(part, Operation)])
     _put_quarantine(transaction, application, [part for part in parts if isinstance(part, Quarantined)])
     application.run(transaction)
-    put_in(transaction, ids, [part for part in parts if isinstance(part, OutboxEntry)])
+    put_in(transaction, ids, [part for part in parts if isinstance(part, OutboxEntry)], now())
     return tuple(application.pending)
 
 

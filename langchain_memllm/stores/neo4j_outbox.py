@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt
-from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_write import Ids, ids_of, locked
-from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, renewed, unpack_entry
+from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, renewed, stamped, unpack_entry
+from langchain_memllm.times import next_moment
 from langchain_memllm.triples import Namespace
 
 if TYPE_CHECKING:
@@ -19,25 +19,36 @@ if TYPE_CHECKING:
 __all__ = ["drop", "entries", "fail", "put", "put_in", "rewrite"]
 
 
-def put(bolt: Bolt, namespace: Namespace, given: Sequence[OutboxEntry]) -> None:
+def put(bolt: Bolt, namespace: Namespace, given: Sequence[OutboxEntry], now: str) -> str:
     """See ``TripleStore.put_outbox``."""
     ids = ids_of(namespace)
 
-    def work(transaction: neo4j.ManagedTransaction) -> None:
-        locked(transaction, ids)
-        put_in(transaction, ids, given)
+    def work(transaction: neo4j.ManagedTransaction) -> str:
+        at = next_moment(now, locked(transaction, ids)["last_at"])
+        put_in(transaction, ids, stamped(given, at), at, last_at=at)
+        return at
 
-    bolt.write(work)
+    return bolt.write(work)
 
 
-def put_in(transaction: neo4j.ManagedTransaction, ids: Ids, given: Sequence[OutboxEntry]) -> None:
-    """Put entries in a transaction that holds the namespace's lock."""
+def put_in(
+    transaction: neo4j.ManagedTransaction,
+    ids: Ids,
+    given: Sequence[OutboxEntry],
+    at: str,
+    *,
+    last_at: str | None = None,
+) -> None:
+    """Put entries in a transaction that holds the namespace's lock, behind those that were put before ``at``.
+
+    With ``last_at`` nothing of the namespace is recorded before that moment from now on.
+    """
     rows = [
         {
             "id": ids.outbox(each.op_id),
             "operation": ids.operation(each.op_id),
             "op_id": each.op_id,
-            "place": f"{now()}/{place:06d}",
+            "place": f"{at}/{place:06d}",
             "source": ids.source(each.source.kind, each.source.ref),
             "kind": each.source.kind,
             "ref": each.source.ref,
@@ -49,7 +60,7 @@ def put_in(transaction: neo4j.ManagedTransaction, ids: Ids, given: Sequence[Outb
     there = list(transaction.run(cypher.OUTBOX_OF, ids=[row["id"] for row in rows]))
     waiting = {row["op_id"]: unpack_entry(row["op_id"], row["entry"], row["version"]) for row in there}
     changed = [renewed(waiting[each.op_id], each) for each in given if each.op_id in waiting]
-    transaction.run(cypher.PUT_OUTBOX, ns=ids.ns, entries=rows).consume()
+    transaction.run(cypher.PUT_OUTBOX, ns=ids.ns, entries=rows, last_at=last_at).consume()
     _change(transaction, ids, [each for each in changed if each is not None], by=1)
 
 

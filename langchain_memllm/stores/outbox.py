@@ -29,6 +29,7 @@ __all__ = [
     "names_any",
     "pack_entry",
     "renewed",
+    "stamped",
     "unpack_entry",
 ]
 
@@ -107,6 +108,11 @@ def renewed(before: OutboxEntry, given: OutboxEntry) -> OutboxEntry | None:
     if given.text == before.text:
         return None
     return replace(before, text=given.text, context=given.context, attempts=0)
+
+
+def stamped(entries: Iterable[OutboxEntry], at: str) -> list[OutboxEntry]:
+    """Entries with the time at which they are put; those that have one keep it."""
+    return [entry if entry.recorded_at else replace(entry, recorded_at=at) for entry in entries]
 
 
 def change_of(selection: Selection, doomed: Iterable[Sequence[str]]) -> Change:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -26,7 +29,9 @@ from typing_extensions import TypedDict
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.graph import MemLLMState
 from langchain_memllm.plugin import MemLLMMemory
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.testing import FakeEmbedder, Request, ScriptedModel, tool_call
+from langchain_memllm.triples import Source
 
 ADA = run_of("ada", "t")
 OSLO = [("Oslo", "current")]
@@ -356,6 +361,86 @@ def test_messages_that_state_nothing_need_not_be_extracted() -> None:
     assert seen[1][1][0] == "user: I live in Oslo."
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("write", ["after_agent", "background"])
+def test_two_memories_of_one_agent_both_write(order: int, write: Any) -> None:
+    """bugs 3.7, neighbour: what one had noted, the other took for its own, and neither wrote it."""
+    own, team = memory_of(), memory_of(namespace=("team", "acme"))
+    middleware = [own.middleware(write=write), team.middleware(name="team", write=write)][::order]
+    agent = create_agent(model(lambda r: "ok"), middleware=middleware, checkpointer=InMemorySaver())
+    for text in ("I live in Oslo.", "I live in Rome."):
+        agent.invoke(say(text), ADA)
+    own.flush(user_id="ada")
+    team.flush()
+    assert known(own) == [("Oslo", "user", "past"), ("Rome", "user", "current")]
+    assert [(f.triple.object, f.state) for f in team.history("user")] == [("Oslo", "past"), ("Rome", "current")]
+    own.close()
+    team.close()
+
+
+def test_a_thread_of_an_older_version_goes_on() -> None:
+    memory = memory_of()
+    agent = agent_of(memory, checkpointer=InMemorySaver())
+    agent.invoke(say("Hi."), ADA)
+    agent.update_state(ADA, {"memllm_said": ["m1"]}, as_node="model")  # what 0.1 kept
+    agent.invoke(say("I live in Oslo."), ADA)
+    assert (statuses(memory, "ada"), once(memory)) == (OSLO, True)
+
+
+# --- while it is read, and clocks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["in its place", "as a new version"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_message_that_is_edited_while_it_is_extracted(way: str, beside: bool) -> None:
+    """Bad input: only what the new text says is written."""
+    edits: list[Any] = []
+
+    def script(request: Request) -> Any:
+        if edits:
+            edits.pop()()
+        found = re.findall(r"live in (\w+)", request.text.rsplit("Text:", 1)[-1])
+        facts = [{"subject": "user", "relation": "lives in", "object": place} for place in found]
+        return tool_call("record_facts", facts=facts)
+
+    memory = memory_of(model(script))
+    first = OutboxEntry("op1", "I live in Oslo.", source=Source("user", "m1", "ada"))
+    other = OutboxEntry("op9", "Hello there.", source=Source("user", "m9", "ada"))
+    newer = replace(first, text="I live in Rome.")
+    if way == "as a new version":
+        newer = replace(newer, op_id="op2", replace=True)
+    namespace = ("memllm", "ada")
+    memory.core.put_outbox([first, *([other] if beside else [])], namespace=namespace)
+    edits.append(lambda: memory.core.put_outbox([newer], namespace=namespace))
+    memory.flush(user_id="ada")
+    assert (known(memory), once(memory)) == ([("Rome", "user", "current")], True)
+
+
+def test_a_message_that_is_edited_in_its_thread_while_it_is_extracted() -> None:
+    """Bad input: the edit comes from another run of the thread."""
+    edits: list[Any] = []
+
+    def script(request: Request) -> Any:
+        if edits:
+            edits.pop()()
+        found = re.findall(r"live in (\w+)", request.text.rsplit("Text:", 1)[-1])
+        facts = [{"subject": "user", "relation": "lives in", "object": place} for place in found]
+        return tool_call("record_facts", facts=facts)
+
+    memory = memory_of(model(script))
+    agent = agent_of(memory, middleware=[memory.middleware(write="background", delay=60)], checkpointer=InMemorySaver())
+    agent.invoke({"messages": [HumanMessage("I live in Oslo.", id="m1")]}, ADA)
+
+    def edit() -> None:
+        agent.update_state(ADA, {"messages": [HumanMessage("I live in Rome.", id="m1")]})
+        agent.invoke(say("And?"), ADA)
+
+    edits.append(edit)
+    memory.flush(user_id="ada")
+    assert (known(memory), once(memory)) == ([("Rome", "user", "current")], True)
+    memory.close()
+
+
 # --- in the background ------------------------------------------------------------------------------------------------
 
 
@@ -394,11 +479,36 @@ def test_what_waits_outlives_the_memory_and_is_flushed_by_the_next(tmp_path: Any
         assert (statuses(later, "ada"), once(later)) == (OSLO, True)
 
 
+def test_two_processes_flush_one_outbox(tmp_path: Path) -> None:
+    """Bad input: each turn is written once, whoever reads it."""
+    path, turns = tmp_path / "memllm.db", 60
+    with MemLLMMemory(path, embedder=FakeEmbedder()) as memory:
+        entries = [
+            OutboxEntry(f"op{n}", f"I live in Place{n}.", source=Source("user", f"m{n}", "ada"), thread=str(n))
+            for n in range(turns)
+        ]
+        memory.core.put_outbox(entries, namespace=("memllm", "ada"))
+        command = [sys.executable, str(Path(__file__).with_name("flusher.py")), str(path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        flushing = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+        for each in flushing:
+            assert each.stdout.readline() == "ready\n"
+        for each in flushing:
+            each.stdin.write("go\n")
+            each.stdin.flush()
+        done = [int(each.communicate(timeout=60)[0]) for each in flushing]
+        assert [each.returncode for each in flushing] == [0, 0]
+        assert min(done) > 0
+        assert sum(done) >= turns
+        facts = memory.history("user", user_id="ada")
+        assert sorted(fact.triple.object for fact in facts) == sorted(f"Place{n}" for n in range(turns))
+        assert [fact.triple.object for fact in facts if fact.state == "current"] == [f"Place{turns - 1}"]
+        assert once(memory)
+        assert memory.stats(user_id="ada").operations == turns
+
+
 def test_a_model_that_stays_away_is_not_asked_for_each_of_many_turns() -> None:
     """Bad input: an outbox of 10,000 turns."""
-    from langchain_memllm.stores.outbox import OutboxEntry
-    from langchain_memllm.triples import Source
-
     extractor = model(lambda r: RuntimeError("away"))
     memory = memory_of(extractor)
     entries = [

@@ -513,6 +513,45 @@ def test_an_agent_with_middleware_and_tools_settles_a_new_value_in_one_turn() ->
     assert statuses(memory, "ada") == [("Oslo", "past"), ("Bergen", "current")]
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["tools last", "tools first"])
+@pytest.mark.parametrize(
+    ("text", "object_"),
+    [
+        ("I moved to Bergen", "Bergen"),
+        ("I moved to Bergen", "Bergen, Norway"),  # not their words: a tool's
+        ("I left Oslo. I moved to Bergen", "Oslo"),  # their words, and wrong
+        ("I was in Rome. I moved to Bergen", "Rome"),
+    ],
+)
+def test_what_a_tool_wrote_in_a_turn_counts_as_said_when_the_person_spoke(text: str, object_: str, order: int) -> None:
+    """bugs 3.3: written seconds after the person's message, it would be newer than what the message says."""
+    memory = memory_of()
+    memory.write([("user", "lives in", "Oslo")], user_id="ada")
+
+    def script(request: Request) -> Any:
+        return "ok" if isinstance(request.messages[-1], ToolMessage) else tool_call("remember", **fact(object_))
+
+    middleware = [memory.middleware(), memory.middleware("tools", name="tools")][::order]
+    agent_of(memory, ScriptedModel(script=script), middleware=middleware).invoke(asked(text), run_of("ada"))
+    known = statuses(memory, "ada")
+    assert [place for place, state in known if state == "current"] == ["Bergen"]
+    assert [place for place, state in known if state == "contested"] == []
+    assert len(set(known)) == len(known)
+
+
+def test_a_tool_takes_the_time_that_a_message_carries_where_there_is_no_middleware() -> None:
+    """bugs 3.3, 3.14"""
+    memory = memory_of()
+    old = HumanMessage("I live in Oslo.", additional_kwargs={"timestamp": "2026-03-01T12:00:00+00:00"})
+    memory.write([("user", "lives in", "Rome")], user_id="ada", at="2026-04-01")
+
+    def script(request: Request) -> Any:
+        return "ok" if isinstance(request.messages[-1], ToolMessage) else tool_call("remember", **fact("Oslo"))
+
+    create_agent(ScriptedModel(script=script), memory.tools()).invoke({"messages": [old]}, run_of("ada"))
+    assert statuses(memory, "ada") == [("Rome", "current"), ("Oslo", "past")]
+
+
 def test_the_tools_are_given_the_run_on_the_oldest_langchain_core_too() -> None:
     """doors F12: langchain-core before 1.6 finds ``runtime`` by its type, not by a text that names the type."""
     for tool in memory_of().tools():

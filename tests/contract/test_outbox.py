@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -74,6 +75,27 @@ def test_a_new_version_of_a_message_takes_the_place_of_the_one_that_waits(memory
     memory.put_outbox([entry(), entry("op2", "I like tea.", source=Source("user", "m2", "ada"))], namespace=NS)
     memory.put_outbox([entry("op3", "I live in Rome.", replace=True)], namespace=NS)
     assert waiting(memory) == [("op2", "I like tea."), ("op3", "I live in Rome.")]
+
+
+def test_a_clock_that_goes_back_does_not_turn_the_order_round(store: TripleStore) -> None:
+    """Bad input: what was said later is recorded later, and stands; whatever the clock says."""
+    clock = iter(["12:00", "11:00", "10:00", "09:00", "09:00", "09:00", *["09:00"] * 20])
+    memory = Memory(store, clock=lambda: datetime.fromisoformat(f"2026-11-29T{next(clock)}:00+00:00"))
+    memory.write([("user", "lives in", "Oslo")], namespace=NS, source=ADA)
+    texts = [f"I live in {place}." for place in ("Rome", "Lyon", "Bern")]
+    times = [memory.put_outbox([entry(f"op{at}", text)], namespace=NS) for at, text in enumerate(texts)]
+    left = memory.outbox(namespace=NS)
+    assert [each.text for each in left] == texts
+    assert [each.recorded_at for each in left] == times == sorted(set(times))
+    for each in left:
+        place = each.text[len("I live in ") : -1]
+        memory.write([("user", "lives in", place)], namespace=NS, source=each.spoken, op_id=each.op_id, entry=each)
+    assert [(f.triple.object, f.state) for f in memory.history("user", namespace=NS)] == [
+        ("Oslo", "past"),
+        ("Rome", "past"),
+        ("Lyon", "past"),
+        ("Bern", "current"),
+    ]
 
 
 def test_forgetting_a_name_cuts_its_sentences_and_keeps_it_from_coming_back(memory: Memory) -> None:

@@ -7,10 +7,12 @@ from typing import Final
 from langchain_memllm.stores.cypher.fragments import CYPHER
 
 # Put entries, under the namespace's lock: not those whose operation was done, nor those that wait already; and first
-# remove what waits from the source of one that replaces it. ``place``: the order in which they came.
+# remove what waits from the source of one that replaces it. ``place``: the order in which they came. Nothing of the
+# namespace is recorded before ``last_at`` from now on.
 PUT_OUTBOX: Final = (
     CYPHER
-    + """UNWIND $entries AS e
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.last_at = coalesce($last_at, n.last_at)
+WITH n UNWIND $entries AS e
 CALL (e) {
   WITH e WHERE e.replaces
   MATCH (y:MemOutbox) USING INDEX SEEK y:MemOutbox(source) WHERE y.source = e.source AND y.id <> e.id DELETE y }
