@@ -38,6 +38,7 @@ import json
 heavy = [name for name in ("torch", "transformers", "peft", "openai", "neo4j") if name in sys.modules]
 print(json.dumps([taken, heavy]))
 """
+SLOW = 0.3  # seconds that a call of a hosted model takes
 STARTS = {
     "import and construct": ("", "from langchain_memllm import MemLLMMemory; MemLLMMemory(':memory:')"),
     "and write, read, recall": (
@@ -68,18 +69,29 @@ def look() -> str:
     return "a map"
 
 
+def slowly(script: Callable[[Request], Answer], seconds: float) -> Callable[[Request], Answer]:
+    """The same script by a model that takes its time."""
+
+    def answering(request: Request) -> Answer:
+        time.sleep(seconds)
+        return script(request)
+
+    return answering
+
+
 class Kind:
     """An agent of one kind with a memory of its own, and what its turns took.
 
     Args:
         name: What it is.
         make: Makes it from a memory and a model that answers.
+        seconds: What each call of a model takes.
     """
 
-    def __init__(self, name: str, make: Callable[[MemLLMMemory, ScriptedModel], Any]) -> None:
+    def __init__(self, name: str, make: Callable[[MemLLMMemory, ScriptedModel], Any], seconds: float = 0.0) -> None:
         """Fill the memory and build the agent."""
         self.name = name
-        self.extractor, self.model = ScriptedModel(script=extract), ScriptedModel(script=answer)
+        self.extractor, self.model = (ScriptedModel(script=slowly(each, seconds)) for each in (extract, answer))
         memory = MemLLMMemory(":memory:", model=self.extractor)
         memory.write(
             [("user", "lives in", "Oslo"), *(("user", "likes", f"food {n}") for n in range(50))], user_id="ada"
@@ -129,6 +141,7 @@ def rows_of_turns(count: int) -> list[dict[str, Any]]:
     kinds = [
         Kind("agent without memory", lambda memory, model: agent_with(model=model)),
         Kind("agent, middleware auto", lambda memory, model: agent_with(memory.middleware(), model=model)),
+        Kind("agent, in the background", in_the_background),
         Kind("agent, middleware read", lambda memory, model: agent_with(memory.middleware("read"), model=model)),
         Kind("agent, middleware tools", lambda memory, model: agent_with(memory.middleware("tools"), model=model)),
         Kind("machine, recall and write", machine_of),
@@ -139,6 +152,26 @@ def rows_of_turns(count: int) -> list[dict[str, Any]]:
                 kind.reset()
             kind.turn(number)
     return [kind.row() for kind in kinds]
+
+
+def in_the_background(memory: MemLLMMemory, model: ScriptedModel) -> Any:
+    """An agent whose answers wait for no extraction."""
+    return agent_with(memory.middleware(write="background"), model=model)
+
+
+def rows_of_slow_turns(count: int) -> list[dict[str, Any]]:
+    """Rows: an agent without memory and one that writes in the background, by a model that takes 300 ms a call."""
+    kinds = [
+        Kind("agent without memory", lambda memory, model: agent_with(model=model), SLOW),
+        Kind("agent, in the background", in_the_background, SLOW),
+    ]
+    for number in range(-2, count):
+        for kind in kinds:
+            if number == 0:
+                kind.reset()
+            kind.turn(number)
+    rows = [kind.row() for kind in kinds]
+    return [{**row, "ratio": row["p50 ms"] / rows[0]["p50 ms"]} for row in rows]
 
 
 def starts(count: int) -> list[dict[str, Any]]:
@@ -167,6 +200,8 @@ def main() -> None:
     report("start", title, starts(options.starts), host, options.results / "start.json")
     title = f"A turn: {options.turns} turns, 51 facts, scripted models"
     report("turn", title, rows_of_turns(options.turns), host, options.results / "turn.json")
+    title = f"A turn by a model that takes {SLOW * 1e3:.0f} ms a call: {options.turns // 4} turns"
+    report("turn_slow", title, rows_of_slow_turns(options.turns // 4), host, options.results / "turn_slow.json")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,13 @@ def machine() -> dict[str, Any]:
         "sqlite": sqlite3.sqlite_version,
         "load_before": os.getloadavg()[0],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(_unplaced, sys.argv[1:])]),
     }
+
+
+def _unplaced(argument: str) -> str:
+    """An argument without the folders of this machine."""
+    return Path(argument).name if argument.startswith("/") else argument
 
 
 def _processor() -> str:

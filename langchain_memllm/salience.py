@@ -66,6 +66,9 @@ _FIRST_PERSON: Final = _words(
     mes moi nous yo mi mis nosotros io mio mia noi eu meu minha jeg min mitt vi
     """
 )
+_TELLING: Final = frozenset(
+    {"know", "mention", "mentioned", "remember", "remind", "told"}
+)  # asked, they tell what follows
 _LONG: Final = 10  # words; a longer question mostly tells what it is about
 
 
@@ -100,6 +103,7 @@ def _states(sentence: str, answers: bool) -> bool:
 
 def _is_pure_question(words: Sequence[str], sentence: str) -> bool:
     """Whether a question is short enough to assert nothing beside what it asks."""
-    if _QUESTION.search(sentence) is None or len(words) > _LONG or any(word.isdecimal() for word in words):
+    long = len(words) > _LONG or any(word.isdecimal() or word in _TELLING for word in words)
+    if _QUESTION.search(sentence) is None or long:
         return False
     return words[0] in _ASKING or not any(word in _FIRST_PERSON for word in words)
