@@ -32,6 +32,7 @@ OWN_SERVER = [pytest.mark.neo4j, pytest.mark.xdist_group("own server")]
 DOCUMENTS = [
     "README.md",
     "docs/first_hour.md",
+    "docs/conversations.md",
     "docs/identity.md",
     "docs/what_is_believed.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),
