@@ -114,7 +114,8 @@ class SharedRelations:
                 if other is not None and other != relation:
                     raise ConfigurationError(
                         f"relation {relation.label!r} is kept in {self._store.location} with other rules ({other}); "
-                        "use those, or change them for all clients with memory.declare(relation, replace=True)"
+                        "use those, or change them for all clients with memory.declare(relation, replace=True), "
+                        "or memllm declare --replace"
                     )
             missing = [relation for relation in relations if relation.key not in known]
             if not missing or self._put(missing, kept=kept):

@@ -1148,7 +1148,7 @@ class Memory(Shared):
                     continue
                 target = check_namespace(namespace or record["namespace"])
                 part = part_of(record, target)
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
                 reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
                 raise ConfigurationError(
                     f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"

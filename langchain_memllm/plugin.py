@@ -11,7 +11,7 @@ import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, get_args
 
 from langchain_memllm.agreement import UnknownRelations
 from langchain_memllm.arguments import by_name
@@ -688,7 +688,7 @@ class MemLLMMemory(Shared):
 
     def load(
         self,
-        file: str | os.PathLike[str],
+        file: str | os.PathLike[str] | BinaryIO,
         *,
         namespace: Namespace | None = None,
         user_id: str | None = None,
@@ -702,7 +702,7 @@ class MemLLMMemory(Shared):
         See ``transfer.load`` for what a line holds.
 
         Args:
-            file: Path of the file, in UTF-8.
+            file: Path of the file, or one that is open for reading bytes; in UTF-8.
             namespace: Whose memory; see the class.
             user_id: Whose memory; see the class.
             source: Where the lines come from that do not say it; by default a document with the file's name.

@@ -15,6 +15,7 @@ from typing import Any, Final
 from langchain_memllm.dialects import decoded, spoken
 from langchain_memllm.errors import InvalidTriple
 from langchain_memllm.grammar import END, SEP, START, parse, parse_write
+from langchain_memllm.roles import OTHER_ROLES, ROLES
 from langchain_memllm.triples import Triple
 
 __all__ = ["Item", "Piece", "Reply", "read_reply"]
@@ -25,16 +26,6 @@ MAX_PIECES: Final = 100
 """Unusable pieces of one reply that are told apart."""
 _MAX_PIECE: Final = 4_000
 
-_ROLES: Final = {
-    "subject": ("subject", "head", "subj", "s"),
-    "relation": ("relation", "predicate", "property", "rel", "p", "r"),
-    "object": ("object", "tail", "value", "obj", "o"),
-}
-_OTHER_ROLES: Final = {  # names of other extractors; they mean this only where all three parts are there
-    "subject": ("source", "source_entity", "source_entity_name", "source_node_id", "head_entity"),
-    "relation": ("relationship", "relationship_name", "relation_type", "relationship_type", "type", "edge", "label"),
-    "object": ("target", "destination", "target_entity", "target_entity_name", "target_node_id", "tail_entity"),
-}
 _FENCE: Final = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _NOTHING: Final = re.compile(
     r"\W*(?:none|nothing(?: to record)?|n/?a|null|no (?:new )?(?:facts?|triples?)(?: found| to record)?)\W*|[\s.–—-]*",
@@ -225,7 +216,7 @@ def _list(
     found.understood = found.understood or not value
     if listed and value and all(isinstance(each, str) for each in value):
         if len(value) == 3 and not any(_looks_structured(str(each)) for each in value):
-            found.add(dict(zip(_ROLES, value, strict=True)))
+            found.add(dict(zip(ROLES, value, strict=True)))
             return
         if not any(_looks_structured(str(each)) for each in value):
             found.pieces.append(Piece(_written(value), f"it has {len(value)} names instead of three"))
@@ -263,7 +254,7 @@ def _salvaged(text: str) -> _Found:
             found.add(value)
         elif isinstance(value, list):
             if not _is_value(text, flat.start()):
-                found.add(dict(zip(_ROLES, value, strict=True)))
+                found.add(dict(zip(ROLES, value, strict=True)))
         elif value != {} and not _is_call(text, flat):
             found.pieces.append(Piece(flat[0], "it is no fact in JSON"))
         end = flat.end()
@@ -304,8 +295,8 @@ def _is_fact(value: Mapping[Any, Any]) -> bool:
     keys = {_key(key) for key in value}
     if "subject" in keys or "relation" in keys:
         return True
-    own = {role for role, names in _ROLES.items() if keys.intersection(names)}
-    return len(own) > 1 or all(role in own or keys.intersection(names) for role, names in _OTHER_ROLES.items())
+    own = {role for role, names in ROLES.items() if keys.intersection(names)}
+    return len(own) > 1 or all(role in own or keys.intersection(names) for role, names in OTHER_ROLES.items())
 
 
 def _key(key: object) -> str:
@@ -319,7 +310,7 @@ def _items_of(raw: Mapping[Any, Any]) -> list[Item]:
         InvalidTriple: A part is missing or cannot be a name.
     """
     raw = {_key(key): value for key, value in reversed(list(raw.items()))}
-    subject, relation, objects = (_part(raw, role) for role in _ROLES)
+    subject, relation, objects = (_part(raw, role) for role in ROLES)
     listed = objects if isinstance(objects, list) and objects else [objects]
     retract = str(raw.get("retract", "")).strip().lower() in ("true", "yes", "1")
     return [
@@ -335,7 +326,7 @@ def _items_of(raw: Mapping[Any, Any]) -> list[Item]:
 
 
 def _part(raw: Mapping[str, Any], role: str) -> object:
-    for name in (*_ROLES[role], *_OTHER_ROLES[role]):
+    for name in (*ROLES[role], *OTHER_ROLES[role]):
         if raw.get(name) is not None:
             return raw[name]
     raise InvalidTriple(role, None, "it is missing")

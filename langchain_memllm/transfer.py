@@ -15,21 +15,19 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, BinaryIO, Final, cast
 
 from langchain_memllm.belief import Policy
 from langchain_memllm.errors import ConfigurationError, StoreError
 from langchain_memllm.memory import Memory
+from langchain_memllm.triplefile import Given, Line, triples_of
 from langchain_memllm.triples import (
-    Kind,
     Namespace,
     Receipt,
     Source,
-    Statement,
     Status,
     as_source,
     check_namespace,
@@ -40,9 +38,8 @@ __all__ = ["BATCH", "Digest", "Loaded", "Rejected", "copy", "digest", "load"]
 
 BATCH: Final = 500
 """Most triples of one operation of ``load``."""
-MAX_LINE: Final = 65_536
-"""Most bytes of one line of a file to load."""
 
+_PLURALS: Final = {"alias": "aliases", "fact": "facts", "name": "names", "operation": "operations"}
 _SKIPPED: Final = frozenset({"relation", "namespace"})
 _log = logging.getLogger(__name__)
 
@@ -64,6 +61,12 @@ class Digest:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form."""
         return {"namespace": list(self.namespace), "counts": dict(self.counts), "hash": self.hash}
+
+    @property
+    def told(self) -> str:
+        """The counts in words: 2 aliases, 1 fact, 3 names."""
+        some = (f"{count} {kind if count == 1 else _PLURALS.get(kind, kind)}" for kind, count in self.counts.items())
+        return ", ".join(some) or "nothing"
 
 
 def digest(memory: Memory, namespace: Namespace) -> Digest:
@@ -175,55 +178,12 @@ def _verified(source: Memory, target: Memory, namespace: Namespace) -> Digest:
     mine, theirs = digest(source, namespace), digest(target, namespace)
     if mine.hash != theirs.hash:
         raise StoreError(
-            f"after copying namespace {'/'.join(namespace)}, {source.store.location} holds {_counted(mine)}, and "
-            f"{target.store.location} {_counted(theirs)}, and they are not the same; was one of them written to "
+            f"after copying namespace {'/'.join(namespace)}, {source.store.location} holds {mine.told}, and "
+            f"{target.store.location} {theirs.told}, and they are not the same; was one of them written to "
             "meanwhile? Stop the writers, forget the copy (memllm forget --everything), and copy again"
         )
     _log.info("copied records=%d hash=%s", sum(mine.counts.values()), mine.hash)
     return mine
-
-
-def _counted(digest: Digest) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in digest.counts.items()) or "nothing"
-
-
-class _Line(BaseModel):
-    """One line of a file to load, as a stranger wrote it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    subject: str
-    relation: str
-    object: str
-    source: str | None = None
-    kind: Kind | None = None
-    principal: str | None = None
-    valid_from: str | None = None
-    valid_to: str | None = None
-    confidence: float | None = None
-    text: str | None = None
-    turn: int | None = None
-    at: str | None = None
-    retract: bool = False
-
-    def source_or(self, default: Source) -> Source:
-        """Where it comes from: what the line says, else what the whole file is said to come from."""
-        ref = default.ref if self.source is None else self.source
-        return Source(self.kind or default.kind, ref, self.principal or default.principal, at=self.at or default.at)
-
-    def statement(self) -> Statement:
-        """What it says."""
-        return Statement(
-            self.subject,
-            self.relation,
-            self.object,
-            self.valid_from,
-            self.valid_to,
-            self.confidence,
-            self.retract,
-            self.text,
-            turn=self.turn,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,20 +219,9 @@ class Loaded:
         return {**counts, "outcomes": dict(sorted(self.outcomes.items()))}
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A line as read: its number, its bytes, and what it says or why it cannot be used."""
-
-    number: int
-    raw: bytes
-    said: _Line | None
-    source: Source
-    reason: str = ""
-
-
 def load(
     memory: Memory,
-    file: str | os.PathLike[str],
+    file: str | os.PathLike[str] | BinaryIO,
     *,
     namespace: Namespace,
     source: Source | None = None,
@@ -280,18 +229,19 @@ def load(
     rejects: Callable[[Rejected], None] | None = None,
     progress: Progress | None = None,
 ) -> Loaded:
-    """Write the triples of a file of JSON lines, in operations of at most 500 that follow the file's order.
+    """Write the triples of a file, in operations of at most 500 that follow the file's order.
 
-    A line is ``{"subject": …, "relation": …, "object": …}``, and may have ``source`` (a name), ``kind``,
-    ``principal``, ``at`` (when it was said), ``valid_from``, ``valid_to``, ``confidence``, ``text``, ``turn`` and
-    ``retract``. An operation ends where the source changes, so a file sorted by source loads fastest. Lines that cannot
-    be used are told and counted, and stop nothing. Run again (after a kill, or with some lines mended) it stores what
-    is missing: an operation's name is a hash of its lines, which is recognised for 30 days; later a triple that stands
-    gets one more piece of evidence.
+    A file of JSON lines, a JSON array, or CSV whose header names the columns. A line (element, row) is
+    ``{"subject": …, "relation": …, "object": …}``, and may have ``source`` (a name), ``kind``, ``principal``, ``at``
+    (when it was said), ``valid_from``, ``valid_to``, ``confidence``, ``text``, ``turn`` and ``retract``; the three
+    parts may be called as others do: predicate, head and tail, source with relationship and target. An operation ends
+    where the source changes, so a file sorted by source loads fastest. Lines that cannot be used are told and counted,
+    and stop nothing. Run again (after a kill, or with some lines mended) it stores what is missing: an operation's name
+    is a hash of its lines, which is recognised for 30 days; later a triple that stands gets one more piece of evidence.
 
     Args:
         memory: Where they go.
-        file: Path of the file: UTF-8, at most 65,536 bytes a line.
+        file: Path of the file, or one that is open for reading bytes: UTF-8, at most 65,536 bytes a line.
         namespace: Whose memory.
         source: Where the lines come from that do not say it; by default a document with the file's name.
         policy: Rules for these operations instead of the memory's.
@@ -299,18 +249,18 @@ def load(
         progress: Told after each operation how many lines are done, and of how many.
 
     Raises:
-        ConfigurationError: The file cannot be read.
+        ConfigurationError: The file cannot be read, is one that ``export`` wrote, or a table with other columns.
         StoreError: What came before is stored; run it again.
     """
-    path = Path(file)
-    source = as_source(source) or Source("document", path.name)
-    total = _count_lines(path) if progress is not None else 0
+    path = Path(file) if isinstance(file, str | os.PathLike) else None
+    source = as_source(source) or Source("document", path.name if path is not None else "")
+    total = _count_lines(path) if progress is not None and path is not None else 0
     loaded = Loaded()
-    with _opened(path) as lines:
-        for block in _blocks(_given(lines, source)):
+    with nullcontext(file) if path is None else _opened(path) as lines:
+        for block in _blocks(triples_of(cast(BinaryIO, lines), source)):
             _load_block(memory, check_namespace(namespace), block, policy, loaded, rejects)
             if progress is not None:
-                progress(block[-1].number, total)
+                progress(block[-1].number, max(total, block[-1].number))
     _log.info("load lines=%d operations=%d replayed=%d", loaded.lines, loaded.operations, loaded.replayed)
     return loaded
 
@@ -318,7 +268,7 @@ def load(
 def _load_block(
     memory: Memory,
     namespace: Namespace,
-    block: Sequence[_Given],
+    block: Sequence[Given],
     policy: Policy | None,
     loaded: Loaded,
     rejects: Callable[[Rejected], None] | None,
@@ -341,7 +291,7 @@ def _load_block(
 
 
 def _write_block(
-    memory: Memory, namespace: Namespace, good: Sequence[tuple[_Given, _Line]], policy: Policy | None
+    memory: Memory, namespace: Namespace, good: Sequence[tuple[Given, Line]], policy: Policy | None
 ) -> Receipt:
     source = good[0][0].source
     content = stable_hash("load", source, policy, *(f"{given.number} {given.raw!r}" for given, _ in good))
@@ -355,7 +305,9 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); give a file of JSON lines") from error
+        raise ConfigurationError(
+            f"{path} cannot be read ({error.strerror}); give a file of JSON lines, a JSON array or CSV"
+        ) from error
 
 
 def _count_lines(path: Path) -> int:
@@ -363,40 +315,20 @@ def _count_lines(path: Path) -> int:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b"")) + 1
 
 
-def _given(lines: BinaryIO, source: Source) -> Iterator[_Given]:
-    """The lines that are not blank; of one that is too long only the beginning is held."""
-    for number in itertools.count(1):
-        raw = lines.readline(MAX_LINE + 1)
-        if not raw:
-            return
-        too_long = len(raw) > MAX_LINE and not raw.endswith(b"\n")
-        while too_long and (rest := lines.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-            pass
-        raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-        if too_long:
-            yield _Given(number, raw, None, source, f"it has more than {MAX_LINE} bytes; cut it")
-        elif raw.strip():
-            yield _parsed(number, raw, source)
-
-
-def _parsed(number: int, raw: bytes, source: Source) -> _Given:
-    try:
-        said = _Line.model_validate_json(raw)
-        return _Given(number, raw, said, said.source_or(source))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place}: {first['msg']}" if place else first["msg"]
-    except ConfigurationError as error:
-        reason = str(error)
-    return _Given(number, raw, None, source, reason)
-
-
-def _blocks(lines: Iterable[_Given]) -> Iterator[list[_Given]]:
-    """At most 500 lines in a row whose good ones have one source."""
-    block: list[_Given] = []
+def _blocks(lines: Iterable[Given]) -> Iterator[list[Given]]:
+    """At most 500 lines in a row whose good ones have one source; what was read when an error came is not lost."""
+    block: list[Given] = []
     source: Source | None = None
-    for given in lines:
+    remaining = iter(lines)
+    while True:
+        try:
+            given = next(remaining)
+        except StopIteration:
+            break
+        except ConfigurationError:
+            if block:
+                yield block
+            raise
         other = given.said is not None and source is not None and given.source != source
         if block and (len(block) >= BATCH or other):
             yield block

@@ -23,7 +23,7 @@ from langchain_memllm.cli.terminal import (
     open_memory,
     out,
     print_json,
-    text_and_source,
+    text_of,
 )
 from langchain_memllm.stores.neo4j import Neo4jStore
 
@@ -98,7 +98,7 @@ def demo(
     if file is None:
         text, questions, ref = shipped_text(), shipped_questions(), "three articles of Wikipedia"
     else:
-        text, _ = text_and_source(f"@{file}")
+        text = text_of(file, "give a text file, or none for the shipped text")
         questions, ref = None, file.name
     name = model_name(model)
     with open_memory(store, name, create=True) as memory:

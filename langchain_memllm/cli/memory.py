@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -17,17 +16,21 @@ from langchain_memllm.cli.terminal import (
     Model,
     Store,
     User,
+    check_named,
     check_user,
+    counted,
     fail,
     model_name,
     open_memory,
     out,
+    print_facts,
     print_json,
+    print_receipt,
     progress,
     text_and_source,
 )
 from langchain_memllm.plugin import LOCAL_USER
-from langchain_memllm.triples import Fact, Match, ReadResult, Receipt
+from langchain_memllm.triples import Match, ReadResult
 
 app = typer.Typer()
 
@@ -46,8 +49,9 @@ def remember(
     if replace and source is None:
         fail("--replace needs a document: give @FILE", WRONG)
     with open_memory(store, model_name(model), create=True) as memory, progress("sentences", quiet=as_json) as advance:
+        check_named(memory, user)
         receipt = memory.remember(content, user_id=user, source=source, replace=replace, progress=advance)
-    _print_receipt(receipt, as_json)
+    print_receipt(receipt, as_json)
 
 
 @app.command()
@@ -61,26 +65,11 @@ def write(
 ) -> None:
     """Store one triple, without any model."""
     with open_memory(store, create=True) as memory:
+        check_named(memory, user)
         receipt = memory.write([(subject, relation, object_)], user_id=user)
-    _print_receipt(receipt, as_json)
+    print_receipt(receipt, as_json)
     if receipt.count("rejected"):
         raise typer.Exit(WRONG)
-
-
-def _print_receipt(receipt: Receipt, as_json: bool) -> None:
-    if as_json:
-        print_json(receipt.as_dict())
-        return
-    for outcome in receipt:
-        details = [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
-        details += [f"contests {len(outcome.contests)}"] if outcome.contests else []
-        details += [outcome.reason] if outcome.reason else []
-        triple = escape(str(outcome.triple)) if outcome.triple else "-"
-        out.print(
-            f"{outcome.status:<12}{triple}" + (f"  [{escape('; '.join(details))}]" if details else ""), markup=False
-        )
-    if not len(receipt):
-        out.print("nothing to store")
 
 
 @app.command()
@@ -110,13 +99,15 @@ def recall(
     as_json: Json = False,
 ) -> None:
     """Show the facts that a text brings to mind, and why; no model is called."""
+    if not text.strip():
+        fail("the text is empty; give a sentence or a name", WRONG)
     with open_memory(store) as memory:
         check_user(memory, user)
         recalled = memory.recall(text, user_id=user, k=k)
-    _print_matches(recalled.matches, as_json)
+    _print_matches(recalled.matches, as_json, "nothing comes to mind; `memllm list` shows what is stored")
 
 
-def _print_matches(matches: ReadResult | Sequence[Match], as_json: bool) -> None:
+def _print_matches(matches: ReadResult | Sequence[Match], as_json: bool, nothing: str = "nothing stored") -> None:
     if as_json:
         extra = ("answer", "similarity", "how", "why")
         print_json([{**{name: getattr(m, name) for name in extra}, "fact": m.fact.as_dict()} for m in matches])
@@ -127,7 +118,7 @@ def _print_matches(matches: ReadResult | Sequence[Match], as_json: bool) -> None
             table.add_row(
                 *map(escape, (match.answer, str(match.triple), match.fact.state, how)), f"{match.similarity:.2f}"
             )
-        out.print(table if len(matches) else "nothing stored")
+        out.print(table if len(matches) else nothing)
     if not len(matches):
         raise typer.Exit(NOTHING)
 
@@ -170,24 +161,9 @@ def history(
     with open_memory(store) as memory:
         check_user(memory, user)
         facts = memory.history(subject, relation, user_id=user)
-    if as_json:
-        print_json([fact.as_dict() for fact in facts])
-    else:
-        table = Table("recorded", "fact", "state", "source", "id", box=None)
-        for fact in facts:
-            table.add_row(fact.recorded_at[:19], *map(escape, (str(fact.triple), _state(fact), _origin(fact))), fact.id)
-        out.print(table if facts else "nothing stored")
+    print_facts(facts, as_json)
     if not facts:
         raise typer.Exit(NOTHING)
-
-
-def _state(fact: Fact) -> str:
-    return fact.state if fact.is_open else f"past ({fact.closed_why} {str(fact.closed_at)[:10]})"
-
-
-def _origin(fact: Fact) -> str:
-    parts = [" ".join(part for part in (source.kind, source.ref, source.principal) if part) for source in fact.sources]
-    return "; ".join(parts)
 
 
 @app.command()
@@ -205,6 +181,9 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Erase facts, so that no trace is left."""
+    ways = [fact is not None, subject is not None or relation is not None, name is not None, source is not None]
+    if sum(ways) + everything != 1 or (subject is None) != (relation is None):
+        fail("give exactly one of --fact, --subject with --relation, --name, --source and --everything", WRONG)
     if everything and not yes:
         typer.confirm(f"Forget everything that {store} holds of {user or 'the local user'}?", abort=True)
     with open_memory(store) as memory:
@@ -220,13 +199,17 @@ def forget(
             purge=purge,
         )
     if as_json:
-        print_json(asdict(erased))
+        print_json(erased.as_dict())
     else:
+        counts = ((erased.facts, "fact"), (erased.names, "name"), (erased.sources, "source"))
+        told = ", ".join(counted(count, one) for count, one in counts)
+        more = f", {counted(erased.quarantined, 'piece')} of quarantine" if erased.quarantined else ""
+        more += f", {counted(erased.outbox, 'message')} that waited" if erased.outbox else ""
         reopened = f", {len(erased.reopened)} reopened" if erased.reopened else ""
-        out.print(f"{erased.facts} facts, {erased.names} names, {erased.sources} sources erased{reopened}")
+        out.print(f"{told}{more} erased{reopened}")
         if erased.similar_names:
             out.print(f"Still there under a similar name: {', '.join(map(repr, erased.similar_names))}", markup=False)
-    if not erased.facts:
+    if not (erased.facts or erased.quarantined or erased.outbox):
         raise typer.Exit(NOTHING)
 
 
@@ -235,7 +218,7 @@ def stats(store: Store = "memllm.db", user: User = None, as_json: Json = False) 
     """Count what is stored."""
     with open_memory(store) as memory:
         check_user(memory, user)
-        counts = asdict(memory.stats(user_id=user))
+        counts = memory.stats(user_id=user).as_dict()
         counts.pop("extra")
     if as_json:
         print_json(counts)

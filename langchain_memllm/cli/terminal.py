@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from importlib import metadata
@@ -26,6 +26,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from langchain_memllm.errors import (
@@ -34,12 +35,13 @@ from langchain_memllm.errors import (
     MemLLMError,
     MissingExtra,
     ModelError,
+    NamespaceError,
     OperationConflict,
 )
 from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.stores import TripleStore, open_store
 from langchain_memllm.stores.server import LocalServer
-from langchain_memllm.triples import Source
+from langchain_memllm.triples import Fact, Receipt, Source
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -160,8 +162,56 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def print_receipt(receipt: Receipt, as_json: bool) -> None:
+    """Print what became of each triple, and why."""
+    if as_json:
+        print_json(receipt.as_dict())
+        return
+    for outcome in receipt:
+        details = [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
+        details += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+        details += [outcome.reason] if outcome.reason else []
+        triple = escape(str(outcome.triple)) if outcome.triple else "-"
+        out.print(
+            f"{outcome.status:<12}{triple}" + (f"  [{escape('; '.join(details))}]" if details else ""), markup=False
+        )
+    if not len(receipt):
+        out.print("nothing to store")
+
+
+def print_facts(facts: Sequence[Fact], as_json: bool) -> None:
+    """Print facts with how they stand, where they come from, and their ids."""
+    if as_json:
+        print_json([fact.as_dict() for fact in facts])
+        return
+    table = Table("recorded", "fact", "state", "source", "id", box=None)
+    for fact in facts:
+        table.add_row(fact.recorded_at[:19], *map(escape, (str(fact.triple), _state(fact), _origin(fact))), fact.id)
+    out.print(table if facts else "nothing stored")
+
+
+def _state(fact: Fact) -> str:
+    return fact.state if fact.is_open else f"past ({fact.closed_why} {str(fact.closed_at)[:10]})"
+
+
+def _origin(fact: Fact) -> str:
+    parts = [" ".join(part for part in (source.kind, source.ref, source.principal) if part) for source in fact.sources]
+    return "; ".join(parts)
+
+
+def check_named(memory: MemLLMMemory, user: str | None) -> None:
+    """End if nobody is named and the store keeps several people apart."""
+    if user is not None:
+        return
+    try:
+        memory.namespace_of()
+    except NamespaceError:
+        fail(f"{memory.core.store.location} keeps several people apart; give --user NAME (or MEMLLM_USER)", WRONG)
+
+
 def check_user(memory: MemLLMMemory, user: str | None) -> None:
     """End if the user has no memory here but others have: a mistyped name is not an empty memory."""
+    check_named(memory, user)
     if memory.namespace_of(user) in memory.namespaces():
         return
     users = memory.users()
@@ -178,14 +228,24 @@ def check_user(memory: MemLLMMemory, user: str | None) -> None:
 def text_and_source(text: str) -> tuple[str, Source | None]:
     """The text that was meant (itself, standard input, a file), and where it came from; None: the user says it."""
     if text == "-":
-        return sys.stdin.read(), None
+        try:
+            return sys.stdin.read(), None
+        except UnicodeDecodeError as error:
+            fail(f"standard input is not UTF-8 text ({error}); convert it first", WRONG)
     if not text.startswith("@"):
         return text, None
     path = Path(text[1:])
+    return text_of(path, "check the name after the '@'"), Source("document", path.name)
+
+
+def text_of(path: Path, hint: str) -> str:
+    """The text of a file; ends with the hint if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8"), Source("document", path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path} cannot be read as UTF-8 text ({error}); check the name after the '@'", WRONG)
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        fail(f"{path} cannot be read ({error.strerror}); {hint}", WRONG)
+    except UnicodeDecodeError as error:
+        fail(f"{path} is not UTF-8 text ({error}); convert it first", WRONG)
 
 
 class _Speed(ProgressColumn):

@@ -214,7 +214,7 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
     if record["type"] == "fact":
         return _kept_of(record, namespace, moved)
     if record["type"] == "alias":
-        return Aliases(tuple(clean_name(name) for name in record["names"]))
+        return Aliases(_names(record["names"]))
     if record["type"] == "operation":
         return _operation_of(record, namespace, moved)
     if record["type"] == "quarantined":
@@ -228,6 +228,12 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
         f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, outbox, namespace and "
         "relation"
     )
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"names {ascii(value)[:60]} of an alias are not a list of names")
+    return tuple(clean_name(name) for name in value)
 
 
 def _name_of(record: Mapping[str, Any]) -> Name:

@@ -20,7 +20,8 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.relations import Relation
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.parts import BLOCK, Name, Operation, Part, blocks_of, part_of, record_of
-from langchain_memllm.transfer import MAX_LINE, Loaded, Rejected, copy, digest, load
+from langchain_memllm.transfer import Loaded, Rejected, copy, digest, load
+from langchain_memllm.triplefile import MAX_LINE
 from langchain_memllm.triples import Namespace, Receipt, Source, Statement
 
 NS: Namespace = ("memllm", "ada")
@@ -269,7 +270,7 @@ def test_lines_are_loaded_with_their_sources_and_dates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("nonsense", "Invalid JSON"),
+        ("nonsense", "not JSON"),
         ("[1]", "object"),
         ('{"subject": "a", "relation": "b"}', "object: Field required"),
         ('{"subject": 1, "relation": "b", "object": "c"}', "subject: Input should be a valid string"),
@@ -280,7 +281,7 @@ def test_lines_are_loaded_with_their_sources_and_dates(tmp_path: Path) -> None:
         ('{"subject": "a", "relation": "b", "object": "c", "confidence": 2}', "confidence is no probability"),
         ('{"subject": "a", "relation": "b", "object": "A"}', "same name"),
         ('{"subject": "a\\u0000", "relation": "b", "object": "c"}', "U\\+0000"),
-        ('{"subject": "\\ud800", "relation": "b", "object": "c"}', "JSON"),
+        ('{"subject": "\\ud800", "relation": "b", "object": "c"}', "U\\+D800"),
         (json.dumps(said("a", "b", "x" * 10_000)), "at most 256 fit"),
         (json.dumps(said("a", "b", "x" * MAX_LINE)), f"more than {MAX_LINE} bytes"),
         ("9" * 3 * MAX_LINE, f"more than {MAX_LINE} bytes"),
