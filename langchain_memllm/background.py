@@ -49,10 +49,10 @@ class BackgroundWriter(Shared):
 
     def __init__(self, flush: Callable[[Namespace], object], *, turns: int = 4, delay: float = 30.0) -> None:
         """Start nothing yet."""
-        if turns < 1 or delay < 0:
-            raise ConfigurationError(
-                f"turns={turns!r} and delay={delay!r} are out of range; at least 1 turn, 0 seconds"
-            )
+        if not isinstance(turns, int) or turns < 1:
+            raise ConfigurationError(f"turns={turns!r} is out of range; give the number of turns, 1 or more")
+        if not isinstance(delay, int | float) or not delay >= 0:
+            raise ConfigurationError(f"delay={delay!r} is out of range; give seconds, 0 or more")
         self._flush, self._turns, self._delay = flush, turns, delay
         self._due: dict[Namespace, _Due] = {}
         self._changed = threading.Condition()

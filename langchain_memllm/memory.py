@@ -100,7 +100,18 @@ from langchain_memllm.triples import (
 )
 from langchain_memllm.twins import twin
 
-__all__ = ["CHAT", "EXACT", "PAPER_EDITING", "PAPER_PERPLEXITY", "STRICT", "Memory", "Thresholds", "said_at", "several"]
+__all__ = [
+    "CHAT",
+    "EXACT",
+    "MAX_RECALLED",
+    "PAPER_EDITING",
+    "PAPER_PERPLEXITY",
+    "STRICT",
+    "Memory",
+    "Thresholds",
+    "said_at",
+    "several",
+]
 
 logger = logging.getLogger(__name__)
 rejections = logging.getLogger(f"{__name__}.rejected")  # for whoever tells of them in another way
@@ -110,6 +121,9 @@ Namespaces: TypeAlias = "Namespace | Sequence[Namespace]"
 
 MAX_RESULTS: Final = 30
 """Most answers of one query; more means the query is too broad (papers, section 1.3)."""
+
+MAX_RECALLED: Final = 200
+"""Most facts that one text recalls."""
 
 _MAX_RECALL_WORDS: Final = 512
 _MAX_SIMILAR: Final = 10
@@ -878,8 +892,8 @@ class Memory(Shared):
         self._agree()
         if not isinstance(text, str):
             raise ConfigurationError(f"{type(text).__name__} is no text to recall by; convert it with str() first")
-        if not (isinstance(k, int) and 1 <= k <= 200):
-            raise ConfigurationError(f"k {k!r} is out of range; give 1 to 200")
+        if not (isinstance(k, int) and 1 <= k <= MAX_RECALLED):
+            raise ConfigurationError(f"k {k!r} is out of range; give 1 to {MAX_RECALLED}")
         namespaces = several(namespace)
         keys, words = _keys_of(text, speaker)
         when = self._when()

@@ -30,7 +30,7 @@ from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.flow import Flow, Step
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
-from langchain_memllm.memory import Memory
+from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.render import render
 from langchain_memllm.salience import may_state
@@ -38,7 +38,7 @@ from langchain_memllm.scope import Scope
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.times import as_moment
-from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, stable_hash
+from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, rank_of, stable_hash
 
 __all__ = [
     "TOOL_TAG",
@@ -191,6 +191,13 @@ class TurnWriter(Shared):
         self.memory, self.scope, self.ingest = memory, scope, ingest
         self.answers, self.source_type, self.withdraw = answers, source_type, withdraw
         self.extract_when, self.on_error = extract_when, _check_on_error(on_error)
+        if source_type is not None:
+            rank_of(source_type)
+        if not callable(extract_when):
+            raise ConfigurationError(
+                f"extract_when={extract_when!r} cannot be called; give a function of a text and the texts before it "
+                "that says whether the text may state something"
+            )
 
     def turn(
         self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
@@ -284,7 +291,7 @@ class TurnWriter(Shared):
         if before is not None and message_id in ongoing and self._waits(run.namespace, before[1]):
             op_id = before[1]
         context = _context(messages[:at])
-        worth = self.extract_when(text, context)
+        worth = self._is_worth(text, context)
         said = before[4] if before is not None and len(before) > 4 else ""
         known[message_id] = [stable_hash(text), op_id, kind, (messages[at - 1].id or "") if at else "", said]
         if not worth:
@@ -295,6 +302,16 @@ class TurnWriter(Shared):
         source = Source(kind, message_id[:1024], principal, at=as_moment(said_at(message)))
         newer = before is not None and op_id != before[1]
         return OutboxEntry(op_id, text, context, source, thread=run.thread, speaker=speaker, replace=newer)
+
+    def _is_worth(self, text: str, context: Sequence[str]) -> bool:
+        """Whether a message may state something; where that cannot be told, it may: it is not lost."""
+        try:
+            return bool(self.extract_when(text, context))
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            logger.warning("extract_when failed with %s; the message is extracted", type(error).__name__)
+            return True
 
     def _waits(self, namespace: Namespace, op_id: str) -> bool:
         return self.memory.receipt(op_id, namespace=namespace) is None
@@ -455,6 +472,10 @@ class Recaller(Shared):
         self, memory: Memory, scope: Scope, *, k: int = 8, max_tokens: int = 600, on_error: OnError = "warn"
     ) -> None:
         """Keep the pieces."""
+        if not isinstance(k, int) or not 1 <= k <= MAX_RECALLED:
+            raise ConfigurationError(f"k={k!r} is out of range; give the number of facts, 1 to {MAX_RECALLED}")
+        if not isinstance(max_tokens, int) or max_tokens < 0:
+            raise ConfigurationError(f"max_tokens={max_tokens!r} is not a number of tokens; give 0 or more")
         self.memory, self.scope, self.k, self.max_tokens = memory, scope, k, max_tokens
         self.on_error = _check_on_error(on_error)
         self._blocks: OrderedDict[Hashable, tuple[int, str]] = OrderedDict()

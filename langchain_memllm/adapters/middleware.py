@@ -75,7 +75,7 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         name: str | None = None,
     ) -> None:
         """Keep the parts."""
-        if name is not None and not _NAME.fullmatch(name):
+        if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise ConfigurationError(f"middleware name {name!r} cannot name a node; use letters, digits, '_', '-', '.'")
         self.scope, self.tools = scope, list(tools)
         self._recaller, self._writer, self._background = recaller, writer, background

@@ -526,10 +526,37 @@ def test_a_model_that_stays_away_is_not_asked_for_each_of_many_turns() -> None:
     assert memory.stats(user_id="ada").outbox == 10_001
 
 
-@pytest.mark.parametrize("options", [{"turns": 0}, {"delay": -1.0}])
+@pytest.mark.parametrize("options", [{"turns": 0}, {"turns": "4"}, {"delay": -1.0}, {"delay": "x"}])
 def test_a_background_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="out of range"):
         memory_of().middleware(write="background", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"k": 0},
+        {"k": 500},
+        {"k": "8"},
+        {"max_tokens": -1},
+        {"max_tokens": "600"},
+        {"source_type": "boss"},
+        {"extract_when": "never"},
+        {"name": 5},
+    ],
+)
+def test_what_a_middleware_cannot_be_is_refused_when_it_is_made(options: dict[str, Any]) -> None:
+    """Not in the first run, where memory fails with one line in the log."""
+    with pytest.raises(ConfigurationError, match=next(iter(options)).split("_")[0]):
+        memory_of().middleware(**options)
+
+
+def test_a_rule_of_what_states_something_that_fails_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    memory = memory_of()
+    middleware = memory.middleware(extract_when=lambda text: True)  # type: ignore[arg-type, call-arg, misc]
+    agent_of(memory, middleware=[middleware]).invoke(say("I live in Oslo."), ADA)
+    assert (statuses(memory, "ada"), once(memory)) == (OSLO, True)
+    assert "extract_when failed with TypeError; the message is extracted" in caplog.text
 
 
 # --- nodes in any state -----------------------------------------------------------------------------------------------
