@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from langchain_memllm.stores.interface import TripleStore
 # Servers of tests live for minutes: what a second compiler and collector threads cost, they never earn back.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
+# A shell starts what runs in its background with Ctrl-C ignored, and so would the programs that are tested be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A deadline would measure the machine, which other tests share, and fail now and then.
 settings.register_profile("memllm", deadline=None)
 settings.load_profile("memllm")
