@@ -39,8 +39,8 @@ from langchain_memllm.errors import ConfigurationError, InvalidTriple, ModelErro
 from langchain_memllm.grammar import END, READ_OPEN, START, WAIT, render_queries
 from langchain_memllm.models import (
     Ask,
+    AskFlow,
     ChatModel,
-    Flow,
     Manners,
     Way,
     aask,
@@ -241,11 +241,11 @@ class _ChatReader:
         """Async twin of ``step``."""
         return await aask(self._answering(reading, messages), self.model, _DOING)
 
-    def _asking(self, reading: Reading, messages: Sequence[BaseMessage], way: Way | None = None) -> Flow[Step]:
+    def _asking(self, reading: Reading, messages: Sequence[BaseMessage], way: Way | None = None) -> AskFlow[Step]:
         """One generation, asked for in another way if the model refuses this one."""
         raise NotImplementedError
 
-    def _answering(self, reading: Reading, messages: Sequence[BaseMessage]) -> Flow[Step]:
+    def _answering(self, reading: Reading, messages: Sequence[BaseMessage]) -> AskFlow[Step]:
         """One generation; if the answer is empty after all that was asked, one more without any means to ask."""
         step = yield from self._asking(reading, messages)
         if not isinstance(step.action, Done) or step.reading.text.strip() or not step.reading.calls:
@@ -317,7 +317,7 @@ class ToolReader(_ChatReader):
         super().__init__(model, rules)
         self._grammar = GrammarReader(model, rules=rules, or_tools=False) if or_grammar else None
 
-    def _asking(self, reading: Reading, messages: Sequence[BaseMessage], way: Way | None = None) -> Flow[Step]:
+    def _asking(self, reading: Reading, messages: Sequence[BaseMessage], way: Way | None = None) -> AskFlow[Step]:
         way = way or self._manners.way()
         while way.tools or self._grammar is None:
             try:
@@ -553,7 +553,7 @@ class GrammarReader(_ChatReader):
         super().__init__(model, rules)
         self._tools = ToolReader(model, rules=rules) if or_tools else None
 
-    def _asking(self, reading: Reading, messages: Sequence[BaseMessage], way: Way | None = None) -> Flow[Step]:
+    def _asking(self, reading: Reading, messages: Sequence[BaseMessage], way: Way | None = None) -> AskFlow[Step]:
         if self._tools is not None and self._gave_up(reading):
             return (yield from self._tools._asking(reading, messages))
         way = way or self._manners.way(tools=False)

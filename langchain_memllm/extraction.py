@@ -23,8 +23,8 @@ from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.grammar import neutral, render_write
 from langchain_memllm.models import (
     Ask,
+    AskFlow,
     ChatModel,
-    Flow,
     Manners,
     aask,
     ask,
@@ -234,7 +234,7 @@ class ChatExtractor:
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    def _asking(self, chunk: _Chunk, source: Source | None) -> Flow[Reply]:
+    def _asking(self, chunk: _Chunk, source: Source | None) -> AskFlow[Reply]:
         """Ask about a chunk, in another way if the model refuses this one."""
         model, manners = self._model()
         way = manners.way(tools=self._mode in ("auto", "tools"))

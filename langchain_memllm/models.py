@@ -23,12 +23,13 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import ValidationError
 
 from langchain_memllm.errors import ConfigurationError, MemLLMError, MissingExtra, ModelError
+from langchain_memllm.flow import Flow, Step, arun, run
 from langchain_memllm.streams import within
 
 __all__ = [
     "Ask",
+    "AskFlow",
     "ChatModel",
-    "Flow",
     "Manners",
     "Way",
     "aask",
@@ -120,11 +121,11 @@ class Ask:
 
 
 T = TypeVar("T")
-Flow: TypeAlias = Generator[Ask, AIMessage, T]
+AskFlow: TypeAlias = Generator[Ask, AIMessage, T]
 """What to ask a model, and what to make of its replies and failures (``ModelError``), without I/O."""
 
 
-def ask(flow: Flow[T], model: Any, doing: str) -> T:
+def ask(flow: AskFlow[T], model: Any, doing: str) -> T:
     """Ask what a flow wants asked, until it is done.
 
     Args:
@@ -135,29 +136,21 @@ def ask(flow: Flow[T], model: Any, doing: str) -> T:
     Raises:
         ModelError: The model failed, and the flow knows no other way.
     """
-    try:
-        wanted = next(flow)
-        while True:
-            try:
-                with failures_of(model, doing), within(wanted.config):
-                    reply = wanted.model.invoke(wanted.messages, wanted.config)
-            except ModelError as error:
-                wanted = flow.throw(error)
-            else:
-                wanted = flow.send(reply)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    return run(_steps(flow, model, doing))
 
 
-async def aask(flow: Flow[T], model: Any, doing: str) -> T:
+async def aask(flow: AskFlow[T], model: Any, doing: str) -> T:
     """Async twin of ``ask``."""
+    return await arun(_steps(flow, model, doing))
+
+
+def _steps(flow: AskFlow[T], model: Any, doing: str) -> Flow[T]:
+    """What a flow asks as steps; a failure of the model is raised in it."""
     try:
         wanted = next(flow)
         while True:
             try:
-                with failures_of(model, doing), within(wanted.config):
-                    reply = await wanted.model.ainvoke(wanted.messages, wanted.config)
+                reply = yield _step(wanted, model, doing)
             except ModelError as error:
                 wanted = flow.throw(error)
             else:
@@ -165,6 +158,18 @@ async def aask(flow: Flow[T], model: Any, doing: str) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
+
+
+def _step(wanted: Ask, model: Any, doing: str) -> Step:
+    def call() -> AIMessage:
+        with failures_of(model, doing), within(wanted.config):
+            return wanted.model.invoke(wanted.messages, wanted.config)
+
+    async def acall() -> AIMessage:
+        with failures_of(model, doing), within(wanted.config):
+            return await wanted.model.ainvoke(wanted.messages, wanted.config)
+
+    return Step(call, acall)
 
 
 # --- how a model wants to be asked ------------------------------------------------------------------------------------

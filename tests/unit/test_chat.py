@@ -134,7 +134,7 @@ def test_the_extractor_and_the_reader_share_what_a_model_refuses():
 
     model = ScriptedModel(script=script)
     app = MemLLMMemory(":memory:", model=model, embedder=FakeEmbedder()).build_graph(model)
-    app.invoke(WHERE, ADA)
+    app.invoke({"messages": [HumanMessage("I like tea.")]}, ADA)
     assert [bool(request.tools) for request in model.requests] == [True, False, False]
 
 
