@@ -26,6 +26,7 @@ from langchain_memllm.triples import (
     Status,
     Triple,
     rank_of,
+    shown,
     stable_hash,
 )
 
@@ -136,7 +137,7 @@ class Former:
     left: tuple[str, str | None, str | None] | None = None  # (kind, principal, when it was said)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Quarantined:
     """A piece of model output that could not be used, kept for people to look at."""
 
@@ -144,6 +145,10 @@ class Quarantined:
     reason: str
     source: Source = field(default_factory=Source)
     recorded_at: str = ""
+
+    def __repr__(self) -> str:
+        """One line: how it begins, and why it could not be used."""
+        return f"<Quarantined {shown(self.text)!r}: {shown(self.reason, 120)}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,7 @@ class Door(Shared):
 
     # -- models ----------------------------------------------------------------------------------------------------
 
-    @property
-    def model(self) -> Any:
+    def load_model(self) -> Any:
         """The model, built when first asked for: a chat model or a ``MemLLMModel``; None if there is none.
 
         Raises:
@@ -88,11 +87,11 @@ class Door(Shared):
     def _extractor_of_model(self) -> Extractor:
         from langchain_memllm.extraction import extractor_for
 
-        return extractor_for(self.model, lambda: self.memory.catalogue)
+        return extractor_for(self.load_model(), lambda: self.memory.catalogue)
 
     def _made(self) -> Extractor:
         extractor = self.extractor
-        return extractor.made if isinstance(extractor, LateExtractor) else extractor
+        return extractor.made() if isinstance(extractor, LateExtractor) else extractor
 
     def drop(self) -> None:
         """Nothing to do: what was recalled is checked against ``Memory.version``."""
@@ -110,7 +109,6 @@ class LateExtractor(Shared):
         self._make, self._lock = make, threading.Lock()
         self._made: Extractor | None = None
 
-    @property
     def made(self) -> Extractor:
         """The extractor itself."""
         with self._lock:
@@ -120,11 +118,11 @@ class LateExtractor(Shared):
 
     def extract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """See ``Extractor.extract``."""
-        return self.made.extract(text, context=context, source=source)
+        return self.made().extract(text, context=context, source=source)
 
     async def aextract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """Async twin of ``extract``."""
-        made = await asyncio.to_thread(lambda: self.made)
+        made = await asyncio.to_thread(self.made)
         return await made.aextract(text, context=context, source=source)
 
 

@@ -797,7 +797,7 @@ class MemLLMMemory(Shared):
             MissingExtra: Its package is not installed.
             ModelError: It cannot be loaded: mostly a missing key.
         """
-        return self._door.model
+        return self._door.load_model()
 
     aload_model = twin(load_model)
 
@@ -1100,7 +1100,7 @@ class MemLLMMemory(Shared):
         """
         if model is None and self._named is None:
             raise ConfigurationError("there is no model to answer; give one here, or MemLLMMemory(…, model='local')")
-        return self._door.model if model is None else built(model)
+        return self._door.load_model() if model is None else built(model)
 
 
 def _as_spoken(

@@ -247,7 +247,10 @@ def _header(text: bytes) -> tuple[list[str], str] | None:
     """
     line = text.decode("utf-8", "replace")
     for delimiter in _DELIMITERS:
-        columns = [name.strip().casefold() for name in next(csv.reader([line], delimiter=delimiter))]
+        try:
+            columns = [name.strip().casefold() for name in next(csv.reader([line], delimiter=delimiter))]
+        except csv.Error:
+            return None
         named = names_of_parts(columns)
         if len(named) == 3:
             known = {*named.values(), *Line.model_fields}

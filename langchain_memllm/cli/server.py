@@ -13,6 +13,7 @@ import typer
 from langchain_memllm.cli.terminal import (
     NOTHING,
     STORE,
+    WRONG,
     Json,
     err,
     exit_status,
@@ -197,8 +198,10 @@ def browser(
 ) -> None:
     """Look at the memory in Neo4j Browser: serves a guide, a style and queries, and prints the link."""
     if save is not None:
-        with _told():
+        try:
             written = pages.save(save)
+        except OSError as error:
+            fail(f"{save} cannot be written ({error.strerror}); give a folder", WRONG)
         out.print("\n".join(f"written: {path}" for path in written), markup=False)
         return
     address = store or _running()

@@ -50,6 +50,7 @@ NOTHING, WRONG, STORE, MODEL, CONFLICT = 1, 2, 3, 4, 5
 
 _MAX_USERS: Final = 8  # named when somebody is not found
 _DEFAULT_MODEL: Final = "gpt-5-mini"
+_SEE_CAUSE: Final = "; see the cause above"
 
 Store = Annotated[
     str, typer.Option("--store", "-s", envvar="MEMLLM_STORE", help="File, or neo4j://host (NEO4J_* for credentials).")
@@ -115,9 +116,17 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
         with opened(store) as place, MemLLMMemory(place, model=model) as memory:
             yield memory
     except MemLLMError as error:
-        fail(str(error), exit_status(error))
+        fail(_told(error), exit_status(error))
     except KeyboardInterrupt:
         fail("stopped; what has a receipt is stored", 130)
+
+
+def _told(error: MemLLMError) -> str:
+    """The message of an error; where it points to a traceback, which no command prints, what to look at instead."""
+    message = str(error)
+    if message.endswith(_SEE_CAUSE):
+        return f"{message.removesuffix(_SEE_CAUSE)}; check its key, its address and the network, and try again"
+    return message
 
 
 def local_auth(store: str) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cli_runner import Run, parsed, told
 
-from langchain_memllm.cli.terminal import NOTHING, WRONG
+from langchain_memllm.cli.terminal import MODEL, NOTHING, WRONG
 from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.testing import ScriptedModel, tool_call
@@ -407,3 +407,18 @@ def test_any_code_page_will_do(tmp_path: Path) -> None:
     memllm("load", "-", given=line.encode(), folder=tmp_path)
     memllm("export", "out.jsonl", folder=tmp_path)
     assert "寿司" in (tmp_path / "out.jsonl").read_text(encoding="utf-8")
+
+
+# -- a model that fails (friction 4) -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["remember", "Ada likes tea."], ["ask", "What does Ada like?"]])
+def test_a_model_that_fails_says_why_without_its_secrets(
+    filled: Run, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Friction 4: the cause was dropped, or the message pointed to a traceback that no command prints."""
+    model = ScriptedModel(script=lambda _: ConnectionError("https://me:sk-secret@host refused 'Ada likes tea.'"))
+    monkeypatch.setattr("langchain_memllm.models.chat_model", lambda _: model)
+    message = told(filled(*command, "-m", "test:model"), MODEL)
+    assert "(ConnectionError); check its key, its address and the network, and try again" in message
+    assert not any(secret in message for secret in ("sk-secret", "host", "cause above"))

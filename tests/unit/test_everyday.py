@@ -198,6 +198,26 @@ def test_looking_at_a_memory_neither_raises_nor_builds(
         assert memory._door._model is None
 
 
+@pytest.mark.parametrize("look", [inspect.getmembers, unittest.mock.create_autospec])
+def test_looking_at_what_a_memory_gives_neither_raises_nor_builds(
+    look: Callable[[object], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bugs 3.21, its neighbours: the extractor, the doors, and what was closed."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with MemLLMMemory(":memory:", model="openai:gpt-5-mini", embedder=FakeEmbedder()) as memory:
+        for door in (
+            memory.extractor,
+            memory.middleware("read"),
+            memory.write_node(),
+            memory.recall_node(),
+            memory._door,
+        ):
+            look(door)
+        look(memory.core)
+        assert memory._door._model is None
+    look(memory)
+
+
 def test_a_model_can_be_loaded_before_its_first_use() -> None:
     """bugs 3.21: what a property did is a verb now."""
     with MemLLMMemory(":memory:", model="nobody:knows") as memory, pytest.raises(MemLLMError):
