@@ -36,7 +36,7 @@ ADA = Source("user", "chat", "ada")
 NAMES = [
     "`",
     "``]->() DETACH DELETE (n) //",
-    "'",
+    "') //",  # a lone ' is the name of a lone `
     '"',
     "$ns",
     "$(f.type)",
