@@ -131,7 +131,7 @@ def _check_model(model: Any) -> Any:
     if model is None or named or (not isinstance(model, str | type) and _is_model(model)):
         return model
     raise ConfigurationError(
-        f"model={model!r} is no model; give 'provider:model' such as 'openai:gpt-5-mini', a BaseChatModel, a "
+        f"model={model!r} is not a model; give 'provider:model' such as 'openai:gpt-5-mini', a BaseChatModel, a "
         "MemLLMModel, or 'local'"
     )
 

@@ -170,7 +170,7 @@ class Thresholds:
         for name in ("entity", "relation", "mean"):
             value = getattr(self, name)
             if not -1.0 <= value <= 1.0:
-                raise ConfigurationError(f"threshold {name}={value!r} is no cosine; give a number in [-1, 1]")
+                raise ConfigurationError(f"threshold {name}={value!r} is not a cosine; give a number in [-1, 1]")
 
 
 # CHAT and STRICT are fitted to the shipped embedder by benchmarks/calibrate.py on Freebase and Wikidata names.
@@ -891,7 +891,7 @@ class Memory(Shared):
         """
         self._agree()
         if not isinstance(text, str):
-            raise ConfigurationError(f"{type(text).__name__} is no text to recall by; convert it with str() first")
+            raise ConfigurationError(f"{type(text).__name__} is not a text to recall by; convert it with str() first")
         if not (isinstance(k, int) and 1 <= k <= MAX_RECALLED):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to {MAX_RECALLED}")
         namespaces = several(namespace)
@@ -1156,7 +1156,7 @@ class Memory(Shared):
         for number, record in enumerate(records, start=1):
             try:
                 if not isinstance(record, Mapping):
-                    raise TypeError(f"it is no mapping but {type(record).__name__}")
+                    raise TypeError(f"it is not a mapping but {type(record).__name__}")
                 if record["type"] == "relation":
                     self._relations.add([_relation_of(record)], kept=True)
                     continue
@@ -1246,7 +1246,7 @@ def _listed(triples: Iterable[Proposed]) -> list[Proposed]:
         single = bool(proposed) and all(isinstance(item, str) for item in proposed)
     if single or not isinstance(triples, Iterable):
         raise ConfigurationError(
-            f"{ascii(triples)[:80]} is no list of triples; write a list, also of one: [('Ada', 'lives in', 'Oslo')]"
+            f"{ascii(triples)[:80]} is not a list of triples; write a list, also of one: [('Ada', 'lives in', 'Oslo')]"
         )
     return proposed
 
@@ -1284,14 +1284,16 @@ def _check_statement(statement: Statement) -> None:
         raise InvalidTriple("retract", statement.retract, "retract is neither True nor False")
     confidence = statement.confidence
     if confidence is not None and not (_is_number(confidence) and 0.0 <= confidence <= 1.0):
-        raise InvalidTriple("confidence", confidence, "confidence is no probability; give a number in [0, 1], or none")
+        raise InvalidTriple(
+            "confidence", confidence, "confidence is not a probability; give a number in [0, 1], or none"
+        )
     text, span, turn = statement.text, statement.span, statement.turn
     if text is not None and not (isinstance(text, str) and _is_plain(text)):
         raise InvalidTriple("text", text, "its sentence is not plain text; clean it first")
     if turn is not None and not _is_place(turn):
-        raise InvalidTriple("turn", turn, "turn is no number of a turn; give 0 or more")
+        raise InvalidTriple("turn", turn, "turn is not the number of a turn; give 0 or more")
     if span is not None and not (isinstance(span, list | tuple) and len(span) == 2 and all(map(_is_place, span))):
-        raise InvalidTriple("span", span, "span is no place in a text; give its start and end in characters")
+        raise InvalidTriple("span", span, "span is not a place in a text; give its start and end in characters")
 
 
 def _is_plain(text: str) -> bool:

@@ -206,7 +206,7 @@ def _from_value(value: object) -> _Found:
         elif isinstance(at, str):
             _text(at, listed, depth, found, todo)
         elif listed and at is not value:
-            found.pieces.append(Piece(_written(at), "it is no fact"))
+            found.pieces.append(Piece(_written(at), "it is not a fact"))
     return found
 
 
@@ -235,7 +235,7 @@ def _text(value: str, listed: bool, depth: int, found: _Found, todo: list[tuple[
     elif value.strip()[:1] in ("{", "["):
         _merge(found, _salvaged(value))
     elif listed and value.strip():
-        found.pieces.append(Piece(value, "it is no fact"))
+        found.pieces.append(Piece(value, "it is not a fact"))
 
 
 def _looks_structured(text: str) -> bool:
@@ -256,7 +256,7 @@ def _salvaged(text: str) -> _Found:
             if not _is_value(text, flat.start()):
                 found.add(dict(zip(ROLES, value, strict=True)))
         elif value != {} and not _is_call(text, flat):
-            found.pieces.append(Piece(flat[0], "it is no fact in JSON"))
+            found.pieces.append(Piece(flat[0], "it is not a fact in JSON"))
         end = flat.end()
     rest = text[end:]
     if "{" in rest.replace(START, ""):
@@ -347,7 +347,7 @@ def _name(value: object, part: str) -> str:
         return str(value)
     if isinstance(value, str):
         return value
-    raise InvalidTriple(part, value, "it is no text")
+    raise InvalidTriple(part, value, "it is not a text")
 
 
 def _written(value: object) -> str:

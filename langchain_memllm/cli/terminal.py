@@ -106,7 +106,7 @@ def exit_status(error: MemLLMError) -> int:
 def open_memory(store: str, model: str | None = None, *, create: bool = False) -> Iterator[MemLLMMemory]:
     """The memory, with errors as one line on standard error and a documented exit status.
 
-    Only what writes creates a file: a mistyped name is no empty memory.
+    Only what writes creates a file: a mistyped name is not an empty memory.
     """
     if not create and is_missing(store):
         fail(f"there is no memory at {store}; check --store, or write or import something first", STORE)

@@ -89,7 +89,7 @@ class Leading:
     def __post_init__(self) -> None:
         """Check the range."""
         if not 0 < self.likely <= 1:
-            raise ConfigurationError(f"likely {self.likely} is no ratio of probabilities; give a number in (0, 1]")
+            raise ConfigurationError(f"likely {self.likely} is not a ratio of probabilities; give a number in (0, 1]")
 
     @classmethod
     def by(

@@ -176,7 +176,7 @@ def check_safe(folder: Path, what: str, file: str = "*.safetensors") -> None:
         ModelError: Not a folder, no safetensors, or weights as pickles only.
     """
     if not folder.is_dir():
-        raise ModelError(f"{what} {folder} is no folder; give the folder that holds its safetensors")
+        raise ModelError(f"{what} {folder} is not a folder; give the folder that holds its safetensors")
     if not any(folder.glob(file)):
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
         found = f"only {pickles[0]}, a pickle that could run code; convert it" if pickles else "no weights; save them"

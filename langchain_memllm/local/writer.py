@@ -85,7 +85,9 @@ class WriteOptions:
             if getattr(self, name) < least:
                 raise ConfigurationError(f"{name}={getattr(self, name)} of the writer must be at least {least}")
         if not 0 < self.votes <= 1:
-            raise ConfigurationError(f"votes={self.votes} of the writer is no share of its samples; give one in (0, 1]")
+            raise ConfigurationError(
+                f"votes={self.votes} of the writer is not a share of its samples; give one in (0, 1]"
+            )
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigurationError(f"temperature={self.temperature} of the writer must be above 0")
         if self.samples > 1 and not self.constrained:

@@ -47,4 +47,6 @@ def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **opt
         return Neo4jStore(cast("neo4j.Driver", store), **options)
     if hasattr(store, "transact") and hasattr(store, "lookup"):
         return store
-    raise ConfigurationError(f"{type(store).__name__} is no store; give a path, a URI, a neo4j.Driver or a TripleStore")
+    raise ConfigurationError(
+        f"{type(store).__name__} is not a store; give a path, a URI, a neo4j.Driver or a TripleStore"
+    )

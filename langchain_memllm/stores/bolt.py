@@ -413,7 +413,7 @@ def _translate(error: Exception, location: str, database: str, seconds: float) -
             f"{location} could not finish in {seconds:g} s ({code}); nothing was written, try again"
         )
     if isinstance(error, e.ConfigurationError):  # it speaks another Bolt than we asked for
-        return StoreUnavailable(f"{location} is no server that can be used ({code}); Neo4j 5.26 or newer is needed")
+        return StoreUnavailable(f"{location} is not a server that can be used ({code}); Neo4j 5.26 or newer is needed")
     if isinstance(error, e.DriverError):
         return StoreUnavailable(f"{location} does not answer ({code}); is the server running and reachable?")
     if isinstance(error, e.ConstraintError):

@@ -132,7 +132,7 @@ def serve(base: str, store: str, port: int = 0) -> Pages:
         OSError: The port is taken.
     """
     if urlsplit(base).scheme not in ("http", "https"):
-        raise ConfigurationError(f"{base!r} is no address of Neo4j Browser; write one like http://localhost:7474")
+        raise ConfigurationError(f"{base!r} is not an address of Neo4j Browser; write one like http://localhost:7474")
     return Pages(base, store, port)
 
 

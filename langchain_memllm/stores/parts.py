@@ -310,7 +310,7 @@ def _operation_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) 
         _moved_ids(record["replaced"], namespace, moved),
     )
     if not _ID.fullmatch(record["payload_hash"]):
-        raise ValueError(f"payload_hash {record['payload_hash']!r} is no hash")
+        raise ValueError(f"payload_hash {record['payload_hash']!r} is not a hash")
     return Operation(record["payload_hash"], receipt)
 
 
@@ -337,13 +337,13 @@ def _moved_id(fact_id: str | None, namespace: Namespace, moved: bool) -> str | N
     if fact_id is None:
         return None
     if not _ID.fullmatch(fact_id):
-        raise ValueError(f"{fact_id!r} is no fact id")
+        raise ValueError(f"{fact_id!r} is not a fact id")
     return stable_hash("moved", *namespace, fact_id) if moved else fact_id
 
 
 def _count(value: object, limit: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
-        raise ValueError(f"{value!r} is no number from 0 to {limit - 1}")
+        raise ValueError(f"{value!r} is not a number from 0 to {limit - 1}")
     return value
 
 
@@ -363,5 +363,5 @@ def _confidence(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise ValueError(f"confidence {value!r} is no number in [0, 1]")
+        raise ValueError(f"confidence {value!r} is not a number in [0, 1]")
     return value

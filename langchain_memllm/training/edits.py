@@ -134,7 +134,7 @@ def _records(file: Path) -> Sequence[Mapping[str, Any]]:
     if not isinstance(records, list) or not all(
         {"subject", "prompt", "target_new"} <= record.keys() for record in records
     ):
-        raise ConfigurationError(f"{file} is no list of edits; each needs subject, prompt and target_new")
+        raise ConfigurationError(f"{file} is not a list of edits; each needs subject, prompt and target_new")
     return records
 
 
@@ -186,7 +186,7 @@ def property_labels(file: Path) -> tuple[str, ...]:
     """
     labels = load_json(file)
     if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):
-        raise ConfigurationError(f"{file} is no object of property ids and labels; give Wikidata's, id to label")
+        raise ConfigurationError(f"{file} is not an object of property ids and labels; give Wikidata's, id to label")
     return tuple(sorted({label for label in labels.values() if not _UNTOLD.search(label) and len(label.split()) < 6}))
 
 

@@ -99,7 +99,7 @@ class Report:
             return cls(data["evaluation"], data["choices"], figures, cases, results, data["about"], data["details"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
-                f"{file} is no report of an evaluation ({type(error).__name__}: {error}); make one with "
+                f"{file} is not a report of an evaluation ({type(error).__name__}: {error}); make one with "
                 "`memllm eval … --json-out FILE`"
             ) from error
 

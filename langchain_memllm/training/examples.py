@@ -149,7 +149,7 @@ def _lines(file: Path) -> Iterator[WriteDocument | ReadDocument]:
         try:
             yield _from_dict(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"line {number} of {file} is no training document: {error}") from error
+            raise ConfigurationError(f"line {number} of {file} is not a training document: {error}") from error
 
 
 def _from_dict(data: dict[str, Any]) -> WriteDocument | ReadDocument:

@@ -136,7 +136,9 @@ def scale(folder: Path, share: float, out: Path) -> None:
         ModelError: The folder holds no adapter with a manifest or cannot be read, or ``out`` cannot be written.
     """
     if not 0 < share < 1:
-        raise ConfigurationError(f"share {share} is no point between base and adapter; give a number between 0 and 1")
+        raise ConfigurationError(
+            f"share {share} is not a point between base and adapter; give a number between 0 and 1"
+        )
     manifest = _manifest_of(folder)
     options = _options_of(folder, manifest)
     check_unfinished(out)

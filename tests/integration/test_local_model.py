@@ -731,7 +731,7 @@ def test_a_folder_round_trip_and_what_is_refused(tmp_path, model):
     model.tokenizer.save_pretrained(folder)
     again = MemLLMModel.from_pretrained(folder, device="cpu")
     assert again.complete("Ada", 8) == model.complete("Ada", 8)
-    with pytest.raises(ModelError, match="is no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         MemLLMModel.from_pretrained(tmp_path / "none")
     pickled = tmp_path / "pickled"
     pickled.mkdir()

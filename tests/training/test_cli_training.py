@@ -81,7 +81,7 @@ def test_data_and_training_by_two_commands(built, tmp_path, role):
     [
         (["train", "write", "--data", "nowhere"], 2, "no training file"),
         (["train", "write", "--data", "DATA", "--rank", "-1"], 2, "at least 0"),
-        (["train", "write", "--data", "DATA", "--base", "nowhere"], 4, "is no folder"),
+        (["train", "write", "--data", "DATA", "--base", "nowhere"], 4, "is not a folder"),
         (["data", "--articles", "0"], 2, "nothing to build from"),
         (["data", "--redocred", "nowhere"], 2, "cannot be read as JSON"),
     ],

@@ -259,7 +259,7 @@ def test_differences_by_hand():
     ("arguments", "status", "says"),
     [
         (["extract", "--write", "none", "--articles", "0"], 2, "nothing to evaluate"),
-        (["extract", "--write", "nowhere"], 4, "is no folder"),
+        (["extract", "--write", "nowhere"], 4, "is not a folder"),
         (["extract"], 4, "load that base, or train the adapter for this one"),
         (["extract", "--write", "none", "--redocred", "nowhere"], 2, "cannot be read as JSON"),
         (["ppl", "--read", "none"], 2, "no documents were given"),
@@ -270,7 +270,7 @@ def test_differences_by_hand():
         (["edit", "--zsre", "DOCS"], 2, "is not in the form of zsre edits"),
         (["edit", "--zsre", "ZSRE", "--thresholds", "some"], 2, "thresholds 'some' are unknown"),
         (["edit", "--zsre", "ZSRE", "--form", "Q:"], 2, "has no place for the prompt"),
-        (["recheck", "nowhere"], 2, "is no report of an evaluation"),
+        (["recheck", "nowhere"], 2, "is not a report of an evaluation"),
     ],
 )
 def test_mistakes_are_one_line(folder, edits, arguments, status, says):

@@ -235,7 +235,7 @@ def test_documents_survive_a_file(tmp_path):
     ("text", "says"),
     [
         ("", "no documents"),
-        ("{\n", "line 1 of .* is no training document"),
+        ("{\n", "line 1 of .* is not a training document"),
         ('{"kind": "write", "source": "d", "sentences": [], "triples": []}\n', "at least one sentence"),
         (
             '{"kind": "read", "source": "d", "pieces": ["a"], "calls": [{"queries": [], "results": []}]}\n',

@@ -148,9 +148,9 @@ def test_what_teaches_is_a_control_and_what_it_teaches_a_reader(base, data, writ
         train(base, data, tmp_path / "a", teacher=control)
     with pytest.raises(ModelError, match="was trained to write, not to control"):
         train(base, data, tmp_path / "b", role="read", teacher=writer)
-    with pytest.raises(ModelError, match=r"the teacher .* is no folder"):
+    with pytest.raises(ModelError, match=r"the teacher .* is not a folder"):
         train(base, data, tmp_path / "c", role="read", teacher=tmp_path / "nowhere")
-    with pytest.raises(ModelError, match=r"the adapter to begin with .* is no folder"):
+    with pytest.raises(ModelError, match=r"the adapter to begin with .* is not a folder"):
         train(base, data, tmp_path / "d", role="read", start=tmp_path / "nowhere")
 
 
@@ -400,7 +400,7 @@ def test_adapters_without_a_mean(base, data, tmp_path):
     for other, says in (("read", "role is 'write' and 'read'"), ("larger", "rank is 4 and 8")):
         with pytest.raises(ConfigurationError, match=says):
             average(tmp_path / "write", tmp_path / other, tmp_path / "mean")
-    with pytest.raises(ModelError, match="is no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         average(tmp_path / "write", tmp_path / "absent", tmp_path / "mean")
     manifest = json.loads((tmp_path / "write" / MANIFEST).read_text())
     for options in ({}, {"targets": [], "unknown": 1}):
@@ -435,9 +435,9 @@ def test_a_scaled_adapter_changes_the_base_by_its_share(base, data, tmp_path):
 def test_what_cannot_be_scaled(base, data, tmp_path):
     train(base, data, tmp_path / "write", steps=1)
     for share in (0, 1, -0.5, float("nan")):
-        with pytest.raises(ConfigurationError, match="is no point between base and adapter"):
+        with pytest.raises(ConfigurationError, match="is not a point between base and adapter"):
             scale(tmp_path / "write", share, tmp_path / "part")
-    with pytest.raises(ModelError, match="is no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         scale(tmp_path / "absent", 0.5, tmp_path / "part")
     assert not (tmp_path / "part").exists()
     with pytest.raises(ConfigurationError, match="holds a finished training"):

@@ -177,7 +177,7 @@ def test_the_evaluated_part_of_knowedit_is_refused(tmp_path):
     assert asked.pieces == ("The name of the spouse of Bo is", " Ada.")
     with pytest.raises(ConfigurationError, match="evaluation uses"):
         knowedit(written(tmp_path / "zsre.json.gz", [{**good, "cond": "x"}]))
-    with pytest.raises(ConfigurationError, match="no list of edits"):
+    with pytest.raises(ConfigurationError, match="not a list of edits"):
         knowedit(written(tmp_path / "bad.json.gz", [{"a": 1}]))
 
 
@@ -261,7 +261,7 @@ def test_a_held_out_world_asks_in_other_forms():
 def test_labels_of_properties_leave_out_identifiers(tmp_path):
     labels = {"P6": "head of government", "P213": "ISNI", "P345": "IMDb ID", "P18": "image", "P9": "sister"}
     assert property_labels(written(tmp_path / "p.json.gz", labels)) == ("head of government", "sister")
-    with pytest.raises(ConfigurationError, match="no object of property ids"):
+    with pytest.raises(ConfigurationError, match="not an object of property ids"):
         property_labels(written(tmp_path / "bad.json.gz", ["sister"]))
     with pytest.raises(ConfigurationError, match="0 facts of the synthetic world"):
         Sources(properties=tmp_path / "p.json.gz")

@@ -36,7 +36,7 @@ def memory() -> Iterator[Memory]:
     ids=lambda value: type(value).__name__,
 )
 def test_one_triple_instead_of_a_list_is_a_mistake(memory: Memory, triples: Any) -> None:
-    with pytest.raises(ConfigurationError, match="no list of triples"):
+    with pytest.raises(ConfigurationError, match="not a list of triples"):
         memory.write(triples, namespace=NS)
     assert memory.stats(namespace=NS).operations == 0
 

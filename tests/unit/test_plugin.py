@@ -325,9 +325,9 @@ def test_names_that_cannot_be_stored_are_rejected_and_the_rest_stays(
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"model": 3}, ConfigurationError, r"model=3 is no model; give 'provider:model'"),
-        ({"model": " "}, ConfigurationError, r"model=' ' is no model"),
-        ({"model": ScriptedModel}, ConfigurationError, r"is no model"),
+        ({"model": 3}, ConfigurationError, r"model=3 is not a model; give 'provider:model'"),
+        ({"model": " "}, ConfigurationError, r"model=' ' is not a model"),
+        ({"model": ScriptedModel}, ConfigurationError, r"is not a model"),
         ({"extractor": object()}, ConfigurationError, r"has no extract and aextract"),
         ({"policy": "kind"}, ConfigurationError, r"'kind'.*chat"),
         ({"on_error": "ignore"}, ConfigurationError, r"on_error='ignore' is unknown; use 'warn' or 'raise'"),
@@ -335,7 +335,7 @@ def test_names_that_cannot_be_stored_are_rejected_and_the_rest_stays(
         ({"namespace": "memllm"}, NamespaceError, r"namespace 'memllm' is not a tuple"),
         ({"namespace": ("{user}",)}, ConfigurationError, r"'\{user\}' cannot be filled; the placeholders are"),
         ({"store": "http://x"}, ConfigurationError, r"store scheme 'http' is unknown; give a file path"),
-        ({"store": 3}, ConfigurationError, r"int is no store; give a path"),
+        ({"store": 3}, ConfigurationError, r"int is not a store; give a path"),
         ({"embedder": object()}, ConfigurationError, r"embed_documents"),
     ],
 )

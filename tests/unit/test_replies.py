@@ -80,13 +80,13 @@ def test_tool_calls_come_before_the_text():
         ({"subject": "", "relation": "lives in", "object": "Oslo"}, "it is empty"),
         ({"subject": "Ada", "relation": None, "object": "Oslo"}, "relation None"),
         ({"subject": "x" * 300, "relation": "is", "object": "Oslo"}, "at most 256"),
-        ({"subject": ["Ada", "Bo"], "relation": "is", "object": "Oslo"}, "it is no text"),
+        ({"subject": ["Ada", "Bo"], "relation": "is", "object": "Oslo"}, "it is not a text"),
         ({"subject": "A\ud800", "relation": "is", "object": "Oslo"}, "U+D800"),
         ({"subject": "A\x00b", "relation": "is", "object": "Oslo"}, "U+0000"),
-        ({"subject": True, "relation": "is", "object": "Oslo"}, "it is no text"),
+        ({"subject": True, "relation": "is", "object": "Oslo"}, "it is not a text"),
         (["Ada", "Oslo"], "2 names instead of three"),
-        (17, "it is no fact"),
-        ("Ada lives in Oslo", "it is no fact"),
+        (17, "it is not a fact"),
+        ("Ada lives in Oslo", "it is not a fact"),
     ],
 )
 def test_a_bad_one_beside_good_ones(bad, reason):
