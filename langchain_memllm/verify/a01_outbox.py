@@ -101,7 +101,7 @@ class _Agent:
 
     def _open(self, seed: float = 0.0) -> Any:
         from langchain_memllm.plugin import MemLLMMemory
-        from langchain_memllm.stores.neo4j import Neo4jStore
+        from langchain_memllm.stores import open_store
         from langchain_memllm.testing import ScriptedModel, tool_call
 
         moments = random.Random(seed)  # noqa: S311 - moments, not secrets
@@ -113,7 +113,7 @@ class _Agent:
 
         store: Any = self.folder / "outbox.db"
         if self.server is not None:
-            store = Neo4jStore(self.server.uri, auth=(self.server.user, self.server.password), deadline=60.0)
+            store = open_store(self.server.uri, auth=(self.server.user, self.server.password), deadline=60.0)
         model = ScriptedModel(script=extract)
         return MemLLMMemory(store, model=model, embedder=TinyEmbedder(), namespace=(LABEL, "{user_id}"))
 
