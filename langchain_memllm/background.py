@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.errors import ConfigurationError, reason_of
 from langchain_memllm.sharing import Shared
 from langchain_memllm.triples import Namespace
 
@@ -87,7 +87,7 @@ class BackgroundWriter(Shared):
             try:
                 self._flush(namespace)
             except Exception as error:
-                logger.warning("writing in the background failed with %s; it is tried again", type(error).__name__)
+                logger.warning("writing in the background failed with %s; it is tried again", reason_of(error))
                 with self._changed:
                     due = self._due.setdefault(namespace, _Due(time.monotonic()))
                     due.since, due.failures = time.monotonic(), failures + 1

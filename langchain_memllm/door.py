@@ -93,9 +93,6 @@ class Door(Shared):
         extractor = self.extractor
         return extractor.made() if isinstance(extractor, LateExtractor) else extractor
 
-    def drop(self) -> None:
-        """Nothing to do: what was recalled is checked against ``Memory.version``."""
-
 
 class LateExtractor(Shared):
     """An extractor that is made when it is first asked.

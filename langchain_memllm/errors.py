@@ -21,6 +21,9 @@ second is an empty answer.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 __all__ = [
     "ConfigurationError",
     "EmbedderMismatch",
@@ -35,7 +38,27 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",
+    "reason_of",
 ]
+
+
+def reason_of(error: BaseException, *, quoting: bool = False) -> str:
+    """An error in a few words: its class, and the sentence of our own errors, without credentials.
+
+    Args:
+        error: Any error; what others say in theirs may quote prompts or keys, so it is left out.
+        quoting: Also sentences that may quote what people said (a name, an argument); not for logs.
+    """
+    kind = type(error).__name__
+    ours = MemLLMError if quoting else (ModelError, StoreError, MissingExtra)
+    if not isinstance(error, ours):
+        return kind
+    sentence = _CREDENTIALS.sub("//…@", str(error))
+    return f"{kind}: {sentence if len(sentence) <= _MAX_REASON else sentence[:_MAX_REASON] + '…'}"
+
+
+_MAX_REASON: Final = 300
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
 
 
 class MemLLMError(Exception):

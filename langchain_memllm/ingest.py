@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from langchain_memllm.belief import MAX_BATCH, Quarantined
-from langchain_memllm.errors import ConfigurationError, InvalidTriple, ModelError, NamespaceError, StoreError
+from langchain_memllm.errors import ConfigurationError, InvalidTriple, ModelError, NamespaceError, StoreError, reason_of
 from langchain_memllm.flow import Flow, Step
 from langchain_memllm.grammar import render_write
 from langchain_memllm.memory import Memory
@@ -189,8 +189,9 @@ class Ingest(Shared):
                         break
         if cause is not None:
             count = (yield Step(lambda: self.memory.stats(namespace=namespace))).outbox
+            texts, wait = ("text", "waits") if count == 1 else ("texts", "wait")
             raise ModelError(
-                f"{count} texts could not be extracted now and still wait ({cause}); flush again"
+                f"{count} {texts} could not be extracted now and still {wait} ({reason_of(cause)}); flush again later"
             ) from cause
         return receipts
 

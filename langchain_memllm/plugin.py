@@ -219,25 +219,14 @@ class MemLLMMemory(Shared):
             progress: Told after each part how many sentences are read, and of how many.
 
         Raises:
-            ConfigurationError: The text is empty or too long, or there is no model.
+            ConfigurationError: The text is empty, or there is no model.
             ModelError: The model cannot be reached or used.
             OperationConflict: The ``op_id`` was used with another text.
             StoreError: Nothing was written.
         """
         where, principal = self._whose(namespace, user_id)
-
-        def flow(source: Source) -> Flow[Receipt]:
-            return self._door.ingest.remember(
-                text,
-                namespace=where,
-                source=said_at(source, at),
-                op_id=op_id,
-                context=context,
-                replace=replace,
-                progress=progress,
-            )
-
-        return run(_as_spoken(flow, source, principal))
+        options = {"op_id": op_id, "context": context, "replace": replace, "progress": progress}
+        return run(_as_spoken(self._remembering(text, where, at, options), source, principal))
 
     @told_as(remember)
     async def aremember(
@@ -255,19 +244,14 @@ class MemLLMMemory(Shared):
     ) -> Receipt:
         """Async twin of ``remember``: the model is awaited, the store works in a thread."""
         where, principal = self._whose(namespace, user_id)
+        options = {"op_id": op_id, "context": context, "replace": replace, "progress": progress}
+        return await arun(_as_spoken(self._remembering(text, where, at, options), source, principal))
 
-        def flow(source: Source) -> Flow[Receipt]:
-            return self._door.ingest.remember(
-                text,
-                namespace=where,
-                source=said_at(source, at),
-                op_id=op_id,
-                context=context,
-                replace=replace,
-                progress=progress,
-            )
-
-        return await arun(_as_spoken(flow, source, principal))
+    def _remembering(
+        self, text: str, where: Namespace, at: Moment | None, options: dict[str, Any]
+    ) -> Callable[[Source], Flow[Receipt]]:
+        """How a text is remembered, whoever turns out to say it."""
+        return lambda source: self._door.ingest.remember(text, namespace=where, source=said_at(source, at), **options)
 
     def flush(
         self, *, namespace: Namespace | None = None, user_id: str | None = None, everyone: bool = False

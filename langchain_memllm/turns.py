@@ -22,11 +22,12 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.errors import GraphBubbleUp
+from typing_extensions import TypedDict
 
 from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, answer_of, with_block
 from langchain_memllm.chat import Step as Generation
 from langchain_memllm.conversation import is_spoken, other_speaker, said_at, split_turn, text_of
-from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError, NamespaceError, StoreError
+from langchain_memllm.errors import ConfigurationError, NamespaceError, reason_of
 from langchain_memllm.flow import Flow, Step
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
@@ -34,7 +35,7 @@ from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.render import render
 from langchain_memllm.salience import may_state
-from langchain_memllm.scope import Scope
+from langchain_memllm.scope import Scope, thread_of
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.times import as_moment
@@ -56,7 +57,6 @@ __all__ = [
     "notes_of",
     "refuse_duplicates",
     "said_in_run",
-    "thread_of",
 ]
 
 logger = logging.getLogger(__name__)
@@ -92,14 +92,8 @@ def fail_open(where: str, on_error: OnError, runtime: Any) -> Iterator[None]:
     except Exception as error:
         if on_error == "raise":
             raise
-        logger.warning("%s failed with %s; the run goes on without memory", where, _cause(error))
+        logger.warning("%s failed with %s; the run goes on without memory", where, reason_of(error))
         emit(runtime, "error", where=where, error=type(error).__name__)
-
-
-def _cause(error: Exception) -> str:
-    """The error and its reason, where that quotes nothing that people said and no secret."""
-    kind = type(error).__name__
-    return f"{kind} ({error})" if isinstance(error, ModelError | StoreError | MissingExtra) else kind
 
 
 def refuse_duplicates(tools: Iterable[Any], own: Iterable[Any] = ()) -> None:
@@ -131,9 +125,24 @@ def _check_on_error(on_error: str) -> OnError:
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
-Known: TypeAlias = dict[str, list[str]]
-"""What is known of a thread's messages: by id, the hash of the text, its operation, the kind of its source, the id of
-the message before it, and when it was said. Texts of a JSON-safe state, in the order of the conversation."""
+
+class KnownMessage(TypedDict):
+    """What is known of a message of the person: texts alone, so that any checkpointer keeps it.
+
+    ``text_hash`` is that of its text, ``op_id`` the operation that writes it, ``source_type`` and ``ref`` name its
+    source, ``previous`` is the id of the message before it, ``said_at`` when it was said.
+    """
+
+    text_hash: str
+    op_id: str
+    source_type: Kind
+    ref: str
+    previous: str
+    said_at: str
+
+
+Known: TypeAlias = dict[str, KnownMessage]
+"""What is known of a thread's messages, by id, in the order of the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +160,13 @@ class _Run:
 
     namespace: Namespace
     principal: str | None
+    conversation: str
     thread: str
     kind: Kind | None  # None: nobody's whose words are kept
+
+    def ref_of(self, message_id: str) -> str:
+        """What the source of a message is called: clients use ids of messages again in every thread."""
+        return (f"{self.thread}/{message_id}" if self.thread else message_id)[:1024]
 
 
 class TurnWriter(Shared):
@@ -237,6 +251,7 @@ class TurnWriter(Shared):
         run = _Run(
             self.scope.resolve(config, runtime),
             self.scope.principal(config, runtime),
+            _conversation_of(config, runtime),
             thread_of(config, runtime),
             self.source_type or (None if _is_tools_run(config) else "user"),
         )
@@ -265,7 +280,7 @@ class TurnWriter(Shared):
             entry = self._entry(messages, at, run, known, ongoing or ())
             entries += [entry] if entry is not None else []
         for message_id in gone:
-            self._take_back(run.namespace, message_id, known.pop(message_id))
+            self._take_back(run.namespace, known.pop(message_id))
         if self.answers:
             entries += self._answered(messages, run)
         if entries:
@@ -287,21 +302,27 @@ class TurnWriter(Shared):
         before = known.get(message_id)
         speaker = other_speaker(message, run.principal)
         kind: Kind = "tool" if speaker is not None and run.kind == "user" else run.kind or "user"
-        op_id = stable_hash("turn", *run.namespace, "", run.thread, message_id, text, *(before[1:2] if before else ()))
-        if before is not None and message_id in ongoing and self._waits(run.namespace, before[1]):
-            op_id = before[1]
+        former = (before["op_id"],) if before is not None else ()
+        op_id = stable_hash("turn", *run.namespace, "", run.conversation, message_id, text, *former)
+        if before is not None and message_id in ongoing and self._waits(run.namespace, before["op_id"]):
+            op_id = before["op_id"]
         context = _context(messages[:at])
-        worth = self._is_worth(text, context)
-        said = before[4] if before is not None and len(before) > 4 else ""
-        known[message_id] = [stable_hash(text), op_id, kind, (messages[at - 1].id or "") if at else "", said]
-        if not worth:
+        known[message_id] = KnownMessage(
+            text_hash=stable_hash(text),
+            op_id=op_id,
+            source_type=kind,
+            ref=run.ref_of(message_id),
+            previous=(messages[at - 1].id or "") if at else "",
+            said_at=before["said_at"] if before is not None else "",
+        )
+        if not self._is_worth(text, context):
             if before is not None:
-                self._take_back(run.namespace, message_id, before)
+                self._take_back(run.namespace, before)
             return None
         principal = run.principal if kind == "user" else None
-        source = Source(kind, message_id[:1024], principal, at=as_moment(said_at(message)))
-        newer = before is not None and op_id != before[1]
-        return OutboxEntry(op_id, text, context, source, thread=run.thread, speaker=speaker, replace=newer)
+        source = Source(kind, run.ref_of(message_id), principal, at=as_moment(said_at(message)))
+        newer = before is not None and op_id != before["op_id"]
+        return OutboxEntry(op_id, text, context, source, thread=run.conversation, speaker=speaker, replace=newer)
 
     def _is_worth(self, text: str, context: Sequence[str]) -> bool:
         """Whether a message may state something; where that cannot be told, it may: it is not lost."""
@@ -316,11 +337,10 @@ class TurnWriter(Shared):
     def _waits(self, namespace: Namespace, op_id: str) -> bool:
         return self.memory.receipt(op_id, namespace=namespace) is None
 
-    def _take_back(self, namespace: Namespace, message_id: str, before: Sequence[str]) -> None:
+    def _take_back(self, namespace: Namespace, before: KnownMessage) -> None:
         """Withdraw what only a message said: it was deleted, or says nothing of the kind any more."""
-        op_id, kind = before[1:3]
+        op_id, source = before["op_id"], Source(before["source_type"], before["ref"])
         self.memory.store.drop_outbox(namespace, [op_id])
-        source = Source(kind, message_id[:1024])  # type: ignore[arg-type]
         self.memory.write([], namespace=namespace, source=source, op_id=stable_hash("withdrawn", op_id), replace=True)
 
     def _answered(self, messages: list[BaseMessage], run: _Run) -> list[OutboxEntry]:
@@ -329,9 +349,9 @@ class TurnWriter(Shared):
         entries = []
         for message in after:
             if isinstance(message, AIMessage) and (text := text_of([message])):
-                op_id = stable_hash("turn", *run.namespace, "", run.thread, message.id or "", text)
-                source = Source("model", (message.id or "")[:1024])
-                entries.append(OutboxEntry(op_id, text, _context([*before, *said]), source, thread=run.thread))
+                op_id = stable_hash("turn", *run.namespace, "", run.conversation, message.id or "", text)
+                source = Source("model", run.ref_of(message.id or ""))
+                entries.append(OutboxEntry(op_id, text, _context([*before, *said]), source, thread=run.conversation))
         return entries
 
 
@@ -353,8 +373,8 @@ def _unnoted(messages: Sequence[BaseMessage], known: Known) -> list[int]:
 def _stamp(known: Known, times: Mapping[str, str]) -> None:
     """Note when messages were said, by the names of their operations; one that was said before keeps its time."""
     for value in known.values():
-        if value[1] in times and not value[4]:
-            value[4] = times[value[1]]
+        if value["op_id"] in times and not value["said_at"]:
+            value["said_at"] = times[value["op_id"]]
 
 
 def said_in_run(state: Any) -> str | None:
@@ -365,8 +385,8 @@ def said_in_run(state: Any) -> str | None:
     if not isinstance(state, Mapping):
         return None
     noted, ongoing = notes_of(state.get("memllm_said")), notes_of(state.get("memllm_run"))
-    values = [noted.get(name, {}).get(each, ()) for name, ids in ongoing.items() for each in ids]
-    return max((value[4] for value in values if len(value) > 4 and value[4]), default=None)
+    values = [noted.get(name, {}).get(each) for name, ids in ongoing.items() for each in ids]
+    return max((value["said_at"] for value in values if value and value["said_at"]), default=None)
 
 
 def notes_of(value: Any) -> dict[str, Any]:
@@ -374,8 +394,8 @@ def notes_of(value: Any) -> dict[str, Any]:
     return {k: v for k, v in value.items() if isinstance(v, dict | list)} if isinstance(value, Mapping) else {}
 
 
-def _differs(message: BaseMessage, before: Sequence[str]) -> bool:
-    return stable_hash(text_of([message])) != before[0]
+def _differs(message: BaseMessage, before: KnownMessage) -> bool:
+    return stable_hash(text_of([message])) != before["text_hash"]
 
 
 def _deleted(messages: Sequence[BaseMessage], known: Known) -> list[str]:
@@ -386,24 +406,21 @@ def _deleted(messages: Sequence[BaseMessage], known: Known) -> list[str]:
     """
     there = {message.id for message in messages}
     gone, older_left = [], False
-    for message_id, (_, _, _, previous, *_) in known.items():
+    for message_id, message in known.items():
         if message_id in there:
             older_left = True
-        elif older_left or previous in there or len(known) == 1:
+        elif older_left or message["previous"] in there or len(known) == 1:
             gone.append(message_id)
     return gone
 
 
-def thread_of(config: Mapping[str, Any] | None, runtime: Any = None) -> str:
+def _conversation_of(config: Mapping[str, Any] | None, runtime: Any = None) -> str:
     """What tells a conversation from others: its thread, or the run itself if it has none.
 
     A client that keeps no threads may give the same ids to the messages of every request.
     """
-    thread = ((config or {}).get("configurable") or {}).get("thread_id")
-    if thread is not None:
-        return str(thread)
     control = getattr(runtime, "control", None)
-    return "" if control is None else _run_token(control)
+    return thread_of(config, runtime) or ("" if control is None else _run_token(control))
 
 
 _RUNS: Final[OrderedDict[int, tuple[object, str]]] = OrderedDict()
@@ -528,7 +545,7 @@ class Recaller(Shared):
         """What tells these words from all others."""
         said = split_turn(messages)[1]
         ids = (str(message.id) for message in said)
-        return namespace, stable_hash(thread_of(config, runtime), *ids, text_of(said))
+        return namespace, stable_hash(_conversation_of(config, runtime), *ids, text_of(said))
 
 
 # --- answering --------------------------------------------------------------------------------------------------------

@@ -166,7 +166,8 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         noted = yield from self._writer.note(state["messages"], config, runtime, known=known, ongoing=ongoing)
         if noted is None:
             return None
-        own = [value[1] for message_id in ongoing if (value := (noted.known.get(message_id) or known.get(message_id)))]
+        values = [noted.known.get(message_id) or known.get(message_id) for message_id in ongoing]
+        own = [value["op_id"] for value in values if value is not None]
         return replace(noted, op_ids=tuple(dict.fromkeys([*own, *noted.op_ids])))
 
     def _notes(self, state: TurnState) -> tuple[Known, list[str]]:
@@ -183,7 +184,7 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         """Whether what this run noted reads otherwise now: another middleware redacts what people say in its place."""
         known, ongoing = self._notes(state)
         return any(
-            stable_hash(text_of([message])) != known[message.id][0]
+            stable_hash(text_of([message])) != known[message.id]["text_hash"]
             for message in state["messages"]
             if message.id in ongoing and message.id in known
         )

@@ -26,7 +26,7 @@ from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, Field
 
 from langchain_memllm.conversation import mentions, own_words, said_at, split_turn
-from langchain_memllm.errors import ConfigurationError, InvalidTriple, MemLLMError, NamespaceError
+from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError, reason_of
 from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.render import render
 from langchain_memllm.scope import Scope, current_run, thread_of
@@ -55,9 +55,7 @@ logger = logging.getLogger(__name__)
 _MAX_FACTS: Final = 50
 _MAX_RECALLED: Final = 30
 _MAX_TOKENS: Final = 600
-_MAX_CAUSE: Final = 200
 _PREFIX: Final = re.compile(r"[a-zA-Z0-9_-]{0,55}")  # OpenAI takes names of at most 64 of these characters
-_CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
 _WORD: Final = re.compile(r"\w{3,}")
 _STEM: Final = 4  # letters in which two forms of a word agree: "live" and "lives"
 
@@ -475,16 +473,9 @@ def _told(outcome: str) -> Iterator[None]:
     except InvalidTriple as error:
         raise ToolException(f"{outcome}: {error}") from error
     except Exception as error:
-        logger.warning("a memory tool failed with %s", type(error).__name__)
-        raise ToolException(f"{outcome}: the memory does not work now ({_cause(error)}). Tell the user so.") from error
-
-
-def _cause(error: Exception) -> str:
-    """What a model may be told of an error: its class, and the sentence of our own errors, without credentials."""
-    if not isinstance(error, MemLLMError):
-        return type(error).__name__
-    sentence = _CREDENTIALS.sub("//…@", str(error))
-    return f"{type(error).__name__}: {sentence if len(sentence) <= _MAX_CAUSE else sentence[:_MAX_CAUSE] + '…'}"
+        logger.warning("a memory tool failed with %s", reason_of(error))
+        reason = reason_of(error, quoting=True)
+        raise ToolException(f"{outcome}: the memory does not work now ({reason}). Tell the user so.") from error
 
 
 def _artifact(written: Sequence[tuple[ToolFact, Outcome]]) -> dict[str, Any]:

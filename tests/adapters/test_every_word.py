@@ -284,6 +284,29 @@ def test_an_edited_message_withdraws_what_only_it_said() -> None:
     assert memory.stats(user_id="ada").outbox == 0
 
 
+def test_an_edit_in_one_thread_withdraws_nothing_of_another() -> None:
+    """Neighbour of doors F26: clients use the ids of messages again in every thread."""
+    memory = memory_of(model(likes))
+    agent = agent_of(memory, checkpointer=InMemorySaver())
+    for thread, text in (("t1", "I like tea."), ("t2", "I like jam.")):
+        agent.invoke({"messages": [HumanMessage(text, id="m1")]}, run_of("ada", thread))
+    agent.update_state(run_of("ada", "t2"), {"messages": [HumanMessage("I like milk.", id="m1")]})
+    agent.invoke(say("And?"), run_of("ada", "t2"))
+    facts = memory.history("user", user_id="ada")
+    assert [(fact.triple.object, fact.state) for fact in facts] == [
+        ("tea", "current"),
+        ("jam", "past"),
+        ("milk", "current"),
+    ]
+    assert memory.forget(source="t1/m1", user_id="ada").facts == 1
+
+
+def likes(request: Request) -> Any:
+    """The facts of "I like tea"."""
+    found = re.findall(r"I like (\w+)", request.text.rsplit("Text:", 1)[-1])
+    return tool_call("record_facts", facts=[{"subject": "user", "relation": "likes", "object": each} for each in found])
+
+
 @pytest.mark.parametrize("gone", ["first of one", "second", "last"])
 def test_a_deleted_message_withdraws_what_only_it_said(gone: str) -> None:
     memory = memory_of()
@@ -505,6 +528,20 @@ def test_two_processes_flush_one_outbox(tmp_path: Path) -> None:
         assert [fact.triple.object for fact in facts if fact.state == "current"] == [f"Place{turns - 1}"]
         assert once(memory)
         assert memory.stats(user_id="ada").operations == turns
+
+
+def test_what_an_extractor_raises_is_not_quoted() -> None:
+    class Broken:
+        def extract(self, text: str, **options: Any) -> Any:
+            raise RuntimeError(f"key sk-123 refused for {text}")
+
+        async def aextract(self, text: str, **options: Any) -> Any:
+            return self.extract(text)
+
+    memory = MemLLMMemory(":memory:", extractor=Broken(), embedder=FakeEmbedder())
+    agent_of(memory).invoke(say("I live in Oslo."), ADA)
+    with pytest.raises(ModelError, match=r"1 text could not be extracted now and still waits \(RuntimeError\)"):
+        memory.flush(user_id="ada")
 
 
 def test_a_model_that_stays_away_is_not_asked_for_each_of_many_turns() -> None:

@@ -108,7 +108,7 @@ async def test_a_turn_reads_answers_and_writes(memory, asynchronous):
     assert [message.type for message in result["messages"]] == ["human", "ai"]
     assert result["memllm_receipts"][0]["counts"] == {"stored": 1}
     assert memory.read("user", "likes", namespace=ADA).answers == ("tea",)
-    (fact,) = memory.facts(namespace=ADA, source=Source("user", result["messages"][0].id))
+    (fact,) = memory.facts(namespace=ADA, source=Source("user", f"t1/{result['messages'][0].id}"))
     assert (fact.kind, fact.principal, fact.sources[0].text) == ("user", "ada", QUESTION)
     assert len(model.requests) == 3
     assert "Ada | lives in | ? = Oslo" in model.requests[1].text
@@ -443,7 +443,7 @@ async def test_a_failing_memory_costs_one_log_line_and_one_event(caplog, verbs, 
     errors = [event for event in events if event["event"] == "error"]
     assert errors == [{"type": "memllm", "event": "error", "where": where, "error": "StoreUnavailable"}]
     assert [record.message for record in caplog.records] == [
-        f"{where} failed with StoreUnavailable (the store is away: {verbs[0]}); the run goes on without memory"
+        f"{where} failed with StoreUnavailable: the store is away: {verbs[0]}; the run goes on without memory"
     ]
     if where == "memory_read":
         assert "cannot be reached" in model.requests[1].text
