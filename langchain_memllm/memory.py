@@ -653,8 +653,12 @@ class Memory(Shared):
             self.store.link(namespace, pairs[0], pairs[1])
             self._versions[namespace] += 1
             self._embed(namespace, self.store.pending(namespace))
-        groups = self.store.aliases(namespace)
-        return next((group for group in groups if keys & {name_key(each) for each in group}), (names[0],))
+        return self._spellings(namespace, names[0])
+
+    def _spellings(self, namespace: Namespace, name: str) -> tuple[str, ...]:
+        """All spellings of a name: those of its alias class, or itself."""
+        groups, key = self.store.aliases(namespace), name_key(name)
+        return next((group for group in groups if key in map(name_key, group)), (name,))
 
     # -- what was said and is not yet extracted --------------------------------------------------------------------
 
@@ -1055,7 +1059,7 @@ class Memory(Shared):
                 "forget exactly one of: fact_id=…, subject=… with relation=…, name=…, source=…, everything=True"
             )
         erased = self.store.erase(
-            namespace, self._selection(fact_id, subject, relation, name, source, everything), purge=purge
+            namespace, self._selection(namespace, fact_id, subject, relation, name, source, everything), purge=purge
         )
         self._versions[namespace] += 1
         if name is not None:
@@ -1090,6 +1094,7 @@ class Memory(Shared):
 
     def _selection(
         self,
+        namespace: Namespace,
         fact_id: str | None,
         subject: str | None,
         relation: str | None,
@@ -1105,10 +1110,11 @@ class Memory(Shared):
             return Selection(fact_ids=(fact_id,))
         if subject is not None and relation is not None:
             meaning = self._meaning(relation)
-            return Selection(slot=((name_key(clean_name(subject)),), meaning.key), narrower=meaning.narrower_keys)
+            keys = tuple(map(name_key, self._spellings(namespace, clean_name(subject))))
+            return Selection(slot=(keys, meaning.key), narrower=meaning.narrower_keys)
         if name is not None:
-            cleaned = clean_name(name)
-            return Selection(name_keys=(name_key(cleaned), literal_key(cleaned)))
+            spellings = dict.fromkeys((clean_name(name), *self._spellings(namespace, clean_name(name))))
+            return Selection(name_keys=tuple(key for each in spellings for key in (name_key(each), literal_key(each))))
         if isinstance(source, Source):
             return Selection(source=(source.kind, source.ref))
         return Selection(source=(None, source)) if source is not None else Selection(everything=everything)

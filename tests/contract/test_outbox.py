@@ -127,6 +127,19 @@ def test_forgetting_a_slot_or_a_fact_keeps_it_from_coming_back(memory: Memory) -
     assert [outcome.status for outcome in written] == ["forgotten", "forgotten", "stored"]
 
 
+def test_forgetting_knows_aliases_and_relations_with_more_detail(memory: Memory) -> None:
+    memory.alias("NYC", "New York City", namespace=NS)
+    text = "I moved to New York City. My son is Ask. I like tea."
+    memory.put_outbox([entry(text=text)], namespace=NS)
+    memory.forget(name="NYC", namespace=NS)
+    memory.forget(subject="user", relation="child", namespace=NS)
+    (left,) = memory.outbox(namespace=NS)
+    assert left.text == "My son is Ask. I like tea."
+    triples = [("user", "lives in", "New York City"), ("user", "son", "Ask"), ("user", "likes", "tea")]
+    written = memory.write(triples, namespace=NS, source=ADA, op_id="op1", entry=left)
+    assert [outcome.status for outcome in written] == ["forgotten", "forgotten", "stored"]
+
+
 def test_forgetting_a_source_or_everything_removes_what_waits(memory: Memory) -> None:
     memory.put_outbox([entry(), entry("op2", "I like tea.", source=Source("user", "m2", "ada"))], namespace=NS)
     assert memory.forget(source="m1", namespace=NS).outbox == 1
