@@ -46,6 +46,7 @@ __all__ = [
     "When",
     "build_graph",
     "generate_node",
+    "note_node",
     "read_node",
     "recall_node",
     "route",
@@ -165,6 +166,16 @@ def write_node(writer: TurnWriter, *, messages_key: str = "messages") -> MemoryN
         return {"memllm_receipts": as_state(receipts)}
 
     return _node(MEMORY_WRITE, write, messages_key)
+
+
+def note_node(writer: TurnWriter, *, messages_key: str = "messages") -> MemoryNode:
+    """A first node that commits what the person says to the outbox: it is not lost where a later node fails."""
+
+    def note(state: Mapping[str, Any], config: RunnableConfig, runtime: Any) -> Flow[dict[str, Any]]:
+        yield from writer.note(state[messages_key], config, runtime)
+        return {}
+
+    return _node(_MEMORY_NOTE, note, messages_key)
 
 
 def recall_node(recaller: Recaller, *, messages_key: str = "messages") -> MemoryNode:
@@ -305,9 +316,8 @@ def build_graph(
         def writer(answers: bool) -> TurnWriter:
             return TurnWriter(memory, scope, ingest, answers=answers, source_type=source_type, on_error=on_error)
 
-        if write != "after":
-            before.append(_MEMORY_NOTE)
-            graph.add_node(_MEMORY_NOTE, write_node(writer(False)))
+        before.append(_MEMORY_NOTE)
+        graph.add_node(_MEMORY_NOTE, note_node(writer(False)) if write == "after" else write_node(writer(False)))
         if write != "before":
             after.append(MEMORY_WRITE)
             graph.add_node(MEMORY_WRITE, write_node(writer(answers)))

@@ -938,6 +938,17 @@ class MemLLMMemory(Shared):
         writer = self._writer(answers=answers, source_type=source_type, extract_when=extract_when)
         return graph.write_node(writer, messages_key=messages_key)
 
+    def note_node(self, *, source_type: Kind | None = None, messages_key: str = "messages") -> MemoryNode:
+        """A first node that keeps what the person says, for ``write_node`` or ``flush``; see ``graph.note_node``.
+
+        Args:
+            source_type: Whose words human messages are; as for the writing node.
+            messages_key: The state's key of the conversation.
+        """
+        from langchain_memllm import graph
+
+        return graph.note_node(self._writer(source_type=source_type), messages_key=messages_key)
+
     def recall_node(self, *, k: int = 8, max_tokens: int = 600, messages_key: str = "messages") -> MemoryNode:
         """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``.
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -685,6 +686,36 @@ def test_a_graph_that_cannot_work_is_refused_at_its_first_turn() -> None:
     wrong.add_edge(START, "recall")
     with pytest.raises(ConfigurationError, match=r"no 'messages'.*messages_key"):
         wrong.compile().invoke({"chat": [HumanMessage("Hi")]}, ADA)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("own_graph", [False, True])
+async def test_words_are_kept_when_a_later_node_fails(own_graph: bool, asynchronous: bool) -> None:
+    """A run without a checkpointer cannot be resumed: what was said waits in the outbox, and is written once."""
+    memory = memory_of()
+
+    def failing(_: Any) -> str:
+        raise ConnectionError("no model")
+
+    if own_graph:
+        building = StateGraph(MessagesState)
+        building.add_node("note", memory.note_node())
+        building.add_node("generate", memory.generate_node(model(failing)))
+        building.add_node("write", memory.write_node())
+        for edge in pairwise([START, "note", "generate", "write"]):
+            building.add_edge(*edge)
+        graph: Any = building.compile()
+    else:
+        graph = memory.build_graph(model(failing))
+    with pytest.raises(ModelError, match="ConnectionError"):
+        await graph.ainvoke(say("I live in Oslo."), ADA) if asynchronous else graph.invoke(say("I live in Oslo."), ADA)
+    assert known(memory) == []
+    assert [receipt.outcomes[0].status for receipt in memory.flush(everyone=True)] == ["stored"]
+    assert known(memory) == [("Oslo", "user", "current")]
+    graph = memory.build_graph(answering())
+    graph.invoke(say("I moved to Rome."), ADA)
+    assert [receipt.outcomes for receipt in memory.flush(everyone=True)] == []
+    assert statuses(memory, "ada") == [("Oslo", "past"), ("Rome", "current")]
 
 
 def test_the_machine_takes_and_gives_messages_only() -> None:

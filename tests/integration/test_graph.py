@@ -424,15 +424,15 @@ async def test_streams_show_answers_and_events_and_no_extraction(memory, asynchr
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize(
-    ("verbs", "where"),
+    ("verbs", "where", "nodes"),
     [
-        (["read_many"], "memory_read"),
-        (["write"], "memory_write"),
-        (["put_outbox"], "memory_write"),
-        (["recall"], "memory_recall"),
+        (["read_many"], "memory_read", 1),
+        (["write"], "memory_write", 1),
+        (["put_outbox"], "memory_write", 2),  # the first node and the last
+        (["recall"], "memory_recall", 1),
     ],
 )
-async def test_a_failing_memory_costs_one_log_line_and_one_event(caplog, verbs, where, asynchronous):
+async def test_a_failing_memory_costs_one_log_line_and_one_event_a_node(caplog, verbs, where, nodes, asynchronous):
     model = ScriptedModel(script=answer_by_tool)
     graph = build_graph(model, Failing(*verbs), recall=2)
     with caplog.at_level(logging.WARNING, "langchain_memllm.turns"):
@@ -441,10 +441,10 @@ async def test_a_failing_memory_costs_one_log_line_and_one_event(caplog, verbs, 
         else:
             events = list(graph.stream(ask(), config(), stream_mode="custom"))
     errors = [event for event in events if event["event"] == "error"]
-    assert errors == [{"type": "memllm", "event": "error", "where": where, "error": "StoreUnavailable"}]
+    assert errors == [{"type": "memllm", "event": "error", "where": where, "error": "StoreUnavailable"}] * nodes
     assert [record.message for record in caplog.records] == [
         f"{where} failed with StoreUnavailable: the store is away: {verbs[0]}; the run goes on without memory"
-    ]
+    ] * nodes
     if where == "memory_read":
         assert "cannot be reached" in model.requests[1].text
     raising = build_graph(ScriptedModel(script=answer_by_tool), Failing(*verbs), recall=2, on_error="raise")
