@@ -1,18 +1,15 @@
-"""A memory as version 0.1 kept it, with names and relations that are one by now: what migrations are tested from.
+"""A memory as older versions kept it, with names and relations that are one by now: what migrations are tested from.
 
-``tests/data/store_0_1.sql`` and ``export_0_1.jsonl`` were made by this script with the code of commit 9111564, before
-``triples.name_key`` and the catalogue changed:
-
-    PYTHONPATH=FOLDER_OF_THAT_COMMIT python tests/old_store.py tests/data
+``old_content`` made the fixtures. ``export_0_1.jsonl`` is the export of version 0.1, commit 9111564, before
+``triples.name_key`` and the catalogue changed.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import sqlite3
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,56 +17,20 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
+from neo4j import Driver
 
 from langchain_memllm import memory, relations
-from langchain_memllm.belief import Quarantined
-from langchain_memllm.memory import Memory
-from langchain_memllm.relations import Catalogue, Relation
+from langchain_memllm.relations import Catalogue
 from langchain_memllm.stores import embedded_write, neo4j_write, parts
 from langchain_memllm.stores.interface import TripleStore
 from langchain_memllm.stores.parts import record_of
-from langchain_memllm.triples import Source
+from tests.old_content import BOB, KARI, fill
 
-KARI = ("memllm", "kari")
-BOB = ("memllm", "bob")
+__all__ = ["BOB", "COMMITS", "KARI", "content", "fill", "old_export", "old_file", "old_rules", "put_old_graph"]
+
 DATA = Path(__file__).parent / "data"
-
-
-def fill(held: Memory) -> None:
-    """Write what the fixtures hold; every operation has an id."""
-    held.declare(Relation("home city"))
-    said = Source("user", "chat", "kari", "I know O'Brien.")
-    paper = Source("document", "notes.md", None, "O'Brien likes tea.", (0, 18), 0)
-    steps: list[tuple[tuple[str, ...], Source, list[tuple[str, str, str]]]] = [
-        (KARI, said, [("O'Brien", "works for", "Equinor"), ("O’Brien", "lives in", "Oslo")]),
-        (KARI, paper, [("O'Brien", "likes", "tea"), ("Ada", "knows", "O’Brien")]),
-        (KARI, said, [("O’Brien", "likes", "tea"), ("Ada", "knows", "O'Brien")]),
-        (KARI, said, [("O'Brien", "lives in", "Bergen"), ("O'Brien", "likes", "Nice")]),
-        (KARI, said, [("Jean-Luc", "lives in", "Bergen")]),
-        (KARI, said, [("Jean-Luc", "lives in", "Oslo"), ("Jean‑Luc", "lives in", "Nice")]),
-        (
-            KARI,
-            said,
-            [("user", "employer", "Equinor"), ("user", "works for", "Statoil"), ("user", "worked for", "Shell")],
-        ),
-        (KARI, said, [("user", "lives in", "Oslo"), ("user", "residence", "Oslo"), ("user", "occupation", "pilot")]),
-        (KARI, said, [("user", "birthday", "1990-05-03"), ("user", "date of birth", "1990-05-03")]),
-        (KARI, said, [("Ada", "has visited", "istanbul"), ("Ada", "has visited", "İstanbul")]),
-        (KARI, said, [("user", "home city", "Bergen"), ("user", "password", "Secret`.")]),
-        (KARI, said, [("José", "lives in", "Oslo"), ("Jose", "likes", "tea")]),
-        (
-            BOB,
-            Source("user", "chat", "bob"),
-            [("O’Brien", "works for", "Acme Inc."), ("Nice", "works for", "Acme Inc")],
-        ),
-    ]
-    for number, (namespace, source, triples) in enumerate(steps):
-        held.write(triples, namespace=namespace, source=source, op_id=f"op-{number}")
-    held.retract(("O'Brien", "likes", "Nice"), namespace=KARI, source=said, op_id="op-retract")
-    held.alias("O’Brien", "Obie", namespace=KARI)
-    held.alias("O'Brien", "Brian O'Brien", namespace=KARI)
-    piece = Quarantined("O’Brien owes me", "no object", said)
-    held.write([], namespace=KARI, source=said, op_id="op-quarantine", quarantine=[piece])
+COMMITS = ("421ecb1", "9111564", "9677c80", "c55b18f")
+"""The last that wrote schema 1, 2, 3 and 5 of a file; schema 4 and 6 came in one commit."""
 
 
 @contextmanager
@@ -92,20 +53,10 @@ def content(store: TripleStore, namespace: tuple[str, ...]) -> list[str]:
     return sorted(times.sub("", json.dumps(each)) for each in records)
 
 
-def dump(path: Path) -> str:
-    """A database as SQL, with what ``iterdump`` leaves out."""
+def old_file(path: Path, commit: str = "9111564") -> Path:
+    """The file that the code of a commit wrote, at a path; by default that of version 0.1."""
     with sqlite3.connect(path) as connection:
-        pragmas = [
-            f"PRAGMA {name}={connection.execute(f'PRAGMA {name}').fetchone()[0]};"
-            for name in ("page_size", "application_id", "user_version")
-        ]
-        return "\n".join([*pragmas, *connection.iterdump()]) + "\n"
-
-
-def old_file(path: Path) -> Path:
-    """The file of version 0.1, at a path."""
-    with sqlite3.connect(path) as connection:
-        connection.executescript((DATA / "store_0_1.sql").read_text(encoding="utf-8"))
+        connection.executescript(gzip.decompress((DATA / f"store_{commit}.sql.gz").read_bytes()).decode())
     connection.close()
     return path
 
@@ -116,17 +67,18 @@ def old_export() -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def main(folder: Path) -> None:
-    """Make the fixtures with the code that is imported."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "memllm.db"
-        with Memory(path) as held:
-            fill(held)
-            records = list(held.export(namespace=[KARI, BOB]))
-        (folder / "store_0_1.sql").write_text(dump(path), encoding="utf-8")
-    lines = [json.dumps(record, ensure_ascii=False) for record in records]
-    (folder / "export_0_1.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def put_old_graph(driver: Driver, commit: str) -> None:
+    """Put what the code of a commit wrote into an empty database."""
+    text = gzip.decompress((DATA / f"graph_{commit}.json.gz").read_bytes())
+    graph = json.loads(text, object_hook=lambda each: bytes.fromhex(each["hex"]) if "hex" in each else each)
+    driver.execute_query("MATCH (n) DETACH DELETE n")
+    nodes = [{"place": n, "labels": labels, "values": values} for n, (labels, values) in enumerate(graph["nodes"])]
+    driver.execute_query(
+        "UNWIND $nodes AS node CREATE (n:$(node.labels) {place: node.place}) SET n += node.values", nodes=nodes
+    )
+    driver.execute_query(
+        "UNWIND $links AS link MATCH (a {place: link[0]}), (b {place: link[2]}) CREATE (a)-[r:$(link[1])]->(b) "
+        "SET r = link[3]",
+        links=graph["relationships"],
+    )
+    driver.execute_query("MATCH (n) REMOVE n.place")

@@ -41,6 +41,20 @@ _BUSY_MS: Final = 30_000
 Migration: TypeAlias = str | Callable[[sqlite3.Connection], None]
 """Statements, or a function that runs them; either inside a transaction."""
 
+
+def _add_said_at(connection: sqlite3.Connection) -> None:
+    """When a fact was said, by its best source and by each; NULL: when it was recorded."""
+    for table in ("fact", "evidence"):
+        if "said_at" not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN said_at TEXT")
+
+
+def _rekey(connection: sqlite3.Connection) -> None:
+    """Bring names and relations to the rules of today; for some days this was step 5, and there was no ``said_at``."""
+    _add_said_at(connection)
+    rekey(connection)
+
+
 _MIGRATIONS: Final[tuple[Migration, ...]] = (
     """
     CREATE TABLE record(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -104,18 +118,14 @@ _MIGRATIONS: Final[tuple[Migration, ...]] = (
         UNIQUE(ns, op_id));
     CREATE INDEX outbox_ns ON outbox(ns, id)
     """,
-    # When a fact was said, by its best source and by each; NULL: when it was recorded.
-    """
-    ALTER TABLE fact ADD COLUMN said_at TEXT;
-    ALTER TABLE evidence ADD COLUMN said_at TEXT
-    """,
+    _add_said_at,
     # What other spellings of a name share with it (triples.loose_key); NULL: no more than its key.
     """
     ALTER TABLE name ADD COLUMN loose TEXT;
     CREATE INDEX name_loose ON name(ns, loose) WHERE loose IS NOT NULL
     """,
     # One name, one key; labels that are aliases by now.
-    rekey,
+    _rekey,
 )
 SCHEMA_VERSION: Final = len(_MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""

@@ -14,7 +14,8 @@ from langchain_memllm.stores.bolt import Bolt
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
-from tests.old_store import BOB, KARI, content, fill, old_file, old_rules
+from langchain_memllm.triples import Source
+from tests.old_store import BOB, KARI, content, fill, old_file, old_rules, put_old_graph
 
 pytestmark = pytest.mark.neo4j
 
@@ -68,6 +69,22 @@ def test_a_graph_becomes_what_a_file_becomes(opened: Open, neo4j_driver: Driver,
     assert memory.forget(name="O'Brien", namespace=KARI).quarantined == 1
     assert not memory.read("O’Brien", "likes", namespace=KARI)
     assert memory.verify() == []
+
+
+def test_a_graph_of_the_first_neo4j_store_is_opened_with_its_history(
+    opened: Open, neo4j_store: Neo4jStore, neo4j_driver: Driver, tmp_path: pathlib.Path
+) -> None:
+    """Issue 20: what commit c886b32 wrote, the oldest that has this store."""
+    put_old_graph(neo4j_driver, "c886b32")
+    store, file = opened(), EmbeddedStore(old_file(tmp_path / "memllm.db", "421ecb1"))
+    for namespace in (KARI, BOB):
+        assert content(store, namespace) == content(file, namespace)
+    memory = Memory(store)
+    assert memory.verify() == []
+    ended = [fact.triple.object for fact in memory.history("O'Brien", namespace=KARI) if fact.closed_why == "retracted"]
+    assert ended == ["Nice"]
+    memory.write([("O'Brien", "lives in", "Rome")], namespace=KARI, source=Source("user", "chat", "kari"))
+    assert memory.read("O’Brien", "lives in", namespace=KARI).answers == ("Rome",)
 
 
 @pytest.mark.usefixtures("old_graph")

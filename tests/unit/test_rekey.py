@@ -18,7 +18,7 @@ from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.embedded_rekey import rekey
 from langchain_memllm.stores.sqlite import SCHEMA_VERSION
 from langchain_memllm.triples import Fact, Source, name_key, rank_of
-from tests.old_store import BOB, KARI, content, fill, old_export, old_file, old_rules
+from tests.old_store import BOB, COMMITS, KARI, content, fill, old_export, old_file, old_rules
 
 SAID = Source("user", "chat", "kari")
 
@@ -50,6 +50,31 @@ def test_names_that_look_the_same_are_one(memory: Memory) -> None:
     assert memory.read(None, "works for", "Acme Inc.", namespace=BOB).answers == ("Nice", "O’Brien")
     assert memory.store.aliases(KARI) == [("Brian O'Brien", "Obie", "O’Brien")]
     assert memory.verify() == []
+
+
+@pytest.mark.parametrize("commit", COMMITS)
+def test_a_file_of_every_earlier_schema_is_opened_with_its_history(tmp_path: Path, commit: str) -> None:
+    """Issue 20: what four older commits wrote is there, ends as it ended then, and can be written and exported."""
+    path = old_file(tmp_path / "memllm.db", commit)
+    with Memory(path) as memory:
+        assert memory.verify() == []
+        assert answers(memory, "Obie", "works for") == [("Equinor", "current", "alias")]
+        assert answers(memory, "Jean-Luc", "lives in")[0][0] in ("Nice", "Oslo")
+        assert {fact.triple.object for fact in memory.history("O'Brien", "lives in", namespace=KARI)} == {
+            "Oslo",
+            "Bergen",
+        }
+        assert ("Nice", "past", "retracted") in history(memory, "O'Brien", "likes")
+        assert memory.receipt("op-0", namespace=KARI) is not None
+        assert [piece.text for piece in memory.quarantined(namespace=KARI)] == ["O’Brien owes me"]
+        memory.write([("O'Brien", "lives in", "Rome")], namespace=KARI, source=SAID)
+        assert answers(memory, "O’Brien", "lives in") == [("Rome", "current", "exact")]
+        with Memory() as other:
+            other.restore(memory.export(namespace=[KARI, BOB]))
+            assert content(other.store, KARI) == content(memory.store, KARI)
+    if commit != "c55b18f":  # which wrote by the rules of today
+        before, first = Memory(old_file(tmp_path / "a.db", commit)), Memory(old_file(tmp_path / "b.db"))
+        assert content(before.store, KARI) == content(first.store, KARI)
 
 
 def test_names_that_do_not_stay_two_and_literals_as_they_are(memory: Memory) -> None:
