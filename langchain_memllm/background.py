@@ -7,7 +7,6 @@ turns are gathered into one call of the model: they are read when enough of them
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from langchain_memllm.errors import ConfigurationError, reason_of
+from langchain_memllm.forking import follow
 from langchain_memllm.sharing import Shared
 from langchain_memllm.triples import Namespace
 
@@ -57,13 +57,11 @@ class BackgroundWriter(Shared):
         self._due: dict[Namespace, _Due] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
         self._closed = False
+        follow(self)
 
     def submit(self, namespace: Namespace, turns: int = 1) -> None:
         """Say that so many turns more wait in a namespace; returns at once."""
-        if self._pid != os.getpid():  # a fork takes neither the thread nor the state of its lock along
-            self._changed, self._thread, self._pid, self._due = threading.Condition(), None, os.getpid(), {}
         with self._changed:
             due = self._due.setdefault(namespace, _Due(time.monotonic()))
             due.turns += turns
@@ -78,8 +76,16 @@ class BackgroundWriter(Shared):
             self._closed = True
             self._changed.notify()
             thread = self._thread
-        if thread is not None and thread is not threading.current_thread() and self._pid == os.getpid():
+        if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def before_fork(self, ends: float) -> None:
+        """Nothing: what is being read is in the outbox, and the parent's to finish."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """A child has neither the thread nor what it was told; it begins with its own turns."""
+        if in_child:
+            self._changed, self._thread, self._due = threading.Condition(), None, {}
 
     def _work(self) -> None:
         while (taken := self._next()) is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.forking import renewed
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.memory import Memory
 from langchain_memllm.sharing import Shared
@@ -45,7 +46,7 @@ class Door(Shared):
         self.given = _check_model(model)
         self._model: Any = None
         self._extractor = _check_extractor(extractor)
-        self._building = threading.Lock()
+        self._building = renewed(threading.Lock())
         self.ingest = Ingest(memory, self._made)
 
     # -- models ----------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class LateExtractor(Shared):
 
     def __init__(self, make: Callable[[], Extractor]) -> None:
         """Keep how to make it."""
-        self._make, self._lock = make, threading.Lock()
+        self._make, self._lock = make, renewed(threading.Lock())
         self._made: Extractor | None = None
 
     def made(self) -> Extractor:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.errors import ConfigurationError, EmbeddingError, MemLLMError
+from langchain_memllm.forking import renewed
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -171,7 +172,7 @@ class Vectors:
         self.texts = 0
         self._capacity = capacity
         self._cache: OrderedDict[str, Vector | None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = renewed(threading.Lock())
         self._dimension: int | None = None
 
     def embed(self, texts: Sequence[str]) -> list[Vector | None]:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from langchain_memllm.errors import ConfigurationError, MemLLMError, MissingExtra, ModelError
 from langchain_memllm.flow import Flow, Step, arun, run
+from langchain_memllm.forking import renewed
 from langchain_memllm.streams import within
 
 __all__ = [
@@ -298,7 +299,7 @@ class Manners:
 
 
 _KNOWN: Final[dict[int, Manners]] = {}
-_LOCK: Final = threading.RLock()  # reentrant: a model may be collected while it is held
+_LOCK: Final = renewed(threading.RLock())  # reentrant: a model may be collected while it is held
 
 
 def refused(error: BaseException | None) -> bool:

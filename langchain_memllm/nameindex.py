@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.errors import ConfigurationError, EmbeddingError, StoreCorrupt
+from langchain_memllm.forking import renewed
 from langchain_memllm.triples import Namespace
 
 __all__ = ["BITS", "CODE_BYTES", "Entry", "NameIndex", "NameIndexes", "encode"]
@@ -69,7 +70,7 @@ class NameIndex(Generic[Id]):
 
     def __init__(self) -> None:
         """An empty index."""
-        self._lock = threading.Lock()
+        self._lock = renewed(threading.Lock())
         self._codes: NDArray[np.uint64] = np.empty((_WORDS, 0), np.uint64)  # a word a row: scans are contiguous
         self._ids: NDArray[Any] = np.empty(0, np.int64)  # int64, or object for texts
         self._count = 0
@@ -186,7 +187,7 @@ class NameIndexes(Generic[Id]):
         if max_names < 1:
             raise ConfigurationError(f"max_names {max_names} is not positive; leave it out or pass at least 1")
         self._max_names = max_names
-        self._lock = threading.Lock()
+        self._lock = renewed(threading.Lock())
         self._entries: OrderedDict[Namespace, tuple[Entry[Id], int]] = OrderedDict()
         self._names = 0
 

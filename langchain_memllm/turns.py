@@ -29,6 +29,7 @@ from langchain_memllm.chat import Step as Generation
 from langchain_memllm.conversation import is_spoken, other_speaker, said_at, split_turn, text_of
 from langchain_memllm.errors import ConfigurationError, NamespaceError, reason_of
 from langchain_memllm.flow import Flow, Step
+from langchain_memllm.forking import renewed
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import MAX_RECALLED, Memory
@@ -424,7 +425,7 @@ def _conversation_of(config: Mapping[str, Any] | None, runtime: Any = None) -> s
 
 
 _RUNS: Final[OrderedDict[int, tuple[object, str]]] = OrderedDict()
-_RUNS_LOCK: Final = threading.Lock()
+_RUNS_LOCK: Final = renewed(threading.Lock())
 _MAX_RUNS: Final = 1024
 
 
@@ -496,7 +497,7 @@ class Recaller(Shared):
         self.memory, self.scope, self.k, self.max_tokens = memory, scope, k, max_tokens
         self.on_error = _check_on_error(on_error)
         self._blocks: OrderedDict[Hashable, tuple[int, str]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = renewed(threading.Lock())
 
     def begin(
         self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
+from langchain_memllm.forking import renewed
 from langchain_memllm.local import weights
 from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
@@ -66,7 +67,7 @@ class MemLLMModel:
         self._caches = {"write": PrefixCaches(caches), "read": PrefixCaches(caches)}
         self._adapters: set[str] = set()
         self._constraints: dict[tuple[str, tuple[str, ...] | None, bool], Constraint] = {}
-        self._lock = threading.RLock()
+        self._lock = renewed(threading.RLock())
 
     @classmethod
     def smollm2(cls, *, adapters: bool = False, **options: Any) -> MemLLMModel:

@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
@@ -29,6 +30,7 @@ from langchain_memllm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from langchain_memllm.forking import follow, renewed
 from langchain_memllm.stores import cypher, schema
 from langchain_memllm.stores.deadline import in_time
 from langchain_memllm.stores.interface import Vector
@@ -86,13 +88,14 @@ class Bolt:
             raise ConfigurationError(f"a deadline of {deadline:g} s leaves no time; give some seconds")
         self.deadline = deadline
         self.database = database or os.environ.get("NEO4J_DATABASE") or "neo4j"
-        self._pid = os.getpid()
-        self._closed = False
+        self._closed = self._was_forked = False
         self._owned = isinstance(target, str)
+        self._opening = renewed(threading.Lock())
         self.location = f"neo4j database {self.database!r} of the driver given"
         if isinstance(target, str):
             self.location = f"{_checked_uri(target, allow_insecure=allow_insecure)}/{self.database}"
-            self._driver = _open(target, auth or _credentials(), deadline)
+            self._opened_by = (target, auth or _credentials(), deadline)
+            self._driver = _open(*self._opened_by)
         elif inspect.iscoroutinefunction(target.execute_query):
             raise ConfigurationError("an asynchronous driver cannot be used; give neo4j.GraphDatabase.driver(...)")
         else:
@@ -108,6 +111,7 @@ class Bolt:
         except BaseException:
             self.close()
             raise
+        follow(self)
 
     def read(
         self,
@@ -173,9 +177,31 @@ class Bolt:
 
     def close(self) -> None:
         """Close the driver if it was opened here. Idempotent; a forked child leaves its parent's alone."""
-        if self._owned and not self._closed and self._pid == os.getpid():
+        if self._owned and not self._closed and not self._was_forked:
             self._driver.close()
         self._closed = True
+
+    def before_fork(self, ends: float) -> None:
+        """Nothing: a connection can stay open in the parent, if only the child never speaks on it."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """A child opens a driver of its own when it needs one."""
+        if in_child:
+            self._was_forked = True
+
+    def _open_anew(self) -> None:
+        """In a child: a driver in place of the parent's."""
+        if not self._owned:
+            raise StoreError(
+                f"the driver of {self.location} was opened before this process forked, and two processes cannot speak "
+                "on its connections; make the driver in the child, or give the memory an address instead"
+            )
+        with self._opening:
+            if self._was_forked:
+                self._driver._closed = True  # what driver 5 does when it is collected would end the parent's sessions
+                _inherited.append(self._driver)
+                self._driver = _open(*self._opened_by)
+                self._was_forked = False
 
     def _run(
         self, access: str, statement: str, parameters: Mapping[str, Any] | None, within: float
@@ -217,10 +243,8 @@ class Bolt:
     def _translated(self, seconds: float) -> Iterator[None]:
         if self._closed:
             raise StoreError(f"the memory at {self.location} is closed; open a new one")
-        if self._pid != os.getpid():
-            raise StoreError(
-                f"the memory at {self.location} was opened before this process forked; open it again in the child"
-            )
+        if self._was_forked:
+            self._open_anew()
         from neo4j.exceptions import DriverError, Neo4jError
 
         try:
@@ -254,6 +278,9 @@ class Bolt:
                 f"{self.location} runs Neo4j {text[:30]}; 5.26 or newer is needed (5.26 is the long-term support "
                 "release)"
             )
+
+
+_inherited: Final[list[neo4j.Driver]] = []  # of a parent process
 
 
 def vector_text(vector: Vector) -> str:

@@ -13,14 +13,15 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
+from langchain_memllm.forking import renewed
 from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.stores import embedded_move, embedded_outbox, embedded_write
 from langchain_memllm.stores.interface import (
@@ -126,6 +127,7 @@ _MAX_RELATIONS: Final = 25
 _MAX_RECALL_NAMES: Final = 64
 
 Side = Literal["subject", "object"]
+_R = TypeVar("_R")
 _FactRow = tuple[object, ...]
 
 
@@ -155,7 +157,7 @@ class EmbeddedStore:
         """Open or create the file."""
         self._db = Database(path, durability=durability)
         self._indexes: NameIndexes[int] = NameIndexes()
-        self._index_lock = threading.Lock()
+        self._index_lock = renewed(threading.Lock())
 
     def __repr__(self) -> str:
         """The class and the path."""
@@ -171,34 +173,37 @@ class EmbeddedStore:
     def transact(self, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None = None) -> Written:
         """See ``TripleStore.transact``."""
         label = encode_namespace(namespace)
-        with self._db.write() as connection:
+
+        def work(connection: sqlite3.Connection) -> Written:
             written = embedded_write.transact(connection, namespace, label, batch, plan)
             if embed is None or not written.pending:
                 return written
             embedded_write.fill(connection, label, written.pending, embed(written.pending))
             return replace(written, pending=())
 
+        return self._db.transact(work)
+
     def fill(
         self, namespace: Namespace, items: Sequence[Pending], vectors: Sequence[Vector | None], *, spent: float = 0.0
     ) -> None:
         """See ``TripleStore.fill``."""
-        with self._db.write(durable=False) as connection:
-            embedded_write.fill(connection, encode_namespace(namespace), items, vectors)
+        label = encode_namespace(namespace)
+        self._db.transact(lambda connection: embedded_write.fill(connection, label, items, vectors), durable=False)
 
     def link(self, namespace: Namespace, name: tuple[str, str], alias: tuple[str, str], *, limit: int = 32) -> None:
         """See ``TripleStore.link``."""
-        with self._db.write() as connection:
-            embedded_write.link(connection, encode_namespace(namespace), name, alias, limit)
+        label = encode_namespace(namespace)
+        self._db.transact(lambda connection: embedded_write.link(connection, label, name, alias, limit))
 
     def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
         """See ``TripleStore.restore``."""
-        with self._db.write() as connection:
-            return embedded_move.restore(connection, encode_namespace(namespace), parts)
+        label = encode_namespace(namespace)
+        return self._db.transact(lambda connection: embedded_move.restore(connection, label, parts))
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """See ``TripleStore.erase``."""
-        with self._db.write() as connection:
-            erased = embedded_write.erase(connection, namespace, encode_namespace(namespace), selection)
+        label = encode_namespace(namespace)
+        erased = self._db.transact(lambda connection: embedded_write.erase(connection, namespace, label, selection))
         self._indexes.drop(namespace)
         if purge:
             self._db.purge()
@@ -206,34 +211,46 @@ class EmbeddedStore:
 
     def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
         """See ``TripleStore.put_outbox``."""
-        with self._db.write() as connection:
-            ns, _, last_at = embedded_write.namespace_head(connection, encode_namespace(namespace))
+        label = encode_namespace(namespace)
+
+        def work(connection: sqlite3.Connection) -> str:
+            ns, _, last_at = embedded_write.namespace_head(connection, label)
             at = next_moment(now, last_at)
             embedded_outbox.put(connection, ns, stamped(entries, at))
             embedded_outbox.advance(connection, ns, at)
             return at
 
+        return self._db.transact(work)
+
     def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
         """See ``TripleStore.drop_outbox``."""
-        with self._db.write() as connection:
-            head = connection.execute(embedded_write.HEAD, (encode_namespace(namespace),)).fetchone()
-            return 0 if head is None else embedded_outbox.drop(connection, head[0], op_ids)
+        return self._change_outbox(namespace, lambda connection, ns: embedded_outbox.drop(connection, ns, op_ids)) or 0
 
     def fail_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> None:
         """See ``TripleStore.fail_outbox``."""
-        with self._db.write() as connection:
-            head = connection.execute(embedded_write.HEAD, (encode_namespace(namespace),)).fetchone()
-            if head is not None:
-                embedded_outbox.fail(connection, head[0], op_ids)
+        self._change_outbox(namespace, lambda connection, ns: embedded_outbox.fail(connection, ns, op_ids))
+
+    def _change_outbox(self, namespace: Namespace, change: Callable[[sqlite3.Connection, int], _R]) -> _R | None:
+        """What ``change`` returns for the namespace's id; None if there is no such namespace."""
+        label = encode_namespace(namespace)
+
+        def work(connection: sqlite3.Connection) -> _R | None:
+            head = connection.execute(embedded_write.HEAD, (label,)).fetchone()
+            return None if head is None else change(connection, head[0])
+
+        return self._db.transact(work)
 
     def put_record(self, name: str, value: str, *, expected: str | None) -> str:
         """See ``TripleStore.put_record``."""
-        with self._db.write() as connection:
+
+        def work(connection: sqlite3.Connection) -> str:
             row = connection.execute("SELECT value FROM record WHERE name = ?", (name,)).fetchone()
             if (row[0] if row else None) != expected:
                 return str(row[0]) if row else value
             connection.execute("INSERT OR REPLACE INTO record(name, value) VALUES (?, ?)", (name, value))
             return value
+
+        return self._db.transact(work)
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -57,14 +57,16 @@ def dump(snapshot: Snapshot, namespace: Namespace, label: str) -> Iterator[Part]
     yield from _names(snapshot, ns)
     yield from _facts(snapshot, namespace, ns)
     with snapshot() as connection:
-        yield from _aliases(connection, ns)
+        aliases = _aliases(connection, ns)
+    yield from aliases
     yield from _operations(snapshot, namespace, ns)
     with snapshot() as connection:
         pieces = connection.execute(_QUARANTINE, (ns,)).fetchall()
     for text, reason, kind, ref, principal, turn, at in pieces:
         yield Quarantined(text, reason, Source(kind, ref, principal, turn=turn), at)
     with snapshot() as connection:
-        yield from embedded_outbox.entries(connection, ns, None, -1)
+        waiting = embedded_outbox.entries(connection, ns, None, -1)
+    yield from waiting
     yield Head(head[1], head[2])
 
 

@@ -275,8 +275,7 @@ def test_whatever_was_stored_nothing_is_lost(
         before = facts_of(memory)
         classes = memory.store.aliases(KARI)
     assert isinstance(memory.store, EmbeddedStore)
-    with memory.store._db.write() as connection:
-        rekey(connection)
+    memory.store._db.transact(rekey)
     memory = Memory(memory.store)
     after = {fact.id: fact for fact in facts_of(memory)}
     assert after.keys() == {fact.id for fact in before}

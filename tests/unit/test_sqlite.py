@@ -73,7 +73,7 @@ def test_forgotten_text_is_nowhere_after_a_purge(tmp_path: Path) -> None:
 
 
 def test_a_purge_that_cannot_empty_the_log_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "_BUSY_MS", 200)
+    monkeypatch.setattr(sqlite, "BUSY_MS", 200)
     path = tmp_path / "memllm.db"
     memory = Memory(path)
     memory.write([("Zebulonia", "lives in", "Quuxville")], namespace=NS)
@@ -91,11 +91,15 @@ def test_a_purge_that_cannot_empty_the_log_says_so(tmp_path: Path, monkeypatch: 
 
 def test_an_interrupted_write_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     database = Database(tmp_path / "memllm.db")
-    with pytest.raises(KeyboardInterrupt), database.write() as connection:
+
+    def interrupted(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO record(name, value) VALUES ('a', 'b')")
         raise KeyboardInterrupt
-    with database.write() as connection:
-        assert connection.execute("SELECT count(*) FROM record").fetchone()[0] == 0
+
+    with pytest.raises(KeyboardInterrupt):
+        database.transact(interrupted)
+    count = "SELECT count(*) FROM record WHERE name = 'a'"
+    assert database.transact(lambda connection: connection.execute(count).fetchone()[0]) == 0
     database.close()
 
 
