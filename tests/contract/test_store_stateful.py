@@ -7,7 +7,6 @@ one, other relations collect, forgetting leaves nothing, namespaces are apart. I
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,39 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.stores.interface import TripleStore
-from langchain_memllm.triples import Source
+from langchain_memllm.verify import a07_model
+from langchain_memllm.verify.a07_model import MANY, ME, SINGLE, Model, key_of
 
-SINGLE, MANY = "lives in", "likes"
-NAMES = st.sampled_from(["Ada", "ADA", "Bob", "Oslo", "tea", "N\u00e9o 😀", "x>>y;"])
+NAMES = st.sampled_from(a07_model.NAMES)
 RELATIONS = st.sampled_from([SINGLE, MANY])
 TENANTS = st.sampled_from(["one", "two"])
-ME = Source("user", "chat", "me")
-
-
-@dataclass
-class Model:
-    """What one namespace should hold: current triples newest last, and every triple ever stored."""
-
-    current: list[tuple[str, str, str]] = field(default_factory=list)
-    ever: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def write(self, subject: str, relation: str, object_: str) -> str:
-        key = (subject.casefold(), relation, object_.casefold())
-        if key[0] == key[2]:
-            return "rejected"
-        if key in self.current:
-            return "already"
-        if relation == SINGLE:
-            self.current = [t for t in self.current if t[:2] != key[:2]]
-        self.current.append(key)
-        self.ever.append(key)
-        return "stored"
-
-    def forget(self, keep: object) -> int:
-        gone = [t for t in self.ever if not keep(t)]  # type: ignore[operator]
-        self.current = [t for t in self.current if keep(t)]  # type: ignore[operator]
-        self.ever = [t for t in self.ever if keep(t)]  # type: ignore[operator]
-        return len(gone)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -73,13 +45,15 @@ class StoreMachine(RuleBasedStateMachine):
             [(subject, relation, object_)], namespace=self.namespace(tenant), source=ME, op_id=op_id
         )
         statuses = [outcome.status for outcome in receipt]
-        assert statuses == [self.models[tenant].write(subject, relation, object_)]
+        assert statuses == [self.models[tenant].write(key_of(subject, relation, object_))]
         self.delivered.append((op_id, tenant, (subject, relation, object_), statuses))
 
     @rule(tenant=TENANTS, triples=st.lists(st.tuples(NAMES, st.just(MANY), NAMES), min_size=1, max_size=5))
     def write_batch(self, tenant: str, triples: list[tuple[str, str, str]]) -> None:
         receipt = self.memory.write(triples, namespace=self.namespace(tenant), source=ME)
-        assert [outcome.status for outcome in receipt] == [self.models[tenant].write(*triple) for triple in triples]
+        assert [outcome.status for outcome in receipt] == [
+            self.models[tenant].write(key_of(*triple)) for triple in triples
+        ]
 
     @rule(pick=st.integers(0, 1000))
     def deliver_again(self, pick: int) -> None:
@@ -91,27 +65,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(tenant=TENANTS, subject=NAMES, relation=RELATIONS, object_=NAMES)
     def retract(self, tenant: str, subject: str, relation: str, object_: str) -> None:
-        key = (subject.casefold(), relation, object_.casefold())
         (outcome,) = self.memory.retract((subject, relation, object_), namespace=self.namespace(tenant), source=ME)
-        model = self.models[tenant]
-        if key[0] == key[2]:
-            assert outcome.status == "rejected"
-        elif key in model.current:
-            assert outcome.status == "retracted"
-            model.current.remove(key)
-        else:
-            assert outcome.status == "not_found"
+        assert outcome.status == self.models[tenant].retract(key_of(subject, relation, object_))
 
     @rule(tenant=TENANTS, name=NAMES)
     def forget_name(self, tenant: str, name: str) -> None:
         erased = self.memory.forget(name=name, namespace=self.namespace(tenant))
-        gone = self.models[tenant].forget(lambda t: name.casefold() not in (t[0], t[2]))
+        gone = self.models[tenant].forget(lambda key: name.casefold() in (key[0], key[2]))
         assert erased.facts == gone
 
     @rule(tenant=TENANTS, subject=NAMES, relation=RELATIONS)
     def forget_slot(self, tenant: str, subject: str, relation: str) -> None:
         erased = self.memory.forget(subject=subject, relation=relation, namespace=self.namespace(tenant))
-        assert erased.facts == self.models[tenant].forget(lambda t: t[:2] != (subject.casefold(), relation))
+        assert erased.facts == self.models[tenant].forget(lambda key: key[:2] == (subject.casefold(), relation))
 
     @rule(tenant=TENANTS)
     def forget_everything(self, tenant: str) -> None:
@@ -122,7 +88,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(tenant=TENANTS, name=NAMES, relation=RELATIONS)
     def read_both_sides(self, tenant: str, name: str, relation: str) -> None:
         namespace = self.namespace(tenant)
-        current = self.models[tenant].current
+        current = self.models[tenant].current()
         objects = [t[2] for t in reversed(current) if t[:2] == (name.casefold(), relation)]
         subjects = [t[0] for t in reversed(current) if t[1:] == (relation, name.casefold())]
         forward = self.memory.read(name, relation, namespace=namespace, thresholds=EXACT)
@@ -137,9 +103,9 @@ class StoreMachine(RuleBasedStateMachine):
             told = [(f.triple.subject.casefold(), f.triple.relation, f.triple.object.casefold()) for f in facts]
             assert told == model.ever
             open_now = [t for t, f in zip(told, facts, strict=True) if f.is_open]
-            assert sorted(open_now) == sorted(model.current)
+            assert sorted(open_now) == sorted(model.current())
             stats = self.memory.stats(namespace=self.namespace(tenant))
-            assert (stats.facts, stats.past) == (len(model.current), len(model.ever) - len(model.current))
+            assert (stats.facts, stats.past) == (len(model.current()), len(model.ever) - len(model.current()))
             assert stats.names == len({name for t in model.ever for name in (t[0], t[2])})
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripts import Script, opened
 
 from langchain_memllm import transfer
 from langchain_memllm.belief import Quarantined
@@ -23,6 +22,7 @@ from langchain_memllm.stores.parts import BLOCK, Name, Operation, Part, blocks_o
 from langchain_memllm.transfer import Loaded, Rejected, copy, digest, load
 from langchain_memllm.triplefile import MAX_LINE
 from langchain_memllm.triples import Namespace, Receipt, Source, Statement
+from langchain_memllm.verify.scripts import Script, opened
 
 NS: Namespace = ("memllm", "ada")
 ADA = Source("user", "chat", "ada")
@@ -100,14 +100,13 @@ def test_a_copy_is_made_with_the_targets_own_embedder(memory: Memory) -> None:
 def test_a_copy_goes_on_as_the_first_one(seed: int) -> None:
     namespaces = [("a", "one"), ("a", "two")]
     first, second = opened(":memory:"), opened(":memory:")
-    with pytest.MonkeyPatch.context() as patch:
-        script = Script(seed, [first], namespaces)
-        script.run(25, patch)
-        copy(first, second, namespaces=namespaces)
-        script.memories = [first, second]
-        script.compare()
-        script.run(10, patch)
-        script.compare()
+    script = Script(seed, [first], namespaces)
+    script.run(25)
+    copy(first, second, namespaces=namespaces)
+    script.memories = [first, second]
+    script.compare()
+    script.run(10)
+    script.compare()
 
 
 def test_a_target_with_other_things_is_refused_and_left_alone(memory: Memory) -> None:
