@@ -9,7 +9,7 @@ VENVF := $(VENV)-floor
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo test tests-of-servers tests-of-all-else tests-of-floor check lint types layers fast-tests test-neo4j bench-neo4j bench docs clean
+.PHONY: help demo test tests-of-servers tests-of-all-else tests-of-floor check lint types layers fast-tests test-neo4j bench-neo4j bench audit docs clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -89,6 +89,11 @@ bench-neo4j: $(VENV)/.installed $(VENVR)/.installed ## The Neo4j table: both ser
 
 bench: $(VENV)/.installed ## The benchmark tables of benchmarks/README.md (an hour; run with nothing else on the machine)
 	@$(RUN) $(BIN)/python -m benchmarks
+
+audit: $(VENV)/.installed ## Unsafe calls in our own source (A28), and build/sbom.json: what is installed, as CycloneDX
+	@$(BIN)/python -m langchain_memllm.verify --only A28
+	@mkdir -p build && $(BIN)/uv tool run --quiet --from cyclonedx-bom cyclonedx-py environment $(BIN)/python \
+		--output-file build/sbom.json && echo "build/sbom.json"
 
 format: $(VENV)/.installed ## Format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -120,8 +120,10 @@ def _place(folder: Path, source: Path) -> None:
 def _convert(source: Path, target: Path) -> None:
     """GGUF to bf16 safetensors and a tokenizer that survives being saved."""
     transformers_logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    loaded = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, trust_remote_code=False)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.float32, trust_remote_code=False
+    )
     config = AutoConfig.for_model(**{k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"})
     model = AutoModelForCausalLM.from_config(config)  # the loaded one counts as quantised and refuses to be saved
     model.load_state_dict(loaded.state_dict())
@@ -134,7 +136,7 @@ def _convert(source: Path, target: Path) -> None:
         )
     model.to(torch.bfloat16).save_pretrained(target)
     kept.save_pretrained(target)
-    again = AutoTokenizer.from_pretrained(target)
+    again = AutoTokenizer.from_pretrained(target, trust_remote_code=False)
     check_tokenizer(again, source.name)
     for probe in PROBES:
         if again.encode(probe, add_special_tokens=False) != tokenizer.encode(probe, add_special_tokens=False):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import langchain_memllm.verify
-from langchain_memllm.verify import CHECKS, run_checks
+from langchain_memllm.verify import CHECKS, a28_static, run_checks
 
 WRITTEN = [check for check in CHECKS if check.run is not None and not check.needs_server]
 ON_A_SERVER = {"A09.outbox", "A09.T5", "A09.T6", "A09.T7", "A09.T8", "A11", "A17.neo4j", "A18"}
@@ -44,6 +44,13 @@ def test_what_was_asked_for_and_did_not_run_is_a_failure(asked: str, words: str)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert words in " ".join((done.stdout + done.stderr).split())
+
+
+def test_each_thing_that_no_source_may_do_is_found() -> None:
+    """A28: the red switch does all of them at once."""
+    found = " ".join(a28_static.findings({"sabotage.py": a28_static.SABOTAGE}))
+    for what in ("pickle", "httpx", "eval", "torch.load", "shell", "put together", "repetition", "trust_remote_code"):
+        assert what in found
 
 
 def test_the_checker_shares_no_code_with_the_stores() -> None:
