@@ -438,7 +438,7 @@ class Memory(Shared):
             else:
                 outcomes.append(Outcome(index, "rejected", reason=reason))
         if not by_model and (refused := sum(outcome.status == "rejected" for outcome in outcomes)):
-            rejections.warning("%d of %d triples were rejected; the receipt says why", refused, len(proposed))
+            rejections.warning("triples rejected: %d of %d; the receipt says why", refused, len(proposed))
         for index, piece in enumerate(quarantine, start=len(proposed)):
             outcomes.append(Outcome(index, "quarantined", reason=piece.reason))
         content = payload if payload is not None else _content(proposed)

@@ -105,7 +105,7 @@ def test_a_write_that_stored_nothing_warns(memory: Memory, caplog: pytest.LogCap
     """frictions 3."""
     with caplog.at_level(logging.WARNING):
         memory.write([("Ada", "age", 34), {"predicate": "x"}, ("Ada", "lives in")], namespace=NS)
-    assert [record.getMessage() for record in caplog.records] == ["2 of 3 triples were rejected; the receipt says why"]
+    assert [record.getMessage() for record in caplog.records] == ["triples rejected: 2 of 3; the receipt says why"]
 
 
 def test_an_application_is_taken_at_its_word_but_for_what_nobody_knows(memory: Memory) -> None:

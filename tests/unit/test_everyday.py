@@ -306,7 +306,7 @@ def test_numbers_and_truth_values_are_names(memory: MemLLMMemory, value: object)
 def test_a_rejected_write_warns(memory: MemLLMMemory, caplog: pytest.LogCaptureFixture) -> None:
     """Friction 3: no exception, no log line."""
     memory.write([("Ada", "likes"), {"predicate": "x"}])  # type: ignore[list-item]
-    assert "2 of 2 triples were rejected" in caplog.text
+    assert "triples rejected: 2 of 2" in caplog.text
 
 
 # -- the package (frictions 12, 18) ------------------------------------------------------------------------------------
