@@ -155,6 +155,10 @@ class SharedRelations:
                     "object; declare another label, or forget those facts and write them again afterwards"
                 )
 
+    def forget(self) -> None:
+        """Drop the names that were looked up."""
+        self._resolved.clear()
+
     def meaning(self, name: str) -> Meaning:
         """What the catalogue says of a relation's name, remembered: it is asked for with every triple and answer.
 

@@ -193,6 +193,17 @@ class Vectors:
             self._remember(unknown, found)
         return [found[text] for text in texts]
 
+    def forget(self) -> None:
+        """Drop what is remembered: names that are erased must not stay here."""
+        with self._lock:
+            self._cache.clear()
+
+    @property
+    def texts_held(self) -> tuple[str, ...]:
+        """The texts that are remembered, the least recently used first."""
+        with self._lock:
+            return tuple(self._cache)
+
     @property
     def is_quick(self) -> bool:
         """Whether a text takes microseconds, so that it may be embedded while a store is locked."""

@@ -105,6 +105,11 @@ class InvalidTriple(MemLLMError, ValueError):
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         super().__init__(f"{part} {shown} cannot be stored: {reason}")
 
+    @property
+    def unquoted(self) -> str:
+        """The message without the value: what is kept of a refusal, since the value may be forgotten."""
+        return f"{self.part} cannot be stored: {self.reason}"
+
 
 class OperationConflict(MemLLMError):
     """The same ``op_id`` was used before in this namespace with another payload."""

@@ -324,8 +324,10 @@ def _items(text: str, begin: int, stop: int, closed: bool, read: Callable[[str],
             break
         try:
             good.append(read(piece))
-        except ValueError as error:  # InvalidTriple and ConfigurationError are ValueErrors
-            skipped.append(Skipped(piece, str(error), position))
+        except InvalidTriple as error:
+            skipped.append(Skipped(piece, error.unquoted, position))
+        except ConfigurationError:
+            skipped.append(Skipped(piece, "it leaves not exactly one side open", position))
         position += len(piece) + len(ITEM)
     return Items(tuple(good), tuple(skipped))
 

@@ -90,10 +90,12 @@ from langchain_memllm.triples import (
     check_namespace,
     clean_name,
     fold,
+    forget_names,
     is_literal_key,
     literal_key,
     loose_key,
     name_key,
+    operation_key,
     rank_of,
     said_on,
     stable_hash,
@@ -378,17 +380,24 @@ class Memory(Shared):
         namespace = check_namespace(namespace)
         proposed = _listed(triples)
         source = self._said(as_source(source) or Source(), at)
+        op_id = uuid.uuid4().hex if op_id is None else clean_name(op_id, "op_id")
         batch, shown = self._prepare(proposed, source, op_id, payload, policy, replace, quarantine, by_model)
         if entry is not None:
             batch = _of_entry(batch, entry)
         batch = self._namesakes(namespace, batch)
         began = time.monotonic()
-        written = self.store.transact(namespace, batch, lambda current: resolve(batch, current), self._quick_embed())
+        try:
+            written = self.store.transact(namespace, batch, lambda now: resolve(batch, now), self._quick_embed())
+        except OperationConflict as error:
+            raise OperationConflict(
+                f"operation {op_id!r} was delivered before with other content; use a new op_id, or none"
+            ) from error
         self._versions[namespace] += 1
         self._embed_written(namespace, written.pending, began)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
-        return written.receipt.with_triples(shown, replayed=True) if written.replayed else written.receipt
+        receipt = dataclasses.replace(written.receipt, op_id=op_id)
+        return receipt.with_triples(shown, replayed=True) if written.replayed else receipt
 
     def _said(self, source: Source, at: Moment | None) -> Source:
         """The source with the time at which it speaks, if one is told; a time to come counts as that of the operation.
@@ -403,7 +412,7 @@ class Memory(Shared):
         self,
         proposed: list[Proposed],
         source: Source,
-        op_id: str | None,
+        op_id: str,
         payload: str | None,
         policy: Policy | None,
         replace: bool,
@@ -414,7 +423,6 @@ class Memory(Shared):
             raise ConfigurationError(f"{len(proposed)} triples in one operation; at most {MAX_BATCH} fit, split them")
         if replace and not source.ref:
             raise ConfigurationError("replace=True needs a source with a ref: Source('document', 'notes.md')")
-        op_id = uuid.uuid4().hex if op_id is None else clean_name(op_id, "op_id")
         policy = self.policy if policy is None else check_policy(policy)
         claims: list[Claim] = []
         outcomes: list[Outcome] = []
@@ -427,7 +435,7 @@ class Memory(Shared):
                 claim = self._claim(index, statement, source)
                 reason = self._empty(claim, by_model, policy)
             except (InvalidTriple, ConfigurationError) as error:
-                reason = error.reason if isinstance(error, InvalidTriple) else str(error)
+                reason = error.reason if isinstance(error, InvalidTriple) else "a part of it cannot be used"
                 outcomes.append(Outcome(index, "rejected", reason=reason))
                 continue
             if reason is None:
@@ -443,7 +451,7 @@ class Memory(Shared):
             outcomes.append(Outcome(index, "quarantined", reason=piece.reason))
         content = payload if payload is not None else _content(proposed)
         batch = Batch(
-            op_id=op_id,
+            op_id=operation_key(op_id),
             payload_hash=stable_hash(content, source, policy, replace),
             recorded_at=self._now(),
             today=self._today(),
@@ -624,13 +632,14 @@ class Memory(Shared):
         Raises:
             OperationConflict: ``payload`` is given and the operation had another one.
         """
-        found = self.store.receipt(check_namespace(namespace), clean_name(op_id, "op_id"))
+        op_id = clean_name(op_id, "op_id")
+        found = self.store.receipt(check_namespace(namespace), operation_key(op_id))
         if found is None:
             return None
         expected = None if payload is None else stable_hash(payload, source or Source(), self.policy, replace)
         if expected is not None and expected != found[0]:
             raise OperationConflict(f"operation {op_id!r} was delivered before with another text; use a new op_id")
-        return found[1].with_triples({}, replayed=True)
+        return dataclasses.replace(found[1], op_id=op_id).with_triples({}, replayed=True)
 
     def alias(self, name: str, alias: str, *, namespace: Namespace) -> tuple[str, ...]:
         """Make two names one (New York City, NYC): either finds the facts of both. Returns all spellings.
@@ -672,13 +681,18 @@ class Memory(Shared):
             NamespaceError: The namespace cannot be used.
             StoreError: Nothing was committed.
         """
-        return self.store.put_outbox(check_namespace(namespace), entries, self._now())
+        kept = [replace(entry, op_id=operation_key(entry.op_id)) for entry in entries]
+        return self.store.put_outbox(check_namespace(namespace), kept, self._now())
 
     def outbox(
         self, *, namespace: Namespace, op_ids: Sequence[str] | None = None, limit: int = 1000
     ) -> list[OutboxEntry]:
-        """What was said and waits for its extraction, oldest first; of these operations, if given."""
-        return self.store.outbox(check_namespace(namespace), op_ids=op_ids, limit=limit)
+        """What was said and waits for its extraction, oldest first; of these operations, if given.
+
+        Of the names that operations were given, hashes are kept (``triples.operation_key``).
+        """
+        keys = None if op_ids is None else [operation_key(op_id) for op_id in op_ids]
+        return self.store.outbox(check_namespace(namespace), op_ids=keys, limit=limit)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -1045,7 +1059,8 @@ class Memory(Shared):
                 and are told in ``similar_names``.
             source: What rests on this source alone; a ref (of any kind) or a ``Source``. What it had closed reopens.
             everything: The whole namespace.
-            purge: Also rewrite the file, so that the bytes are gone from disk (embedded store).
+            purge: Also rewrite the file, so that the bytes are gone from disk. Files of a server are its own: what
+                stays there is told in ``notes``.
 
         Raises:
             ConfigurationError: Not exactly one thing to forget.
@@ -1062,6 +1077,8 @@ class Memory(Shared):
             namespace, self._selection(namespace, fact_id, subject, relation, name, source, everything), purge=purge
         )
         self._versions[namespace] += 1
+        for cache in (self.vectors.forget, self._relations.forget, forget_names):
+            cache()
         if name is not None:
             erased = replace(
                 erased, similar_names=self._similar_names(namespace, clean_name(name), widely=not erased.facts)

@@ -582,10 +582,11 @@ class MemLLMMemory(Shared):
             subject: With ``relation``: the slot, current and past.
             relation: See ``subject``.
             name: Every fact with this name or an alias of it at either end. Other names that it may have meant stay,
-                and are told in ``similar_names``.
+                and are told in ``similar_names``; sources whose own name holds it in ``named_in``.
             source: What rests on this source alone; a ref (of any kind) or a ``Source``. What it had closed reopens.
             everything: The whole memory.
-            purge: Also rewrite the file, so that the bytes are gone from disk (embedded store).
+            purge: Also rewrite the file, so that the bytes are gone from disk. Files of a server are its own: what
+                stays there is told in ``notes``.
 
         Raises:
             ConfigurationError: Not exactly one thing to forget.

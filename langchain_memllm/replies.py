@@ -78,7 +78,7 @@ class _Found:
         try:
             self.items += _items_of(raw)
         except InvalidTriple as error:
-            self.pieces.append(Piece(_written(raw), str(error)))
+            self.pieces.append(Piece(_written(raw), error.unquoted))
 
 
 def read_reply(

@@ -46,10 +46,12 @@ __all__ = [
     "check_namespace",
     "clean_name",
     "fold",
+    "forget_names",
     "is_literal_key",
     "literal_key",
     "loose_key",
     "name_key",
+    "operation_key",
     "rank_of",
     "said_on",
     "shown",
@@ -74,6 +76,7 @@ Phase = Literal["planned", "now", "over"]
 _WRITTEN: Final = frozenset({"document", "web"})  # kinds of source that are older than the moment they are read
 _LITERAL: Final = "\x1f"  # no cleaned name holds a control character, so a literal's key never meets a name's
 _MAX_LABEL: Final = 256
+_HASH: Final = re.compile("[0-9a-f]{32}")
 _MAX_CHECKED: Final = 4096
 _CHECKED: Final[set[Namespace]] = set()  # namespaces found good lately; every call brings one
 
@@ -169,6 +172,12 @@ def loose_key(key: str) -> str | None:
     return loose if loose and loose != key else None
 
 
+def forget_names() -> None:
+    """Drop the names that are remembered to be folded quickly: what is erased must not stay here."""
+    _fold_short.cache_clear()
+    loose_key.cache_clear()
+
+
 class _Folds(dict[int, str]):
     """What a character counts as in a key, worked out when it first comes: for ``str.translate``."""
 
@@ -232,6 +241,14 @@ def stable_hash(*parts: object) -> str:
     """32 hex digits of BLAKE2b over the parts; the same in every process and on every store."""
     text = "\x1e".join(str(part) for part in parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def operation_key(op_id: str) -> str:
+    """What a store keeps of the name of an operation: a hash, because a caller may have put any text into it.
+
+    A name that is a hash (or a UUID in hex) stays as it is, so this may be applied again.
+    """
+    return op_id if _HASH.fullmatch(op_id) else stable_hash("operation", op_id)
 
 
 def shown(text: str, most: int = 60) -> str:

@@ -209,6 +209,10 @@ def forget(
         out.print(f"{told}{more} erased{reopened}")
         if erased.similar_names:
             out.print(f"Still there under a similar name: {', '.join(map(repr, erased.similar_names))}", markup=False)
+        if erased.named_in:
+            out.print(f"Still there with the name in it: {', '.join(map(repr, erased.named_in))}", markup=False)
+        for note in erased.notes:
+            out.print(note, markup=False)
     if not (erased.facts or erased.quarantined or erased.outbox):
         raise typer.Exit(NOTHING)
 

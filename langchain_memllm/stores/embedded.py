@@ -1,9 +1,9 @@
 """The embedded store: a memory in one SQLite file, nothing else to run.
 
 Implements ``stores.interface`` on ``stores.sqlite``; the SQL of reading stands here, that of writing and erasing in
-``stores.embedded_write``. Similar names are found by sign-bit codes held in memory and rescored with the exact
-vectors from the file. Every index is named in the statements: without statistics SQLite once answered the object side
-with a scan of the whole namespace (p99 546 ms instead of 0.8).
+``stores.embedded_write`` and ``stores.embedded_erase``. Similar names are found by sign-bit codes held in memory and
+rescored with the exact vectors from the file. Every index is named in the statements: without statistics SQLite once
+answered the object side with a scan of the whole namespace (p99 546 ms instead of 0.8).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.forking import renewed
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import embedded_move, embedded_outbox, embedded_write
+from langchain_memllm.stores import embedded_erase, embedded_move, embedded_outbox, embedded_write
 from langchain_memllm.stores.interface import (
     BROADER,
     MAX_WORD_NAMES,
@@ -203,7 +203,7 @@ class EmbeddedStore:
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """See ``TripleStore.erase``."""
         label = encode_namespace(namespace)
-        erased = self._db.transact(lambda connection: embedded_write.erase(connection, namespace, label, selection))
+        erased = self._db.transact(lambda connection: embedded_erase.erase(connection, namespace, label, selection))
         self._indexes.drop(namespace)
         if purge:
             self._db.purge()

@@ -216,6 +216,9 @@ class Erased:
     """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired.
 
     ``outbox`` counts texts that wait for their extraction and were cut or removed.
+    ``named_in`` (of forgetting a name) are sources that are still there and whose ref, or who spoke in them, holds the
+    name: ``web https://example.org/ada``, ``principal ada``; forget those too if they tell of it.
+    ``notes`` say what purging could not do.
     ``similar_names`` (of forgetting a name) are other names that are still there and that reading would take it for:
     other spellings (José, Jose), and where nothing was forgotten the most similar ones.
     """
@@ -229,6 +232,8 @@ class Erased:
     outbox: int = 0
     reopened: tuple[str, ...] = ()
     similar_names: tuple[str, ...] = ()
+    named_in: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def facts(self) -> int:
@@ -238,7 +243,8 @@ class Erased:
     def __repr__(self) -> str:
         """One line of counts."""
         counts = {"facts": self.facts, **{name: len(v) if isinstance(v, tuple) else v for name, v in _values(self)}}
-        counts.pop("fact_ids")
+        for told in ("fact_ids", "named_in", "notes"):
+            counts.pop(told)
         return f"<Erased {_counted(counts)}>"
 
     def as_dict(self) -> dict[str, Any]:
@@ -389,8 +395,10 @@ class TripleStore(Protocol):
         """Remove facts, names nobody uses any more, vectors, evidence, quarantine and ids in receipts.
 
         The operations themselves stay, so that a late second delivery is still recognised: in their receipts each
-        outcome of an erased fact becomes ``forgotten`` without id or reason. Sentences shared with facts that stay
-        are nulled. ``purge`` also rewrites the file, where there is one. Forgetting everything removes operations too.
+        outcome of an erased fact becomes ``forgotten`` without id or reason, and quarantined ones lose their reason.
+        Quarantine goes that names what is forgotten, comes from it, or was put aside by an operation that stated it.
+        Sentences shared with facts that stay are nulled. ``purge`` also rewrites the file, where there is one; where
+        there is none, ``Erased.notes`` says what stays. Forgetting everything removes operations too.
         """
 
     def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:
@@ -476,7 +484,10 @@ def unpack_receipt(namespace: Namespace, op_id: str, packed: str) -> Receipt:
 
 
 def redact_receipt(receipt: Receipt, erased: AbstractSet[str]) -> Receipt:
-    """The receipt without a trace of erased facts: their outcomes become ``forgotten``."""
+    """The receipt without a trace of erased facts: their outcomes become ``forgotten``.
+
+    Of what was quarantined the reason goes: whoever put it aside may have quoted it.
+    """
 
     def keep(ids: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(fact_id for fact_id in ids if fact_id not in erased)
@@ -484,7 +495,12 @@ def redact_receipt(receipt: Receipt, erased: AbstractSet[str]) -> Receipt:
     outcomes = tuple(
         Outcome(outcome.index, "forgotten")
         if outcome.fact_id in erased
-        else replace(outcome, supersedes=keep(outcome.supersedes), contests=keep(outcome.contests))
+        else replace(
+            outcome,
+            supersedes=keep(outcome.supersedes),
+            contests=keep(outcome.contests),
+            reason=None if outcome.status == "quarantined" else outcome.reason,
+        )
         for outcome in receipt.outcomes
     )
     return replace(receipt, outcomes=outcomes, replaced=keep(receipt.replaced))

@@ -53,6 +53,11 @@ _LEAST_S: Final = 1.0
 """For what follows a commit, however much of the deadline that took."""
 _MAX_RELATIONS: Final = 25
 _MAX_RECALL_NAMES: Final = 64
+_KEPT: Final = (
+    "the server's transaction log and its backups keep what was erased until they are rotated out "
+    "(db.tx_log.rotation.retention_policy), and free space in its files until it is used again; a client cannot purge "
+    "them: see docs/forgetting.md"
+)
 _FRESH: Final = 3  # times a search is repeated whose namespace was changed meanwhile
 
 
@@ -118,8 +123,10 @@ class Neo4jStore:
         return neo4j_move.restore(self._bolt, namespace, parts)
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
-        """See ``TripleStore.erase``; the files are the server's, so ``purge`` adds nothing."""
+        """See ``TripleStore.erase``; the files are the server's, so ``purge`` can only tell what they keep."""
         erased = neo4j_erase.erase(self._bolt, namespace, selection)
+        if purge:
+            erased = replace(erased, notes=(_KEPT,))
         self._indexes.drop(namespace)
         self._relations.pop(namespace, None)
         return erased

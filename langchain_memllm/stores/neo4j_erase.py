@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_memllm.belief import best_evidence
+from langchain_memllm.belief import Quarantined, best_evidence
 from langchain_memllm.stores import cypher, neo4j_outbox
-from langchain_memllm.stores.bolt import Bolt, token
+from langchain_memllm.stores.bolt import PATIENCE, Bolt, token
+from langchain_memllm.stores.erasing import named_in, tells
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
-from langchain_memllm.stores.outbox import change_of, excluding, names_any
-from langchain_memllm.triples import Namespace, is_literal_key, name_key, rank_of
+from langchain_memllm.stores.outbox import change_of, excluding
+from langchain_memllm.triples import Namespace, Source, rank_of
 
 if TYPE_CHECKING:
     import neo4j
@@ -28,7 +29,7 @@ _PAGE: Final = 1_000
 
 
 def erase(bolt: Bolt, namespace: Namespace, selection: Selection) -> Erased:
-    """See ``TripleStore.erase``; a server's files are its own, so there is nothing to purge."""
+    """See ``TripleStore.erase``, without what purging has to tell."""
     ids = ids_of(namespace)
     if selection.everything:
         return _everything(bolt, ids)
@@ -36,7 +37,10 @@ def erase(bolt: Bolt, namespace: Namespace, selection: Selection) -> Erased:
     while left:
         page, left = bolt.write(_page(ids, selection))
         erased = _sum(erased, page)
-    return erased
+    if not selection.name_keys:
+        return erased
+    places = bolt.read(cypher.PLACES, {"ns": ids.ns}, within=PATIENCE)
+    return replace(erased, named_in=named_in(((row["what"], row["text"]) for row in places), selection))
 
 
 def _page(ids: Ids, selection: Selection) -> Callable[[neo4j.ManagedTransaction], tuple[Erased, bool]]:
@@ -68,27 +72,28 @@ class _Erasure:
         self.transaction, self.ids = transaction, ids
         self.sources: list[str] = []
         self.names: set[str] = set()  # ids of names that may be unused afterwards
-        self.quarantined = self.outbox = 0
+        self.outbox = 0
 
     def run(self, selection: Selection) -> tuple[Erased, bool]:
         """Erase one page; also tells whether there is more."""
         doomed = sorted(self._doomed(selection), key=lambda row: (row["seq"], row["ordinal"]))
         page = [str(row["id"]) for row in doomed[:_PAGE]]
         self._forget_waiting(selection, page)
-        operations = self._redact(page)
+        aside = self._drop_quarantine(selection, page)
+        operations = self._redact(page, {row["recorded_at"] for row in aside})
         used = self._rows(cypher.DELETE_FACTS, ids=page)[0]
+        gone = Erased(tuple(page), operations=operations, quarantined=len(aside))
         if len(doomed) > _PAGE:
-            return replace(self._cleaned(used), fact_ids=tuple(page), operations=operations), True
+            return _sum(gone, self._cleaned(used)), True
         more = self._unsupport()
         reopened = () if more else tuple(fact for source in self.sources for fact in self._reopen(source))
-        erased = replace(self._cleaned(used), fact_ids=tuple(page), operations=operations, reopened=reopened)
-        return erased, more
+        return _sum(replace(gone, reopened=reopened), self._cleaned(used)), more
 
     def _rows(self, statement: cypher.Statement, **parameters: Any) -> list[neo4j.Record]:
         return list(self.transaction.run(statement, {"ns": self.ids.ns, **parameters}))
 
     def _doomed(self, selection: Selection) -> list[neo4j.Record]:
-        """The facts to erase; sources and names are noted, and quarantine that tells of them is dropped."""
+        """The facts to erase; sources and names are noted."""
         if selection.fact_ids:
             return self._rows(cypher.DOOMED_IDS, ids=list(selection.fact_ids))
         if selection.slot is not None:
@@ -99,13 +104,10 @@ class _Erasure:
         if selection.name_keys:
             members = self._members(selection.name_keys)
             self.names.update(members)
-            wanted = [name_key(key[1:] if is_literal_key(key) else key) for key in selection.name_keys]
-            self._drop_quarantine(lambda row: names_any(row["text"], wanted))
             return self._rows(cypher.DOOMED_NAMES, subjects=members, objects=members, rids=None)
         if selection.source is not None:
             kind, ref = selection.source
             self.sources = [row["id"] for row in self._rows(cypher.SOURCES, ref=ref, kind=kind)]
-            self._drop_quarantine(lambda row: row["ref"] == ref and kind in (None, row["kind"]))
             return self._rows(cypher.DOOMED_SOURCES, sources=self.sources)
         return []
 
@@ -126,17 +128,29 @@ class _Erasure:
     def _members(self, keys: Sequence[str]) -> list[str]:
         return list(self._rows(cypher.MEMBERS, names=[self.ids.name(key) for key in keys])[0]["ids"])
 
-    def _drop_quarantine(self, is_doomed: Callable[[neo4j.Record], bool]) -> None:
-        rows = self._rows(cypher.QUARANTINED)
-        places = [[row["seq"], row["ordinal"]] for row in rows if is_doomed(row)]
-        if places:
-            self.quarantined += self._rows(cypher.DELETE_QUARANTINED, places=places)[0]["gone"]
+    def _drop_quarantine(self, selection: Selection, page: Sequence[str]) -> list[neo4j.Record]:
+        """Delete the quarantine that tells of what is forgotten; returns it."""
+        times = {row["at"] for row in self._rows(cypher.STATED_AT, ids=list(page))}
+        doomed = [
+            row
+            for row in self._rows(cypher.QUARANTINED)
+            if tells(
+                Quarantined(row["text"], row["reason"], Source(row["kind"], row["ref"]), row["recorded_at"]),
+                selection,
+                times,
+            )
+        ]
+        if doomed:
+            self._rows(cypher.DELETE_QUARANTINED, places=[[row["seq"], row["ordinal"]] for row in doomed])
+        return doomed
 
-    def _redact(self, fact_ids: Sequence[str]) -> int:
-        """Take the ids of erased facts out of the receipts that may name them; returns how many did."""
+    def _redact(self, fact_ids: Sequence[str], times: set[str]) -> int:
+        """Take what is erased out of the receipts that may tell of it; returns how many did."""
         gone = frozenset(fact_ids)
         receipts = []
-        for row in self._rows(cypher.TOUCHED, ids=list(fact_ids)):
+        rows = self._rows(cypher.TOUCHED, ids=list(fact_ids))
+        rows += self._rows(cypher.OPERATIONS_AT, times=sorted(times)) if times else []
+        for row in {row["id"]: row for row in rows}.values():
             before = unpack_receipt(self.ids.namespace, row["op_id"], row["receipt"])
             after = redact_receipt(before, gone)
             if after != before:
@@ -176,7 +190,6 @@ class _Erasure:
             names=names[0]["gone"],
             relations=relations[0]["gone"],
             sources=sources[0]["gone"],
-            quarantined=self.quarantined,
             outbox=self.outbox,
         )
 

@@ -14,18 +14,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_memllm.triples import Source, is_literal_key, name_key
+from langchain_memllm.triples import Source, is_literal_key, name_key, stable_hash
 
 if TYPE_CHECKING:
     from langchain_memllm.stores.interface import Selection
 
 __all__ = [
     "Change",
-    "Excluded",
     "OutboxChanged",
     "OutboxEntry",
     "change_of",
     "excluding",
+    "marked",
     "names_any",
     "pack_entry",
     "renewed",
@@ -33,8 +33,8 @@ __all__ = [
     "unpack_entry",
 ]
 
-Excluded = tuple[str, ...]
-"""What was forgotten while the entry waited, as keys: ``(name,)``, ``(subject, relation)`` or the whole triple."""
+Slot = tuple[str, ...]
+"""Keys of what is forgotten: ``(subject, relation)`` or a whole triple."""
 
 _SENTENCE: Final = re.compile(r"[^.!?。！？\n]*(?:[.!?。！？]+|\n|\Z)\s*")
 
@@ -57,7 +57,7 @@ class OutboxEntry:
         replace: It is the new version of its source: what only the former version said becomes past.
         recorded_at: When it was put here (ISO, UTC).
         attempts: How often its extraction failed.
-        excluded: What was forgotten while it waited, and must not come back by it.
+        excluded: What was forgotten while it waited, and must not come back by it: a hash each (``marked``).
         version: Counts its changes; not part of an export.
     """
 
@@ -70,7 +70,7 @@ class OutboxEntry:
     replace: bool = False
     recorded_at: str = ""
     attempts: int = 0
-    excluded: tuple[Excluded, ...] = ()
+    excluded: tuple[str, ...] = ()
     version: int = field(default=0, compare=False)
 
     @property
@@ -80,8 +80,10 @@ class OutboxEntry:
 
     def excludes(self, subject: str, relation: str, object_: str) -> bool:
         """Whether a triple, by its keys, was forgotten while the entry waited."""
-        forms = {(subject,), (object_,), (subject, relation), (subject, relation, object_)}
-        return any(each in forms for each in self.excluded)
+        if not self.excluded:
+            return False
+        forms = [(subject,), (object_,), (subject, relation), (subject, relation, object_)]
+        return not {marked(*each) for each in forms}.isdisjoint(self.excluded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Change:
 
     names: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
-    slots: tuple[Excluded, ...] = ()
+    slots: tuple[Slot, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -144,13 +146,19 @@ def excluding(entry: OutboxEntry, change: Change) -> OutboxEntry | None:
     text = "".join(part for part in _SENTENCE.findall(entry.text) if not names_any(part, words))
     if not text.strip():
         return None
-    excluded = dict.fromkeys([*entry.excluded, *((name,) for name in change.names), *change.slots])
+    forgotten = (marked(*keys) for keys in (*((name,) for name in change.names), *change.slots))
+    excluded = dict.fromkeys([*entry.excluded, *forgotten])
     return replace(
         entry,
         text=text,
         context=tuple(each for each in entry.context if not names_any(each, words)),
         excluded=tuple(excluded),
     )
+
+
+def marked(*keys: str) -> str:
+    """What is remembered of something forgotten, to know it again: a hash of its keys."""
+    return stable_hash("forgotten", *keys)
 
 
 def names_any(text: str, keys: Iterable[str]) -> bool:
@@ -201,10 +209,15 @@ def _source(data: dict[str, Any]) -> Source:
     return Source(**data, span=tuple(span) if span is not None else None)
 
 
-def _excluded(keys: Sequence[object]) -> Excluded:
-    if not 1 <= len(keys) <= 3:
-        raise ValueError(f"{len(keys)} keys of a forgotten fact; expected one to three")
-    return tuple(map(_text, keys))
+def _excluded(mark: object) -> str:
+    """The mark of something forgotten; entries of before schema 7 have its keys."""
+    if isinstance(mark, list | tuple):
+        if not 1 <= len(mark) <= 3:
+            raise ValueError(f"{len(mark)} keys of a forgotten fact; expected one to three")
+        return marked(*map(_text, mark))
+    if not isinstance(mark, str) or not re.fullmatch("[0-9a-f]{32}", mark):
+        raise ValueError("the mark of a forgotten fact is not a hash")
+    return mark
 
 
 def _text(value: object) -> str:

@@ -28,6 +28,7 @@ from langchain_memllm.triples import (
     clean_name,
     literal_key,
     name_key,
+    operation_key,
     stable_hash,
 )
 
@@ -221,7 +222,7 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
         text, reason = _text(record["text"]), _text(record["reason"])
         return Quarantined(text, reason, _source_of(record["source"]), as_moment(record["recorded_at"]) or "")
     if record["type"] == "outbox":
-        return unpack_entry(clean_name(record["op_id"], "op_id"), json.dumps(record))
+        return unpack_entry(operation_key(clean_name(record["op_id"], "op_id")), json.dumps(record))
     if record["type"] == "namespace":
         return Head(_count(record["seq"], _MAX_SEQ), as_moment(record["last_at"] or None) or "")
     raise ValueError(
@@ -302,7 +303,7 @@ def _named(source: Source) -> tuple[str, str]:
 
 def _operation_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) -> Operation:
     receipt = Receipt(
-        clean_name(record["op_id"], "op_id"),
+        operation_key(clean_name(record["op_id"], "op_id")),
         namespace,
         _count(record["seq"], _MAX_SEQ),
         as_moment(record["recorded_at"]) or "",

@@ -11,6 +11,7 @@ import numpy as np
 
 from langchain_memllm.errors import SchemaTooNew, StoreCorrupt
 from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.embedded_hide import hide
 from langchain_memllm.stores.embedded_rekey import rekey
 
 __all__ = ["SCHEMA_VERSION", "check_version", "migrate", "refuse_foreign"]
@@ -107,6 +108,9 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     """,
     # One name, one key; labels that are aliases by now.
     _rekey,
+    # Hashes for names of operations and of what was forgotten. restarts: [seq, time] of operations at which a clock
+    # that had been ahead was right again (times.following).
+    hide,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""

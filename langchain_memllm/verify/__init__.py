@@ -34,6 +34,7 @@ from langchain_memllm.verify import (
     a12_malformed,
     a17_tenants,
     a18_statements,
+    a27_erasure,
     a28_static,
 )
 from langchain_memllm.verify.ledger import Counts
@@ -102,7 +103,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A24", "paths and file modes"),
     Check("A25", "size and time limits"),
     Check("A26", "TLS matrix"),
-    Check("A27", "bounded reads, erasure with byte search"),
+    Check("A27", "bounded reads, erasure with byte search", a27_erasure.run, 200, 20_000, "canaries"),
+    Check("A27.neo4j", "Neo4j: erasure", a27_erasure.run, 48, 480, "canaries", needs_server=True),
     Check("A28", "static gates", a28_static.run, 1, 1, "pass over the source"),
     Check("A29", "coverage and mutation of the core"),
     Check("A30", "24 hours of mixed faults"),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from langchain_memllm.verify.ledger import Counts, Held, Names
 
-__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types", "support_in"]
+__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types", "support_in", "texts_in"]
 
 _FACTS: Final = """MATCH (n:MemNamespace) WHERE n.name STARTS WITH $prefix
 MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
@@ -22,7 +22,12 @@ RETURN o.name, count(m)"""
 _NAMES: Final = """CALL () { CALL db.labels() YIELD label AS name RETURN name
   UNION CALL db.relationshipTypes() YIELD relationshipType AS name RETURN name }
 RETURN collect(name) AS names"""
-LISTENED: Final = frozenset((_FACTS, _NAMES, _SUPPORT))
+_TEXTS: Final = """CALL () {
+  MATCH (n) RETURN properties(n) AS held
+  UNION ALL
+  MATCH ()-[v]->() RETURN properties(v) AS held }
+RETURN held"""
+LISTENED: Final = frozenset((_FACTS, _NAMES, _SUPPORT, _TEXTS))
 """What the checker itself sends."""
 
 
@@ -51,6 +56,15 @@ def labels_and_types(uri: str, auth: tuple[str, str]) -> set[str]:
 
     with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
         return set(driver.execute_query(_NAMES, database_="neo4j").records[0]["names"])
+
+
+def texts_in(uri: str, auth: tuple[str, str]) -> list[str]:
+    """Every property of every node and relationship, as text, and every label and type."""
+    from neo4j import GraphDatabase
+
+    with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
+        rows = driver.execute_query(_TEXTS, database_="neo4j").records
+    return [*(str(row[0]) for row in rows), *labels_and_types(uri, auth)]
 
 
 def _held(row: list[Any]) -> Held:

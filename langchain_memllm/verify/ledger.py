@@ -6,6 +6,7 @@ is read with plain SQL.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -142,7 +143,7 @@ def compare(
     for fact in held:
         by_operation.setdefault(fact.op_id or "", Counter())[fact.triple] += 1
     for op_id, triples in intents.items():
-        there = by_operation.pop(op_id, Counter())
+        there = by_operation.pop(_kept(op_id), Counter())
         missing = [triple for triple in triples if not there[triple]]
         counts.duplicated += sum(number - 1 for number in there.values() if number > 1)
         counts.wrong += sum(number for triple, number in there.items() if triple not in triples)
@@ -151,6 +152,11 @@ def compare(
         elif missing and op_id in acks:
             counts.lost += len(missing)
     counts.wrong += sum(sum(facts.values()) for facts in by_operation.values())
+
+
+def _kept(op_id: str) -> str:
+    """What a store keeps of the name of an operation: a hash of it."""
+    return hashlib.blake2b(f"operation\x1e{op_id}".encode(), digest_size=16).hexdigest()
 
 
 def _rows(path: Path, statement: str) -> Iterator[tuple[Any, ...]]:

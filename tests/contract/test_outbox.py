@@ -9,11 +9,13 @@ import pytest
 
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores.interface import TripleStore
-from langchain_memllm.stores.outbox import OutboxChanged, OutboxEntry
-from langchain_memllm.triples import Source
+from langchain_memllm.stores.outbox import OutboxChanged, OutboxEntry, marked
+from langchain_memllm.triples import Source, operation_key
 
 NS = ("memllm", "ada")
 ADA = Source("user", "m1", "ada")
+NAMED = {operation_key(name): name for name in ("op1", "op2", "op3")}
+KEY = operation_key("op1")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def entry(
 
 
 def waiting(memory: Memory) -> list[tuple[str, str]]:
-    return [(each.op_id, each.text) for each in memory.outbox(namespace=NS)]
+    return [(NAMED[each.op_id], each.text) for each in memory.outbox(namespace=NS)]
 
 
 def test_an_entry_waits_until_its_operation_is_written_in_the_same_transaction(memory: Memory) -> None:
@@ -60,13 +62,13 @@ def test_what_changed_while_it_was_read_is_not_written(memory: Memory) -> None:
     for _ in range(2):  # changed; then gone
         with pytest.raises(OutboxChanged):
             memory.write([("user", "lives in", "Oslo")], namespace=NS, source=ADA, op_id="op1", entry=stale)
-        memory.store.drop_outbox(NS, ["op1"])
+        memory.store.drop_outbox(NS, [KEY])
     assert (list(memory.facts(namespace=NS)), memory.receipt("op1", namespace=NS)) == ([], None)
 
 
 def test_a_failed_attempt_is_counted_and_does_not_change_the_version(memory: Memory) -> None:
     memory.put_outbox([entry()], namespace=NS)
-    memory.store.fail_outbox(NS, ["op1", "nothing"])
+    memory.store.fail_outbox(NS, [KEY, "nothing"])
     (failed,) = memory.outbox(namespace=NS)
     assert (failed.attempts, failed.version) == (1, 0)
 
@@ -149,7 +151,7 @@ def test_forgetting_a_source_or_everything_removes_what_waits(memory: Memory) ->
 
 
 def test_an_export_takes_what_waits_along(memory: Memory) -> None:
-    memory.put_outbox([entry(speaker="Bob", replace=True, excluded=(("anna",),), context=("x",))], namespace=NS)
+    memory.put_outbox([entry(speaker="Bob", replace=True, excluded=(marked("anna"),), context=("x",))], namespace=NS)
     (kept,) = memory.outbox(namespace=NS)
     records = list(memory.export(namespace=NS))
     other = Memory(":memory:")

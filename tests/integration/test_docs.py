@@ -33,6 +33,7 @@ DOCUMENTS = [
     "README.md",
     "docs/first_hour.md",
     "docs/conversations.md",
+    "docs/forgetting.md",
     "docs/identity.md",
     "docs/what_is_believed.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),

@@ -43,7 +43,8 @@ def opened(neo4j_server: LocalServer) -> Iterator[Open]:
 
 @pytest.fixture
 def old_graph(neo4j_store: Neo4jStore, neo4j_driver: Driver) -> None:
-    with old_rules():
+    with old_rules(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("langchain_memllm.memory.operation_key", lambda op_id: op_id)
         fill(Memory(neo4j_store))
     neo4j_driver.execute_query("MATCH (m:MemMeta {name: 'schema'}) SET m.value = $n", n=str(BEFORE))
 
@@ -59,6 +60,9 @@ def test_a_graph_becomes_what_a_file_becomes(opened: Open, neo4j_driver: Driver,
     for namespace in (KARI, BOB):
         assert content(store, namespace) == content(file, namespace)
     assert Memory(store).verify() == []
+    named = neo4j_driver.execute_query("MATCH (p:MemOp) RETURN p.op_id").records
+    assert all(len(row[0]) == 32 for row in named)  # redteam row 16: hashes
+    assert Memory(store).receipt("op-3", namespace=KARI)
     left = neo4j_driver.execute_query("MATCH (n) WHERE n.was IS NOT NULL RETURN count(n)").records[0][0]
     assert left == 0
     memory = Memory(store)

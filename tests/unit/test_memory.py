@@ -112,7 +112,8 @@ def test_what_cannot_be_recalled(memory: Memory, wrong: dict[str, Any]) -> None:
 
 def test_forgetting_a_name_drops_quarantined_pieces_in_any_spelling_of_it(memory: Memory) -> None:
     pieces = [Quarantined("{jose\u0301  GARCIA >>", "cut off"), Quarantined("{bob >>", "cut off")]
-    memory.write([("José Garcia", "likes", "tea")], namespace=NS, quarantine=pieces)
+    memory.write([("José Garcia", "likes", "tea")], namespace=NS)
+    memory.write([("Al", "likes", "tea")], namespace=NS, quarantine=pieces)
     assert memory.forget(name="José Garcia", namespace=NS).quarantined == 1
     assert [piece.text for piece in memory.quarantined(namespace=NS)] == ["{bob >>"]
 

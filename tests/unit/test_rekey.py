@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -230,12 +232,42 @@ def test_declared_relations_that_collide_keep_their_facts(tmp_path: Path) -> Non
     with old_rules(), Memory(path, relations=[mine]) as memory:
         memory.write([("user", "worked for", "Shell"), ("user", "residence", "Oslo")], namespace=KARI, source=SAID)
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 2}")  # before ``rekey``
     connection.close()
     with Memory(path, relations=[mine]) as memory:
         assert [fact.triple.relation for fact in facts_of(memory)] == ["employer", "lives in"]
         assert answers(memory, "user", "boss company") == [("Shell", "current", "exact")]
         assert not memory.read("user", "works for", namespace=KARI)
+
+
+def test_names_of_operations_and_marks_in_a_file_of_before_become_hashes(tmp_path: Path) -> None:
+    """redteam row 16: what a file of before kept in plain is recognised, and is gone from it."""
+    path = old_file(tmp_path / "memllm.db")
+    with sqlite3.connect(path) as connection:
+        before = [row[0] for row in connection.execute("SELECT op_id FROM operation")]
+    connection.close()
+    EmbeddedStore(path).close()
+    entry = {"text": "Bob is here.", "context": [], "thread": "", "speaker": None, "replace": False}
+    entry |= {"source": asdict(SAID), "recorded_at": "", "attempts": 0, "excluded": [["canary"], ["bob", "likes"]]}
+    with sqlite3.connect(path) as connection:
+        row = (json.dumps(["memllm", "kari"], separators=(",", ":")), "said by canary", json.dumps(entry))
+        connection.execute(
+            "INSERT INTO outbox(ns, op_id, kind, ref, entry) SELECT id, ?2, '', '', ?3 FROM namespace WHERE name = ?1",
+            row,
+        )
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+    connection.close()
+    with Memory(path) as memory:
+        assert all(memory.receipt(op_id, namespace=KARI) for op_id in before if op_id != "op-12")
+        (waiting,) = memory.outbox(namespace=KARI)
+        assert waiting == memory.outbox(namespace=KARI, op_ids=["said by canary"])[0]
+        assert waiting.excludes("canary", "likes", "tea")
+        assert waiting.excludes("bob", "likes", "tea")
+        assert not waiting.excludes("bob", "knows", "al")
+    with sqlite3.connect(path) as connection:
+        assert all(len(row[0]) == 32 for row in connection.execute("SELECT op_id FROM operation"))
+        assert "canary" not in connection.execute("SELECT op_id || entry FROM outbox").fetchone()[0]
+    connection.close()
 
 
 def test_an_empty_store_is_migrated_in_no_time() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from langchain_memllm.memory import Memory
-from langchain_memllm.stores import embedded, embedded_write
+from langchain_memllm.stores import embedded, embedded_erase, embedded_write
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import FactFilter
 
@@ -37,16 +37,20 @@ WRITING = {
     "beside": embedded_write._BESIDE,
     "withdraw": embedded_write._WITHDRAW,
     "close": embedded_write._CLOSE,
-    "promote": embedded_write._PROMOTE,
+    "promote": embedded_write.PROMOTE,
     "expire": embedded_write._EXPIRE,
     "stands": embedded_write.STANDS,
-    "of name": embedded_write._OF_NAME,
-    "of slot": embedded_write._OF_SLOT,
-    "touched": embedded_write._TOUCHED_OPERATIONS,
-    "used": embedded_write._USED,
-    "relations": embedded_write._DELETE_RELATIONS,
-    "delete sources": embedded_write._DELETE_SOURCES,
-    **{f"delete {number}": statement for number, statement in enumerate(embedded_write._DELETE_DOOMED)},
+    "of name": embedded_erase._OF_NAME,
+    "of slot": embedded_erase._OF_SLOT,
+    "stated at": embedded_erase._STATED_AT,
+    "operations at": embedded_erase._OPERATIONS_AT.format("?"),
+    "quarantine": embedded_erase._QUARANTINE,
+    "places": embedded_erase._PLACES,
+    "touched": embedded_erase._TOUCHED_OPERATIONS,
+    "used": embedded_erase._USED,
+    "relations": embedded_erase._DELETE_RELATIONS,
+    "delete sources": embedded_erase._DELETE_SOURCES,
+    **{f"delete {number}": statement for number, statement in enumerate(embedded_erase._DELETE_DOOMED)},
 }
 EXPECTED = {
     "read subject": "SEARCH f USING INDEX fact_open_s (s=? AND r=?)",

@@ -113,6 +113,36 @@ CALL (doomed) {
 MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = seq
 RETURN p.id AS id, p.op_id AS op_id, p.receipt AS receipt"""
 )
+# When the operations were done that stated or confirmed these facts; operations are kept for some days only.
+STATED_AT: Final = (
+    CYPHER
+    + """UNWIND $ids AS id"""
+    + _EITHER
+    + """
+CALL (x) {
+  RETURN x.recorded_at AS at
+  UNION
+  MATCH (x)-[m:MEM_FROM]->()
+  MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq) WHERE p.ns = $ns AND p.seq = m.seq RETURN p.recorded_at AS at }
+RETURN DISTINCT at"""
+)
+# Operations that were done at these times.
+OPERATIONS_AT: Final = (
+    CYPHER
+    + """MATCH (p:MemOp) USING INDEX SEEK p:MemOp(ns, seq)
+WHERE p.ns = $ns AND p.seq IS NOT NULL AND p.recorded_at IN $times
+RETURN p.id AS id, p.op_id AS op_id, p.receipt AS receipt"""
+)
+# Names of sources and of who spoke.
+PLACES: Final = (
+    CYPHER
+    + """MATCH (d:MemSource) USING INDEX SEEK d:MemSource(ns, ref) WHERE d.ns = $ns AND d.ref IS NOT NULL
+CALL (d) {
+  RETURN d.kind AS what, d.ref AS text
+  UNION
+  MATCH (d)<-[m:MEM_FROM]-() WHERE m.principal IS NOT NULL RETURN 'principal' AS what, m.principal AS text }
+RETURN DISTINCT what, text"""
+)
 # Receipts without the erased facts.
 REDACT: Final = CYPHER + "UNWIND $receipts AS e MATCH (p:MemOp {id: e.id}) SET p.receipt = e.receipt"
 # Delete facts with their evidence and readable relationships; the text of a sentence that also supports a fact that

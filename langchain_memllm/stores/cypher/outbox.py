@@ -38,6 +38,14 @@ DROP_OUTBOX: Final = CYPHER + "UNWIND $ids AS id MATCH (x:MemOutbox {id: id}) DE
 TAKE_OUTBOX: Final = (
     CYPHER + "MATCH (x:MemOutbox {id: $id}) WHERE x.version = $version DELETE x RETURN count(*) AS gone"
 )
+# Other names for operations and for what waits: a migration.
+RENAME_OPERATIONS: Final = (
+    CYPHER + "UNWIND $entries AS e MATCH (p:MemOp {id: e.id}) SET p.id = e.new, p.op_id = e.op_id"
+)
+RENAME_OUTBOX: Final = (
+    CYPHER
+    + "UNWIND $entries AS e MATCH (x:MemOutbox {id: e.id}) SET x.id = e.new, x.op_id = e.op_id, x.entry = e.entry"
+)
 # Entries anew: changed by forgetting (``by`` 1), or with one more failed attempt (``by`` 0).
 CHANGE_OUTBOX: Final = (
     CYPHER
