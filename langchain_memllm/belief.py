@@ -32,6 +32,8 @@ from langchain_memllm.triples import (
 
 __all__ = [
     "MAX_BATCH",
+    "MAX_OPEN",
+    "MAX_SLOT",
     "Batch",
     "Claim",
     "Close",
@@ -64,10 +66,20 @@ Policy = Literal["chat", "edit", "paper"]
 MAX_BATCH: Final = 4096
 """Most triples of one operation; an ordinal has 12 bits in ``precedence``."""
 
+MAX_OPEN: Final = 64
+"""Most values that may stand in a slot for one; what replaces none of so many is not stored (row 26)."""
+
+MAX_SLOT: Final = 256
+"""Most open facts of a slot that a decision looks at, the best first: older files may hold slots with more."""
+
 _PEOPLE: Final = frozenset({"system", "owner", "user"})  # who settles a contested value by saying it again (row 10)
 _PERSONAL: Final = _PEOPLE | {"tool"}  # kinds whose same principal corrects itself (row 7)
 
 
+_FULL: Final = (
+    f"{MAX_OPEN} values stand there already and contest one another; state the one that holds, or retract the others, "
+    "and write this again"
+)
 _NAMESAKE: Final = (
     "this may be another person of that name: if so, give each a name of their own (retract this one, write it under "
     "the full name); if it is the same person, state it again, and use alias() for what else they are called"
@@ -327,7 +339,7 @@ def stands(facts: Sequence[Standing], day: str) -> dict[str, Stands]:
         if phase == "now" and by is None:
             holding.append(fact)
         found[fact.fact_id] = Stands("over" if phase == "now" and by is not None else phase, False, by)
-    rivals = [fact for fact in holding if not any(_follows(fact, other) for other in holding)]
+    rivals = [fact for fact in holding if fact.valid_from is None or not any(_follows(fact, o) for o in holding)]
     if len(rivals) > 1:
         found.update((fact.fact_id, Stands("now", True)) for fact in rivals)
     return found
@@ -388,12 +400,17 @@ def decide(
     if policy == "edit":
         decision = _decide_edit(same, rivals, said, seq)
     elif claim.single_valued:
-        decision = _decide_rivals(same, rivals, claim, said)
+        decision = _decide_rivals(same, rivals, claim, said, standing)
     else:
         decision = _stored(same, ())  # rows 1 to 4, 18
     if replaced is None or decision.status == "past":
         return decision
     return replace(decision, supersedes=(replaced.fact_id, *decision.supersedes))  # row 23
+
+
+def _is_one(claim: Claim, policy: Policy) -> bool:
+    """Whether a claim's slot holds one value at a time."""
+    return claim.single_valued and policy != "paper"
 
 
 def _is_reflexive(claim: Claim, classes: Mapping[str, str]) -> bool:
@@ -449,8 +466,10 @@ def _decide_edit(same: Standing | None, others: Sequence[Standing], said: str, s
     return _stored(same, closed)
 
 
-def _decide_rivals(same: Standing | None, others: Sequence[Standing], claim: Claim, said: str) -> Decision:
-    """A value for a single-valued slot that may hold others (rows 1 to 10, 20 and 21)."""
+def _decide_rivals(
+    same: Standing | None, others: Sequence[Standing], claim: Claim, said: str, standing: Sequence[Standing]
+) -> Decision:
+    """A value for a single-valued slot that may hold others (rows 1 to 10, 20, 21 and 26)."""
     over = [fact for fact in others if _ended_it(fact, claim, said)]
     if over:
         return Decision("past", ended=min(fact.began for fact in over))  # rows 20, 21
@@ -458,7 +477,9 @@ def _decide_rivals(same: Standing | None, others: Sequence[Standing], claim: Cla
     beaten = tuple(f.fact_id for f in others if wins(claim.source, f) and not _comes_after(f, claim, said))
     if same is not None:
         return _stored(same, beaten)  # rows 2, 10, 18
-    if claim.namesake and beaten:  # row 25
+    if len(standing) - len(beaten) >= MAX_OPEN:  # row 26
+        return Decision("rejected", reason=_FULL)
+    if claim.namesake and beaten and len(standing) < MAX_OPEN:  # row 25
         return Decision("stored", contests=tuple(fact.fact_id for fact in others), reason=_NAMESAKE)
     return _stored(None, beaten, tuple(fact.fact_id for fact in others if fact.fact_id not in beaten))
 
@@ -520,17 +541,18 @@ class _Resolution:
 
     def __init__(self, batch: Batch, current: Current) -> None:
         self.batch, self.current = batch, current
+        self.whole = {c.relation_key for c in batch.claims if batch.policy == "edit" or _is_one(c, batch.policy)}
         dropped = self._no_longer_stated()
         self.gone = tuple(former.fact for former in dropped if former.left is None)
         self.withdrawals = {former.fact.fact_id: self._withdraw(former) for former in dropped if former.left}
         gone = {fact.fact_id for fact in self.gone}
         facts = [self._weakened(fact) for fact in current.facts if fact.fact_id not in gone]
-        self.slots: dict[tuple[str, str], list[Standing]] = {}
+        self.slots: dict[tuple[str, ...], list[Standing]] = {}
         for fact in facts:
             self.slots.setdefault(self._slot(fact), []).append(fact)
         self.by_id = {fact.fact_id: fact for fact in facts}
         self.today = batch.today or local_day(current.now)
-        self.caught_up: set[tuple[str, str]] = set()
+        self.caught_up: set[tuple[str, ...]] = set()
         self.outcomes: list[Outcome] = list(batch.rejected)
         self.inserts: list[Insert] = []
         self.evidence: list[Evidence] = []
@@ -562,8 +584,10 @@ class _Resolution:
     def _class(self, key: str) -> str:
         return self.current.classes.get(key, key)
 
-    def _slot(self, item: Claim | Standing) -> tuple[str, str]:
-        return self._class(item.subject_key), item.relation_key
+    def _slot(self, item: Claim | Standing) -> tuple[str, ...]:
+        """What a decision looks at: all values where one may close another, else only those that are the same."""
+        slot = self._class(item.subject_key), item.relation_key
+        return slot if item.relation_key in self.whole else (*slot, self._class(item.object_key))
 
     def _final_objects(self) -> dict[tuple[object, ...], str]:
         """The last live value each speaker gives a single-valued slot in this batch (row 12; documents: row 11)."""
@@ -600,7 +624,7 @@ class _Resolution:
         """The claim's slot, in which what has ended since it was written is closed; a store learns of it here."""
         key = self._slot(claim)
         slot = self.slots.setdefault(key, [])
-        whole = claim.single_valued or self.batch.policy == "edit"
+        whole = claim.relation_key in self.whole
         if self.batch.policy == "paper" or (whole and key in self.caught_up):
             return slot
         self.caught_up.update([key] if whole else [])

@@ -158,8 +158,8 @@ class Demo:
         for outcome in receipt:
             triple = escape(str(outcome.triple)) if outcome.triple else "(not a triple)"
             notes: list[str] = [outcome.status]
-            notes += [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
-            notes += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+            notes += [f"supersedes {outcome.superseded}"] if outcome.superseded else []
+            notes += [f"contests {outcome.contested}"] if outcome.contested else []
             notes += [outcome.reason] if outcome.reason else []
             self.console.print(f"  [bold]{triple}[/bold]  {escape(', '.join(notes))}")
         if not len(receipt):

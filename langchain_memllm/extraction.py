@@ -63,6 +63,7 @@ Mode = Literal["auto", "tools", "json", "grammar"]
 
 CHUNK: Final = 12_000
 """Characters that one call of a chat model reads: a text of 58,000 takes five calls, at worst six."""
+_WINDOW: Final = 8_000  # characters in which sentences are looked for at once
 _LONGEST: Final = 2_000  # characters of a sentence; a longer one is read in pieces
 _MAX_CONTEXT: Final = 4_000
 _CHUNK_CONTEXT: Final = 8
@@ -128,13 +129,29 @@ def sentences_of(text: str, language: str = "en") -> list[Sentence]:
     """
     found = []
     for begin, paragraph in _paragraphs(text):
-        for boundary in sentencex.get_sentence_boundaries(language, _storable(paragraph)):
-            start, end = boundary["start_index"], boundary["end_index"]
+        for start, end in _boundaries(_storable(paragraph), language):
             piece = paragraph[start:end]
             if stripped := piece.strip():
                 start += begin + len(piece) - len(piece.lstrip())
                 found.append(Sentence(_storable(stripped), start, start + len(stripped)))
     return found
+
+
+def _boundaries(paragraph: str, language: str) -> Iterator[tuple[int, int]]:
+    """Where the sentences of a paragraph are. It is looked at a window at a time: some texts cost their square.
+
+    The last sentence of a window is read again with what follows it, unless it fills the window.
+    """
+    begin = 0
+    while begin < len(paragraph):
+        window = paragraph[begin : begin + _WINDOW]
+        found = [
+            (each["start_index"], each["end_index"]) for each in sentencex.get_sentence_boundaries(language, window)
+        ]
+        last = begin + len(window) == len(paragraph)
+        kept = found if last or len(found) < 2 else found[:-1]
+        yield from ((begin + start, begin + end) for start, end in kept)
+        begin += len(window) if last or not kept else kept[-1][1]
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, str]]:

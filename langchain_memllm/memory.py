@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from langchain_memllm.agreement import SharedRelations, UnknownRelations, relations_of
 from langchain_memllm.arguments import by_name
@@ -73,6 +73,8 @@ from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Kept, Name, Part, blocks_of, part_of, record_of
 from langchain_memllm.times import Day, Moment, as_moment, check_date, local_day, written
 from langchain_memllm.triples import (
+    MAX_NAME,
+    MAX_SENTENCE,
     Fact,
     Match,
     Namespace,
@@ -506,10 +508,10 @@ class Memory(Shared):
         dates: dict[str, Any] = {}
         for part in ("valid_from", "valid_to"):
             value = getattr(statement, part)
-            if isinstance(value, str) and (span := read_date(value, moment)) is not None:
+            if _may_be_date(value) and (span := read_date(value, moment)) is not None:
                 dates[part] = span.start if part == "valid_from" else span.end
         object_ = statement.object
-        if isinstance(object_, str) and not spelled_as_name(object_, statement.text):
+        if _may_be_date(object_) and not spelled_as_name(object_, statement.text):
             dates.update({"object": str(span)} if (span := relative_date(object_, moment)) is not None else {})
         return replace(statement, **dates) if dates else statement
 
@@ -1313,10 +1315,17 @@ def _check_statement(statement: Statement) -> None:
     text, span, turn = statement.text, statement.span, statement.turn
     if text is not None and not (isinstance(text, str) and _is_plain(text)):
         raise InvalidTriple("text", text, "its sentence is not plain text; clean it first")
+    if text is not None and len(text) > MAX_SENTENCE:
+        raise InvalidTriple("text", text[:60], f"its sentence has {len(text)} characters; at most {MAX_SENTENCE} fit")
     if turn is not None and not _is_place(turn):
         raise InvalidTriple("turn", turn, "turn is not the number of a turn; give 0 or more")
     if span is not None and not (isinstance(span, list | tuple) and len(span) == 2 and all(map(_is_place, span))):
         raise InvalidTriple("span", span, "span is not a place in a text; give its start and end in characters")
+
+
+def _may_be_date(value: object) -> TypeGuard[str]:
+    """Whether it is a text that is short enough to be read as a date."""
+    return isinstance(value, str) and len(value) <= MAX_NAME
 
 
 def _is_plain(text: str) -> bool:
@@ -1425,7 +1434,8 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
     words = text.split()
     if len(words) > _MAX_RECALL_WORDS:
         words = words[: _MAX_RECALL_WORDS // 2] + words[-_MAX_RECALL_WORDS // 2 :]
-    words = [word for word in map(fold, words) if word and not any("\ud800" <= c <= "\udfff" for c in word)]
+    words = [fold(word[: MAX_NAME + 1]) for word in words]  # a longer word is no name
+    words = [word for word in words if word and not any("\ud800" <= c <= "\udfff" for c in word)]
     keys: dict[str, None] = {}
     for start in range(len(words)):
         for end in range(start + 1, min(start + _MAX_GRAM, len(words)) + 1):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from langchain_memllm.errors import ConfigurationError
@@ -41,7 +41,6 @@ _LINK: Final = re.compile(
     r":(?=//)|(?<=www)\.|(?<=script):|(?<=mailto):|(?<=data):|(?<=file):|(?<=tel):", re.IGNORECASE
 )
 _CODE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|U([0-9a-f]{8}))")
-_BLOCK: Final = re.compile(re.escape(OPEN) + ".*?" + re.escape(CLOSE), re.DOTALL)
 
 
 def approximate_tokens(text: str) -> int:
@@ -84,14 +83,26 @@ def parse_block(text: str) -> list[Triple]:
     Raises:
         InvalidTriple: A line was not written by ``render``.
     """
-    found = _BLOCK.search(text)
-    lines = found[0].splitlines()[2:-1] if found else []
+    place = next(_blocks(text), None)
+    lines = text[slice(*place)].splitlines()[2:-1] if place else []
     return [Triple(*map(unescape_value, line.removeprefix("- ").split(_SEPARATOR)[:3])) for line in lines]
 
 
 def without_blocks(text: str) -> str:
     """A text without the blocks in it: what was recalled is never taken for what somebody says now."""
-    return _BLOCK.sub("", text)
+    kept, at = [], 0
+    for start, end in _blocks(text):
+        kept.append(text[at:start])
+        at = end
+    return "".join(kept) + text[at:] if kept else text
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Where the blocks of a text are. In one pass: a text may open a thousand of them and close none."""
+    end = 0
+    while (start := text.find(OPEN, end)) >= 0 and (close := text.find(CLOSE, start)) >= 0:
+        end = close + len(CLOSE)
+        yield start, end
 
 
 def escape_value(name: str) -> str:

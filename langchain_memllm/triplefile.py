@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.roles import names_of_parts
-from langchain_memllm.triples import Kind, Source, Statement
+from langchain_memllm.triples import Kind, Source, Statement, as_source
 
 __all__ = ["MAX_LINE", "Given", "Line", "is_exported", "triples_of"]
 
@@ -52,7 +52,8 @@ class Line(BaseModel):
     def source_or(self, default: Source) -> Source:
         """Where it comes from: what the line says, else what the whole file is said to come from."""
         ref = default.ref if self.source is None else self.source
-        return Source(self.kind or default.kind, ref, self.principal or default.principal, at=self.at or default.at)
+        source = Source(self.kind or default.kind, ref, self.principal or default.principal, at=self.at or default.at)
+        return as_source(source) or default
 
     def statement(self) -> Statement:
         """What it says."""

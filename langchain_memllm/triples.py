@@ -6,26 +6,35 @@ Frozen values without I/O; nothing here knows a store, a model or a policy. A tr
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from html import escape
-from math import isfinite
 from typing import Any, Final, Literal, get_args
-from unicodedata import normalize
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
+from langchain_memllm.names import (
+    MAX_NAME,
+    clean_name,
+    fold,
+    forget_names,
+    is_literal_key,
+    literal_key,
+    loose_key,
+    name_key,
+)
 from langchain_memllm.times import Day, as_moment
 
 __all__ = [
     "KINDS",
     "MAX_NAME",
+    "MAX_PRINCIPAL",
+    "MAX_RIVALS",
+    "MAX_SENTENCE",
     "Fact",
     "How",
     "Kind",
@@ -58,8 +67,14 @@ __all__ = [
     "stable_hash",
 ]
 
-MAX_NAME: Final = 256
-"""Longest name of a subject, relation or object, in characters after cleaning."""
+MAX_SENTENCE: Final = 1 << 16
+"""Longest sentence that is kept as the evidence of a fact, in characters."""
+
+MAX_PRINCIPAL: Final = 256
+"""Longest name of who speaks, in characters."""
+
+MAX_RIVALS: Final = 30
+"""Most ids of other facts that an outcome lists; of more it tells the number."""
 
 Namespace = tuple[str, ...]
 """Labels that keep one tenant's memory apart from another's, outermost first."""
@@ -74,167 +89,10 @@ Phase = Literal["planned", "now", "over"]
 """Where a fact that was not closed stands in time: it begins later, it holds, or it has ended."""
 
 _WRITTEN: Final = frozenset({"document", "web"})  # kinds of source that are older than the moment they are read
-_LITERAL: Final = "\x1f"  # no cleaned name holds a control character, so a literal's key never meets a name's
 _MAX_LABEL: Final = 256
 _HASH: Final = re.compile("[0-9a-f]{32}")
 _MAX_CHECKED: Final = 4096
 _CHECKED: Final[set[Namespace]] = set()  # namespaces found good lately; every call brings one
-
-
-def clean_name(value: object, part: str = "name") -> str:
-    """Return ``value`` as it is stored: whitespace collapsed, trimmed, NFC.
-
-    Args:
-        value: What was given as a name.
-        part: What it is, for the error message.
-
-    Raises:
-        InvalidTriple: Not a string, empty, longer than ``MAX_NAME``, or with control characters or lone surrogates.
-    """
-    if part == "object":
-        value = _as_text(value)
-    if not isinstance(value, str):
-        raise InvalidTriple(part, value, f"expected text, got {type(value).__name__}; convert it with str() first")
-    if len(value) > 4 * MAX_NAME:
-        raise InvalidTriple(part, value, f"{len(value)} characters; at most {MAX_NAME} fit, shorten it")
-    if value.isascii() and value.isprintable():  # the common case, four times faster
-        name = " ".join(value.split())
-    else:
-        name = normalize("NFC", " ".join(value.split()))
-        bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
-        if bad is not None:
-            raise InvalidTriple(part, value, f"it holds the character U+{ord(bad):04X}; remove it")
-    if not name:
-        raise InvalidTriple(part, value, "it is empty; give it a name or leave the triple out")
-    if len(name) > MAX_NAME:
-        raise InvalidTriple(part, value, f"{len(name)} characters; at most {MAX_NAME} fit, shorten it")
-    return name
-
-
-def _as_text(value: object) -> object:
-    """A number, a truth value or a date as the name it is as an object: ``34``, ``true``, ``2026-11-29``."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float | Decimal) and isfinite(value):
-        return str(value)
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def name_key(name: str) -> str:
-    """Key under which a cleaned name is found. Two spellings with one key are one name.
-
-    Left out is what a reader does not see or a keyboard decides: letter case, the kind of apostrophe, quotation mark
-    or hyphen, width, invisible characters (zero-width, soft hyphen, BOM, tatweel, those that choose a glyph), the vowel
-    signs that Arabic and Hebrew may be written without, periods at the end. What differs to the eye stays apart:
-    accents, titles, superscripts and circled numbers (x² is not x2). Where nothing is left, the name itself is the key.
-    """
-    if name.isascii():
-        key = name.lower()
-        if key[-1:] != "." and "`" not in key:
-            return key
-    folded = fold(name)
-    if folded[-1:] in _STOPS:
-        return folded.rstrip(_STOPS) or folded or name
-    return folded
-
-
-def fold(text: str) -> str:
-    """What ``name_key`` leaves of a text, with the periods at its end; may be empty. Words fold one by one, too."""
-    if text.isascii():
-        return text.lower().replace("`", "'")
-    return _fold_short(text) if len(text) <= MAX_NAME else _fold(text)
-
-
-def _fold(text: str) -> str:
-    folded = normalize("NFC", text)
-    for _ in range(2):  # one brings what the other folds: \u0149, \u0130, letters that are only shaped otherwise
-        folded = normalize("NFC", normalize("NFC", folded.casefold()).translate(_FOLDS))
-    return " ".join(normalize("NFC", _DOTTED_I.sub("i", folded)).split())
-
-
-_fold_short = functools.lru_cache(maxsize=1 << 14)(_fold)
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def loose_key(key: str) -> str | None:
-    """What other spellings of a name share with it (José, Jose; Mr. Smith, Mr Smith; Jean-Luc, Jean Luc).
-
-    Without accents on Latin, Greek and Cyrillic letters, periods, commas, apostrophes and hyphens. Names of one loose
-    key stay two names; a reader is told of the other one where the name itself has no answer.
-
-    Returns:
-        None if it says no more than the key.
-    """
-    if key.isascii() and not _MARKED.search(key):
-        return None
-    loose = key if key.isascii() else normalize("NFKD", key).casefold().translate(_ACCENTS)
-    loose = normalize("NFC", " ".join(_DROPPED.sub("", loose.replace("-", " ")).split()))
-    return loose if loose and loose != key else None
-
-
-def forget_names() -> None:
-    """Drop the names that are remembered to be folded quickly: what is erased must not stay here."""
-    _fold_short.cache_clear()
-    loose_key.cache_clear()
-
-
-class _Folds(dict[int, str]):
-    """What a character counts as in a key, worked out when it first comes: for ``str.translate``."""
-
-    def __missing__(self, code: int) -> str:
-        self[code] = folded = _folded(chr(code))
-        return folded
-
-
-def _folded(char: str) -> str:
-    if any(first <= char <= last for first, last in _INVISIBLE):
-        return ""
-    for plain, alike in _ALIKE.items():
-        if char in alike:
-            return plain
-    tag, _, parts = unicodedata.decomposition(char).rpartition("> ")
-    if tag.lstrip("<") not in _WIDTHS or parts.startswith("0020 "):  # accents that stand alone
-        return char
-    return "".join(_folded(chr(int(part, 16))) for part in parts.split())
-
-
-_INVISIBLE: Final = (
-    # shown as nothing: soft hyphen, joiners, marks of direction, fillers, BOM, what chooses a glyph (emoji, ideographs)
-    *(("\u00ad", "\u00ad"), ("\u034f", "\u034f"), ("\u061c", "\u061c"), ("\u115f", "\u1160"), ("\u17b4", "\u17b5")),
-    *(("\u180b", "\u180f"), ("\u200b", "\u200f"), ("\u202a", "\u202e"), ("\u2060", "\u206f"), ("\u3164", "\u3164")),
-    *(("\ufe00", "\ufe0f"), ("\ufeff", "\ufeff"), ("\uffa0", "\uffa0"), ("\U000e0100", "\U000e01ef")),
-    # written or not as one likes: tatweel, vowel signs of Arabic and of Hebrew
-    *(("\u0640", "\u0640"), ("\u064b", "\u0652"), ("\u0670", "\u0670"), ("\u06d6", "\u06dc"), ("\u06df", "\u06e4")),
-    *(("\u06e7", "\u06e8"), ("\u06ea", "\u06ed"), ("\u0591", "\u05bd"), ("\u05bf", "\u05bf"), ("\u05c1", "\u05c2")),
-    *(("\u05c4", "\u05c5"), ("\u05c7", "\u05c7")),
-)
-_ALIKE: Final = {
-    "'": "`\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u055a\u05f3\u2018\u2019\u201a\u201b\u2032\ua78c\uff07\uff40",
-    '"': "\u201c\u201d\u201e\u201f\u2033\u05f4\uff02",
-    "-": "\u02d7\u058a\u05be\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d",
-}
-# Kinds of compatibility characters that look like what they stand for; super, sub, circle, square, fraction do not.
-_WIDTHS: Final = frozenset(
-    ("wide", "narrow", "small", "noBreak", "initial", "medial", "final", "isolated", "font", "compat")
-)
-_FOLDS: Final = _Folds()
-_DOTTED_I: Final = re.compile("i\u0307+")  # what casefold makes of the Turkish capital \u0130
-_STOPS: Final = ". \u3002"
-_MARKED: Final = re.compile(r"[.,'\"-]")
-_DROPPED: Final = re.compile(r"[.,'\"]")
-_ACCENTS: Final = dict.fromkeys(range(0x300, 0x370)) | str.maketrans(
-    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
-)
-
-
-def literal_key(name: str) -> str:
-    """Key of a literal object (a date, number, code, password): compared exactly, never equal to a name's key."""
-    return _LITERAL + name
-
-
-def is_literal_key(key: str) -> bool:
-    """Whether a key is that of a literal."""
-    return key.startswith(_LITERAL)
 
 
 def stable_hash(*parts: object) -> str:
@@ -464,9 +322,17 @@ def as_source(value: object) -> Source | None:
     """The source that was given, or None.
 
     Raises:
-        ConfigurationError: It is something else; mostly a text, of which nobody knows what it names.
+        ConfigurationError: It is something else; mostly a text, of which nobody knows what it names. Or a part of it is
+            too long to be kept with every fact.
     """
-    if value is None or isinstance(value, Source):
+    if value is None:
+        return None
+    if isinstance(value, Source):
+        for part, most in (("principal", MAX_PRINCIPAL), ("text", MAX_SENTENCE)):
+            if len(getattr(value, part) or "") > most:
+                raise ConfigurationError(
+                    f"source {part} of {len(getattr(value, part))} characters; at most {most} fit, shorten it"
+                )
         return value
     kind, ref = (value, "example.org") if value in KINDS else ("document", value)
     example = f"Source({kind!r}, {ref!r})" if isinstance(value, str) else "Source('document', 'notes.md')"
@@ -676,7 +542,11 @@ class Recall:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
-    """What became of one proposed triple. ``index`` is its place in the batch; the triple itself is never stored."""
+    """What became of one proposed triple. ``index`` is its place in the batch; the triple itself is never stored.
+
+    ``supersedes`` and ``contests`` hold at most ``MAX_RIVALS`` ids, the best first; ``superseded`` and ``contested``
+    count all of them.
+    """
 
     index: int
     status: Status
@@ -685,6 +555,15 @@ class Outcome:
     contests: tuple[str, ...] = ()
     reason: str | None = None
     triple: Triple | None = field(default=None, compare=False)
+    superseded: int = 0
+    contested: int = 0
+
+    def __post_init__(self) -> None:
+        """Count the ids, and keep the first of them."""
+        for ids, count in (("supersedes", "superseded"), ("contests", "contested")):
+            given = getattr(self, ids)
+            object.__setattr__(self, count, max(getattr(self, count), len(given)))
+            object.__setattr__(self, ids, given[:MAX_RIVALS])
 
     def __repr__(self) -> str:
         """One line: its place, what became of it, and why."""
@@ -698,6 +577,8 @@ class Outcome:
             "fact_id": self.fact_id,
             "supersedes": list(self.supersedes),
             "contests": list(self.contests),
+            "superseded": self.superseded,
+            "contested": self.contested,
             "reason": self.reason,
             "triple": None if self.triple is None else list(self.triple),
         }
@@ -787,8 +668,8 @@ def _cells(fact: Fact) -> tuple[str, ...]:
 
 
 def _outcome(outcome: Outcome) -> tuple[str, str, str]:
-    details = [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
-    details += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+    details = [f"supersedes {outcome.superseded}"] if outcome.superseded else []
+    details += [f"contests {outcome.contested}"] if outcome.contested else []
     details += [shown(outcome.reason, 120)] if outcome.reason else []
     return outcome.status, _line(outcome.triple) if outcome.triple else "", "; ".join(details)
 

@@ -491,7 +491,7 @@ def _line(fact: ToolFact, outcome: Outcome) -> str:
         "retracted": "is past now",
         "not_found": "nothing to end: it is not known to be so now",
     }.get(outcome.status, f"not stored ({outcome.reason or outcome.status})")
-    if outcome.contests:
+    if outcome.contested:
         said += ", beside another value that was not replaced"
     triple = outcome.triple or (fact.subject, fact.relation, fact.object)
     return f"{' | '.join(triple)}: {said}"

@@ -177,8 +177,8 @@ def print_receipt(receipt: Receipt, as_json: bool) -> None:
         print_json(receipt.as_dict())
         return
     for outcome in receipt:
-        details = [f"supersedes {len(outcome.supersedes)}"] if outcome.supersedes else []
-        details += [f"contests {len(outcome.contests)}"] if outcome.contests else []
+        details = [f"supersedes {outcome.superseded}"] if outcome.superseded else []
+        details += [f"contests {outcome.contested}"] if outcome.contested else []
         details += [outcome.reason] if outcome.reason else []
         triple = escape(str(outcome.triple)) if outcome.triple else "-"
         out.print(

@@ -378,6 +378,20 @@ class EmbeddedStore:
             if len(page) < _PAGE:
                 return
             seq, ordinal = page[-1].seq, page[-1].ordinal
+            if where.subject_keys is not None or where.object_keys is not None:
+                yield from self._rest(namespace, where, seq, ordinal)
+                return
+
+    def _rest(self, namespace: Namespace, where: FactFilter, seq: int, ordinal: int) -> Iterator[Fact]:
+        """What follows the first page of a name's facts: they are looked for once, not for each page again."""
+        with self._db.snapshot() as connection:
+            statement, parameters = _listing(connection, namespace, where, seq, ordinal, _IDS)
+            ids = [row[0] for row in connection.execute(statement, parameters)] if statement else []
+        for start in range(0, len(ids), _PAGE):
+            with self._db.snapshot() as connection:
+                rows = connection.execute(_BY_ID, (json.dumps(ids[start : start + _PAGE]),))
+                page = [_with_sources(connection, _fact(namespace, row)) for row in rows]
+            yield from page
 
     def dump(self, namespace: Namespace) -> Iterator[Part]:
         """See ``TripleStore.dump``."""
@@ -772,10 +786,17 @@ _OF_NAMES: Final = {
 }
 
 
+_PAGED: Final = f"""SELECT {_FACT} FROM fact f {{}} JOIN relation r ON r.id = f.r
+    JOIN name s ON s.id = f.s JOIN name o ON o.id = f.o WHERE {{}} ORDER BY f.seq, f.ordinal LIMIT {_PAGE}"""
+_IDS: Final = "SELECT f.id FROM fact f {} WHERE {} ORDER BY f.seq, f.ordinal"
+_BY_ID: Final = f"""SELECT {_FACT} FROM fact f JOIN relation r ON r.id = f.r JOIN name s ON s.id = f.s
+    JOIN name o ON o.id = f.o WHERE f.id IN (SELECT value FROM json_each(?)) ORDER BY f.seq, f.ordinal"""
+
+
 def _listing(
-    connection: sqlite3.Connection, namespace: Namespace, where: FactFilter, seq: int, ordinal: int
+    connection: sqlite3.Connection, namespace: Namespace, where: FactFilter, seq: int, ordinal: int, what: str = _PAGED
 ) -> tuple[str, list[object]]:
-    """Statement and parameters of one page of facts; no statement if a condition can match nothing."""
+    """Statement and parameters of one page of facts, or of all their ids; none if a condition can match nothing."""
     head = connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone()
     if head is None:
         return "", []
@@ -803,10 +824,7 @@ def _listing(
         conditions.append("f.open = 1")
     named = where.subject_keys is not None or where.object_keys is not None
     index = "INDEXED BY fact_fid" if where.ids is not None else "NOT INDEXED" if named else "INDEXED BY fact_ns"
-    statement = f"""SELECT {_FACT} FROM fact f {index} JOIN relation r ON r.id = f.r
-        JOIN name s ON s.id = f.s JOIN name o ON o.id = f.o
-        WHERE {" AND ".join(conditions)} ORDER BY f.seq, f.ordinal LIMIT {_PAGE}"""
-    return statement, parameters
+    return what.format(index, " AND ".join(conditions)), parameters
 
 
 def _blob(fact_id: str) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_memllm.belief import (
+    MAX_SLOT,
     Batch,
     Claim,
     Close,
@@ -66,11 +67,11 @@ OPERATION: Final = """SELECT p.payload_hash, p.receipt FROM namespace x JOIN ope
 HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
 _CREATE: Final = "INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at"
 _ADVANCE: Final = "UPDATE namespace SET seq = ?, last_at = ? WHERE id = ?"
-# Open facts of a slot; of a slot that may hold many values only the one with the same object matters.
+# Open facts of a slot, the best first; of a slot that may hold many values only the one with the same object matters.
 _SLOT: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from,
         f.valid_to, f.said_at
     FROM fact f INDEXED BY fact_open_s CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
-    WHERE f.s = ? AND f.r = ? AND f.open = 1"""
+    WHERE f.s = ? AND f.r = ? AND f.open = 1 ORDER BY f.precedence DESC LIMIT ?"""
 _SAME: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from,
         f.valid_to, f.said_at
     FROM fact f INDEXED BY fact_triple CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
@@ -106,6 +107,7 @@ ADD_QUARANTINE: Final = """INSERT INTO quarantine(ns, at, text, reason, kind, re
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _EXPIRE: Final = "DELETE FROM operation WHERE ns = ? AND seq < ? AND at < ?"
 _CHUNK: Final = 500
+_EVERY: Final = -1
 _PENDING, _STORED, _NONE, _LITERAL = 0, 1, 2, 3
 
 
@@ -202,14 +204,11 @@ class Application:
             subjects = members.get(claim.subject_key)
             if relation is None or subjects is None:
                 continue
-            whole = claim.single_valued or batch.policy == "edit"
-            objects = () if whole else members.get(claim.object_key, ())
+            most = _EVERY if batch.policy == "edit" else MAX_SLOT if claim.single_valued else 0
             for subject in subjects:
-                rows = (
-                    execute(_SLOT, (subject, relation)).fetchall()
-                    if whole
-                    else [row for each in objects for row in execute(_SAME, (subject, relation, each))]
-                )
+                rows = execute(_SLOT, (subject, relation, most)).fetchall() if most else []
+                for each in members.get(claim.object_key, ()):
+                    rows += execute(_SAME, (subject, relation, each))
                 for row in rows:
                     found[row[0]] = _standing(row, claim.relation_key)
         return tuple(sorted(found.values(), key=lambda fact: (fact.seq, fact.fact_id)))

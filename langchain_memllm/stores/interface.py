@@ -465,9 +465,15 @@ def pack_receipt(receipt: Receipt) -> str:
     """A receipt as a store keeps it: compact JSON of ids and outcomes, never text."""
     outcomes = [
         [outcome.index, outcome.status, outcome.fact_id, outcome.supersedes, outcome.contests, outcome.reason]
+        + ([outcome.superseded, outcome.contested] if _is_cut(outcome) else [])
         for outcome in receipt.outcomes
     ]
     return json.dumps([receipt.seq, receipt.recorded_at, outcomes, receipt.replaced], separators=(",", ":"))
+
+
+def _is_cut(outcome: Outcome) -> bool:
+    """Whether an outcome counts more facts than it lists."""
+    return (outcome.superseded, outcome.contested) != (len(outcome.supersedes), len(outcome.contests))
 
 
 def unpack_receipt(namespace: Namespace, op_id: str, packed: str) -> Receipt:
@@ -478,7 +484,10 @@ def unpack_receipt(namespace: Namespace, op_id: str, packed: str) -> Receipt:
         namespace,
         seq,
         recorded_at,
-        tuple(Outcome(i, status, fact, tuple(sup), tuple(con), why) for i, status, fact, sup, con, why in outcomes),
+        tuple(
+            Outcome(i, status, fact, tuple(sup), tuple(con), why, None, *counts)
+            for i, status, fact, sup, con, why, *counts in outcomes
+        ),
         tuple(replaced),
     )
 
@@ -492,15 +501,22 @@ def redact_receipt(receipt: Receipt, erased: AbstractSet[str]) -> Receipt:
     def keep(ids: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(fact_id for fact_id in ids if fact_id not in erased)
 
-    outcomes = tuple(
-        Outcome(outcome.index, "forgotten")
-        if outcome.fact_id in erased
-        else replace(
+    def kept(outcome: Outcome) -> Outcome:
+        supersedes, contests = keep(outcome.supersedes), keep(outcome.contests)
+        superseded = outcome.superseded - len(outcome.supersedes) + len(supersedes)
+        contested = outcome.contested - len(outcome.contests) + len(contests)
+        reason = None if outcome.status == "quarantined" else outcome.reason
+        return replace(
             outcome,
-            supersedes=keep(outcome.supersedes),
-            contests=keep(outcome.contests),
-            reason=None if outcome.status == "quarantined" else outcome.reason,
+            supersedes=supersedes,
+            contests=contests,
+            reason=reason,
+            superseded=superseded,
+            contested=contested,
         )
+
+    outcomes = tuple(
+        Outcome(outcome.index, "forgotten") if outcome.fact_id in erased else kept(outcome)
         for outcome in receipt.outcomes
     )
     return replace(receipt, outcomes=outcomes, replaced=keep(receipt.replaced))

@@ -294,6 +294,19 @@ class Neo4jStore:
             if len(records) < _PAGE:
                 return
             seq, ordinal = records[-1]["fact"][4], records[-1]["fact"][5]
+            if where.subject_keys is not None or where.object_keys is not None:
+                yield from self._rest(namespace, {**parameters, "seq": seq, "ordinal": ordinal})
+                return
+
+    def _rest(self, namespace: Namespace, parameters: dict[str, Any]) -> Iterator[Fact]:
+        """What follows the first page of a name's facts: they are looked for once, not for each page again."""
+        of_subjects = parameters["subjects"] is not None
+        found = self._bolt.read(cypher.IDS_OF_SUBJECTS if of_subjects else cypher.IDS_OF_OBJECTS, parameters)
+        ids = [record["id"] for record in found]
+        for start in range(0, len(ids), _PAGE):
+            page = {**parameters, "ids": ids[start : start + _PAGE]}
+            for record in self._bolt.read(cypher.LIST_IDS, page):
+                yield fact_of(namespace, record["fact"], record["sources"])
 
     def _listing(self, ids: Ids, where: FactFilter) -> tuple[cypher.Statement, dict[str, Any]]:
         """The statement that finds the filter's facts by its most telling condition, and its parameters."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from langchain_memllm.belief import (
+    MAX_SLOT,
     Batch,
     Claim,
     Current,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FALLBACK_TYPE", "Application", "Ids", "fill", "ids_of", "link", "locked", "transact", "view_type"]
 
+_EVERY: Final = 1 << 40
 _FILL: Final = 500  # vectors set in one transaction
 
 
@@ -104,10 +106,9 @@ def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4
     triples: set[str] = set()
     slots: set[tuple[str, str]] = set()
     for claim in batch.claims:
+        triples.add(ids.triple((claim.subject_key, claim.relation_key, claim.object_key)))
         if claim.single_valued or batch.policy == "edit":
             slots.add((ids.name(claim.subject_key), ids.relation(claim.relation_key)))
-        else:
-            triples.add(ids.triple((claim.subject_key, claim.relation_key, claim.object_key)))
     return locked(
         transaction,
         ids,
@@ -116,6 +117,7 @@ def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4
         relations={claim.relation_key for claim in batch.claims},
         triples=list(triples),
         slots=[list(slot) for slot in slots],
+        most=_EVERY if batch.policy == "edit" else MAX_SLOT,
         replaces=ids.source(*batch.replaces) if batch.replaces else None,
     )
 
@@ -129,6 +131,7 @@ def locked(
     relations: Iterable[str] = (),
     triples: Sequence[str] = (),
     slots: Sequence[Sequence[str]] = (),
+    most: int = MAX_SLOT,
     replaces: str | None = None,
 ) -> neo4j.Record:
     """Take the namespace's lock, creating it if needed, and load; ``names`` and ``relations`` are keys."""
@@ -141,6 +144,7 @@ def locked(
         "relations": [ids.relation(key) for key in relations],
         "triples": list(triples),
         "slots": list(slots),
+        "most": most,
         "replaces": replaces,
     }
     loaded = transaction.run(cypher.LOAD, p=parameters).single(strict=True)

@@ -326,6 +326,8 @@ def _outcome_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) ->
         _moved_ids(record["supersedes"], namespace, moved),
         _moved_ids(record["contests"], namespace, moved),
         None if reason is None else _text(reason),
+        superseded=_count(record.get("superseded", 0), _MAX_SEQ),  # exports of before 0.2 list all
+        contested=_count(record.get("contested", 0), _MAX_SEQ),
     )
 
 

@@ -34,6 +34,7 @@ from langchain_memllm.verify import (
     a12_malformed,
     a17_tenants,
     a18_statements,
+    a25_sizes,
     a27_erasure,
     a28_static,
 )
@@ -101,7 +102,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A22", "hostile model folders"),
     Check("A23", "canary secrets and facts in logs"),
     Check("A24", "paths and file modes"),
-    Check("A25", "size and time limits"),
+    Check("A25", "twice the input, twice the time", a25_sizes.run, 131_072, 1_048_576, "characters"),
     Check("A26", "TLS matrix"),
     Check("A27", "bounded reads, erasure with byte search", a27_erasure.run, 200, 20_000, "canaries"),
     Check("A27.neo4j", "Neo4j: erasure", a27_erasure.run, 48, 480, "canaries", needs_server=True),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_memllm.belief import (
+    MAX_OPEN,
     Batch,
     Claim,
     Current,
@@ -94,6 +95,7 @@ def told(object_: str, at: str, **over: object) -> Standing:
 
 
 MANY = {"single_valued": False}
+FULL = [standing(f"Town {n}", kind="web", principal=None) for n in range(MAX_OPEN)]
 TABLE = {
     "1 nothing: stored": Row([], [claim(OSLO)], [stored()]),
     "2 same triple open: already": Row([standing(OSLO)], [claim(OSLO)], [only("already")]),
@@ -333,6 +335,19 @@ TABLE = {
     "25 the same is already known": Row([standing(OSLO)], [claim(OSLO, namesake=True)], [only("already")]),
     "21 policy edit: what was said later stays": Row(
         [told(OSLO, JUNE, kind="web")], [said(PARIS, MARCH)], [only("past")], policy="edit"
+    ),
+    "26 redteam row 10: a full slot takes no more that replace nothing": Row(
+        FULL, [claim(OSLO, kind="web", principal=None)], [only("rejected")]
+    ),
+    "26 what it holds is said again": Row(FULL, [claim("Town 7", kind="web", principal=None)], [only("already")]),
+    "26 a better source empties it": Row(
+        FULL,
+        [claim(OSLO)],
+        [stored(tuple(fact.fact_id for fact in FULL)[:30])],
+        closes=dict.fromkeys((fact.fact_id for fact in FULL), "superseded"),
+    ),
+    "26 a plan is no way around it": Row(
+        FULL, [claim(OSLO, kind="web", principal=None, valid_from="2030")], [only("rejected")]
     ),
 }
 

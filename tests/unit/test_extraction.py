@@ -501,3 +501,12 @@ def test_an_untrained_writer_is_shown_examples_and_a_trained_one_is_not():
     LocalExtractor(untrained, examples=()).extract("It rains.")
     assert untrained.shown == [(UNTRAINED, WRITE_EXAMPLES), (UNTRAINED, ())]
     assert trained.shown == [(None, ())]
+
+
+def test_sentences_are_the_same_however_long_the_paragraph_is(monkeypatch):
+    """redteam §2 A25: a window at a time; a sentence that a window cuts is read again with what follows."""
+    text = "Ada lives in Oslo. She met Mr. Smith there! Is it cold?  “Yes,” he said. " * 30
+    whole = sentences_of(text)
+    monkeypatch.setattr("langchain_memllm.extraction._WINDOW", 90)
+    assert sentences_of(text) == whole
+    assert [len(each.text) for each in sentences_of("a" * 200)] == [90, 90, 20]

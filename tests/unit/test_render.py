@@ -196,3 +196,11 @@ def test_a_block_says_whose_it_is_and_is_found_as_before():
     assert block.splitlines()[1].startswith(r"Facts from the memory team/\u003cacme\u003e (subject")
     assert parse_block(f"before {block} after") == [Triple("Ada", "lives in", "Oslo")]
     assert without_blocks(f"before {block} after") == "before  after"
+
+
+def test_blocks_are_found_in_one_pass():
+    """redteam row 3: each opening tag looked for a closing one to the end of the text."""
+    assert without_blocks(f"a{OPEN}b{OPEN}c{CLOSE}d{CLOSE}e{OPEN}f") == f"ad{CLOSE}e{OPEN}f"
+    assert without_blocks(OPEN * 3) == OPEN * 3
+    assert without_blocks(f"{CLOSE}{OPEN}{CLOSE}") == CLOSE
+    assert parse_block(OPEN * 1000) == []

@@ -6,7 +6,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
@@ -25,6 +25,7 @@ from langchain_memllm.triples import (
     as_triple,
     check_namespace,
     clean_name,
+    fold,
     is_literal_key,
     literal_key,
     loose_key,
@@ -322,3 +323,16 @@ def test_a_replayed_receipt_equals_the_first_and_shows_the_callers_triples() -> 
     assert again.replayed
     assert [outcome.triple for outcome in again] == [Triple("Ada", "likes", "tea"), None]
     assert (first.count("stored"), first.stored) == (1, first.outcomes[:1])
+
+
+@given(st.text(st.sampled_from("aÉß İ\u0301\u0323\u00ad\t\nfiＡ.-’"), min_size=250, max_size=900))
+def test_a_long_text_folds_as_its_words_do(text):
+    """redteam row 3: the square of 160 kB of accents took 93 s."""
+    words = [word for word in map(fold, text.split()) if word]
+    assume(all(len(word) <= MAX_NAME for word in text.split()))
+    assert fold(text).split() == " ".join(words).split()
+
+
+def test_accents_without_end_are_folded_in_pieces():
+    assert fold("a" + "\u0301" * 600) == fold("a" + "\u0301" * (MAX_NAME - 1)) + "\u0301" * (600 - MAX_NAME + 1)
+    assert fold("é" * 1000) == "é" * 1000

@@ -258,6 +258,23 @@ LIST_OBJECTS: Final = _listing(
     """UNWIND $objects AS id MATCH (x:MemPast) USING INDEX SEEK x:MemPast(oid, rid, precedence)
   WHERE x.oid = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL""",
 )
+# Ids of the facts of some subjects, or of some objects, after ($seq, $ordinal), in commit order.
+_LISTED: Final = (
+    CYPHER
+    + """UNWIND $<NAMES> AS id
+CALL (id) {
+  MATCH (x:MemFact) USING INDEX SEEK x:MemFact(<ID>, rid, precedence)
+  WHERE x.<ID> = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL RETURN x
+  UNION ALL
+  MATCH (x:MemPast) USING INDEX SEEK x:MemPast(<ID>, rid, precedence)
+  WHERE x.<ID> = id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL AND NOT $open_only RETURN x }
+WITH x WHERE (x.seq > $seq OR x.seq = $seq AND x.ordinal > $ordinal) AND ($rids IS NULL OR x.rid IN $rids)
+  AND ($subjects IS NULL OR x.sid IN $subjects) AND ($objects IS NULL OR x.oid IN $objects)
+  AND ($source IS NULL OR EXISTS { (x)-[:MEM_FROM]->(:MemSource {id: $source}) })
+RETURN x.id AS id ORDER BY x.seq, x.ordinal"""
+)
+IDS_OF_SUBJECTS: Final = _LISTED.replace("<NAMES>", "subjects").replace("<ID>", "sid")
+IDS_OF_OBJECTS: Final = _LISTED.replace("<NAMES>", "objects").replace("<ID>", "oid")
 # Facts of one source.
 LIST_SOURCE: Final = _listing(
     """MATCH (d:MemSource {id: $source}) USING INDEX SEEK d:MemSource(id)

@@ -33,8 +33,11 @@ CALL (triples, slots, aliases) {
     UNWIND triples AS triple MATCH (x:MemFact {triple: triple}) RETURN x
     UNION
     UNWIND slots AS q
-    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
-    WHERE x.sid = q[0] AND x.rid = q[1] AND x.precedence IS NOT NULL RETURN x
+    CALL (q) {
+      MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
+      WHERE x.sid = q[0] AND x.rid = q[1] AND x.precedence IS NOT NULL
+      RETURN x ORDER BY x.sid DESC, x.rid DESC, x.precedence DESC LIMIT $most }
+    RETURN x
     UNION
     WITH triples, aliases WHERE size(aliases) > 0
     UNWIND triples AS triple
@@ -47,8 +50,11 @@ CALL (triples, slots, aliases) {
     WITH slots, aliases WHERE size(aliases) > 0
     UNWIND slots AS q
     UNWIND [m IN aliases WHERE any(a IN aliases WHERE a[1] = q[0] AND a[2] = m[2]) | m[1]] AS sid
-    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
-    WHERE x.sid = sid AND x.rid = q[1] AND x.precedence IS NOT NULL RETURN x }
+    CALL (q, sid) {
+      MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
+      WHERE x.sid = sid AND x.rid = q[1] AND x.precedence IS NOT NULL
+      RETURN x ORDER BY x.sid DESC, x.rid DESC, x.precedence DESC LIMIT $most }
+    RETURN x }
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
   RETURN collect([x.id, s.key, x.rid, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, x.valid_to,
     x.said_at]) AS facts }
