@@ -175,6 +175,7 @@ class Batch:
     quarantine: tuple[Quarantined, ...] = ()
     policy: Policy = "chat"
     replaces: tuple[str, str] | None = None  # (kind, ref) of a source of which this batch is the new version
+    principal: str | None = None  # whose version it is: what others said by that source stays
     today: str = ""  # the day on the speaker's calendar; by default that of ``recorded_at``
     outbox_version: int | None = None  # it is what an entry of the outbox becomes, extracted from that version of it
 
@@ -194,6 +195,7 @@ class Current:
     facts: tuple[Standing, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict)
     replaced: tuple[Former, ...] = ()
+    attempt: int = 0  # how often the ids of new facts were found to be taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,9 +312,13 @@ def best_evidence(
     return kind, principal, said_at
 
 
-def fact_id(namespace: Namespace, claim: Claim, seq: int) -> str:
-    """Id of the fact that a claim stores: the triple at one place in one namespace's order."""
-    return stable_hash("fact", *namespace, claim.subject_key, claim.relation_key, claim.object_key, seq, claim.index)
+def fact_id(namespace: Namespace, claim: Claim, seq: int, attempt: int = 0) -> str:
+    """Id of the fact that a claim stores: the triple at one place in one namespace's order.
+
+    ``attempt`` counts ids that are taken already: an import may bring what this one would have been.
+    """
+    place = (claim.subject_key, claim.relation_key, claim.object_key, seq, claim.index)
+    return stable_hash("fact", *namespace, *place, *([attempt] if attempt else []))
 
 
 def standing_of(fact: Fact) -> Standing:
@@ -654,7 +660,7 @@ class _Resolution:
 
     def _insert(self, slot: list[Standing], claim: Claim, decision: Decision) -> str:
         current = self.current
-        new_id = fact_id(current.namespace, claim, current.seq)
+        new_id = fact_id(current.namespace, claim, current.seq, current.attempt)
         past = decision.status == "past"
         self.inserts.append(Insert(new_id, claim, "past" if past else None, decision.ended))
         if not past:
@@ -712,7 +718,7 @@ class _Resolution:
 
     def _replaced_source(self) -> Source:
         kind, ref = self.batch.replaces or ("", "")
-        return Source(kind=kind, ref=ref)  # type: ignore[arg-type]
+        return Source(kind=kind, ref=ref, principal=self.batch.principal)  # type: ignore[arg-type]
 
     def _withdraw(self, former: Former) -> Withdraw:
         kind, principal, said_at = former.left or ("", None, None)

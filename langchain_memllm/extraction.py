@@ -435,7 +435,8 @@ class _Collected:
             return triple
         if self.speaker is not None:
             return replace(triple, **dict.fromkeys(speaking, self.speaker))
-        return None if any(name_key(ends[part]) in FIRST_PERSON for part in speaking) else triple
+        said = any(name_key(ends[part]) in FIRST_PERSON for part in speaking)
+        return None if said or self.source.kind == "web" else triple
 
     def _date(self, value: object, *, end: bool = False) -> str | None:
         """A date as stated, in ISO form, counted from when it was said; what is none is left out, with a note."""

@@ -19,9 +19,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
+from langchain_memllm.admission import Admission
 from langchain_memllm.agreement import SharedRelations, UnknownRelations, relations_of
 from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import (
@@ -70,12 +71,13 @@ from langchain_memllm.stores.interface import (
     words_of,
 )
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Kept, Name, Part, blocks_of, part_of, record_of
+from langchain_memllm.stores.parts import Aliases, Kept, Name, Part, blocks_of, part_of, record_of
 from langchain_memllm.times import Day, Moment, as_moment, check_date, local_day, written
 from langchain_memllm.triples import (
     MAX_NAME,
     MAX_SENTENCE,
     Fact,
+    Kind,
     Match,
     Namespace,
     Outcome,
@@ -462,6 +464,7 @@ class Memory(Shared):
             quarantine=(*aside, *quarantine),
             policy=policy,
             replaces=(source.kind, source.ref) if replace else None,
+            principal=source.principal,
         )
         return batch, {claim.index: claim.triple for claim in claims}
 
@@ -1148,18 +1151,38 @@ class Memory(Shared):
             namespace: One namespace, or a list of several.
         """
         self._agree()
-        for relation in self._relations.catalogue.declared:
+        chosen = several(namespace)
+        for relation in self._relations_of(chosen):
             yield {"type": "relation", **relation.as_dict()}
-        for each in several(namespace):
+        for each in chosen:
             for part in self.store.dump(each):
                 yield record_of(each, part)
 
-    def restore(self, records: Iterable[Mapping[str, Any]], *, namespace: Namespace | None = None) -> int:
-        """Put exported records back as they were, history included; what is there already is left alone.
+    def _relations_of(self, namespaces: Sequence[Namespace]) -> list[Relation]:
+        """The declared relations that these namespaces use; all of them if nobody else is in the store."""
+        declared = self._relations.catalogue.declared
+        if not declared or set(self.store.namespaces()) <= set(namespaces):
+            return list(declared)
+        parts = (part for each in namespaces for part in takewhile(_is_relation, self.store.dump(each)))
+        used = {name_key(part.spelling) for part in parts if isinstance(part, Name)}
+        near = {other for relation in declared if relation.key in used for other in self._alike(relation.label)}
+        return [relation for relation in declared if relation.key in used | near]
+
+    def restore(
+        self, records: Iterable[Mapping[str, Any]], *, namespace: Namespace | None = None, source_type: Kind = "user"
+    ) -> int:
+        """Put exported records back, history included; what is there already is left alone.
+
+        An empty memory gets them as they were. Beside what a memory holds they claim no more than ``source_type``:
+        higher kinds are lowered, an alias of a name that somebody stated facts of is left out, and so are names of
+        operations. Relations keep the rules that they have in a store which holds other memories, too. What was
+        changed is logged.
 
         Args:
             records: What ``export`` gave.
             namespace: Put everything into this namespace instead of the recorded ones.
+            source_type: The highest kind that records may claim beside what is there; ``"system"`` puts back everything
+                as it was, relations included: for a backup of your own.
 
         Returns:
             Number of facts in the records.
@@ -1168,22 +1191,26 @@ class Memory(Shared):
             ConfigurationError: A record cannot be understood; those before it are restored.
         """
         self._agree()
-        count = 0
-        for where, block in blocks_of(self._parts(records, namespace)):
+        admission, count = Admission(source_type), 0
+        rank_of(source_type)
+        for where, block in blocks_of(self._parts(records, namespace, admission)):
             self._embed(where, self.store.restore(where, block))
             self._versions[where] += 1
             count += sum(isinstance(part, Kept) for part in block)
+        if told := admission.told():
+            logger.warning("an import changed or left out %s; source_type='system' puts back a backup as it was", told)
         return count
 
     def _parts(
-        self, records: Iterable[Mapping[str, Any]], namespace: Namespace | None
+        self, records: Iterable[Mapping[str, Any]], namespace: Namespace | None, admission: Admission
     ) -> Iterator[tuple[Namespace, Part]]:
+        held: dict[Namespace, bool] = {}  # whether a namespace held facts before the import
         for number, record in enumerate(records, start=1):
             try:
                 if not isinstance(record, Mapping):
                     raise TypeError(f"it is not a mapping but {type(record).__name__}")
                 if record["type"] == "relation":
-                    self._relations.add([_relation_of(record)], kept=True)
+                    self._adopt(_relation_of(record), admission, namespace)
                     continue
                 target = check_namespace(namespace or record["namespace"])
                 part = part_of(record, target)
@@ -1192,7 +1219,38 @@ class Memory(Shared):
                 raise ConfigurationError(
                     f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"
                 ) from error
-            yield target, self._settled(part, record)
+            if target not in held:
+                held[target] = next(iter(self.store.facts([target])), None) is not None
+            admitted = self._admitted(target, part, admission) if held[target] else part
+            if admitted is not None:
+                yield target, self._settled(admitted, record)
+
+    def _adopt(self, relation: Relation, admission: Admission, namespace: Namespace | None) -> None:
+        """Take a relation over from an import, unless others' memories would follow it."""
+        if relation in self._relations.catalogue.declared:
+            return
+        if admission.is_whole or set(self.store.namespaces()) <= {namespace}:
+            self._relations.add([relation], kept=True)
+        else:
+            admission.relations.append(relation.label)
+
+    def _admitted(self, namespace: Namespace, part: Part, admission: Admission) -> Part | None:
+        """A part of an import as it may come in beside what is there."""
+        if isinstance(part, Aliases) and not admission.is_whole:
+            known = set(map(name_key, self._spellings(namespace, part.names[0])))
+            if set(map(name_key, part.names)) <= known or not any(self._is_stated(namespace, n) for n in part.names):
+                return part
+            admission.aliases += 1
+            return None
+        return admission.admit(part)
+
+    def _is_stated(self, namespace: Namespace, name: str) -> bool:
+        """Whether a person, or somebody above, stated a fact with this name that stands."""
+        keys = (name_key(name), literal_key(name))
+        for where in (FactFilter(subject_keys=keys, open_only=True), FactFilter(object_keys=keys, open_only=True)):
+            if any(rank_of(fact.kind) >= rank_of("user") for fact in self.store.facts([namespace], where)):
+                return True
+        return False
 
     def _settled(self, part: Part, record: Mapping[str, Any]) -> Part:
         """A fact or relation of an older export as the catalogue in force understands it.
@@ -1451,6 +1509,10 @@ def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
 
 
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…¡¿‹›„‚*_`~|<>—–-/、。「」！？，："
+
+
+def _is_relation(part: Part) -> bool:
+    return isinstance(part, Name) and part.kind == "relation"
 
 
 def _relation_of(record: Mapping[str, Any]) -> Relation:

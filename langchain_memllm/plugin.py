@@ -621,24 +621,32 @@ class MemLLMMemory(Shared):
             yield record
 
     def restore(
-        self, records: Iterable[Mapping[str, Any]], *, namespace: Namespace | None = None, user_id: str | None = None
+        self,
+        records: Iterable[Mapping[str, Any]],
+        *,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+        source_type: Kind = "user",
     ) -> int:
         """Put exported records back, history included; returns the number of facts in them.
 
         With neither ``namespace`` nor ``user_id`` everything goes where it was; inside a run, to the run's user. What
-        is there already is left alone.
+        is there already is left alone, and records beside it claim no more than ``source_type``; see
+        ``Memory.restore``.
 
         Args:
             records: What ``export`` gave.
             namespace: Whose memory; see the class.
             user_id: Whose memory; see the class.
+            source_type: The highest kind that records may claim in a memory that holds something; ``"system"`` puts
+                back everything as it was: for a backup of your own.
 
         Raises:
             ConfigurationError: A record cannot be understood; those before it are restored.
         """
         unnamed = namespace is None and user_id is None and current_run() is None
         where = None if unnamed else self._whose(namespace, user_id)[0]
-        return self.core.restore(records, namespace=where)
+        return self.core.restore(records, namespace=where, source_type=source_type)
 
     def copy(
         self,

@@ -110,9 +110,15 @@ def copy(
     total = sum(_facts_in(source, namespace) for namespace in chosen)
     done, copied = itertools.count(1), []
     for namespace in chosen:
-        target.restore(_told(source.export(namespace=namespace), done, total, progress))
+        everything = itertools.chain(_declared(source), source.export(namespace=namespace))
+        target.restore(_told(everything, done, total, progress), source_type="system")
         copied.append(_verified(source, target, namespace))
     return copied
+
+
+def _declared(memory: Memory) -> Iterator[dict[str, Any]]:
+    """All relations that a store keeps; an export of one memory has those it uses."""
+    return ({"type": "relation", **relation.as_dict()} for relation in memory.catalogue.declared)
 
 
 def _same_place(one: str, other: str) -> bool:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.roles import names_of_parts
-from langchain_memllm.triples import Kind, Source, Statement, as_source
+from langchain_memllm.triples import Kind, Source, Statement, as_source, rank_of
 
 __all__ = ["MAX_LINE", "Given", "Line", "is_exported", "triples_of"]
 
@@ -50,9 +50,16 @@ class Line(BaseModel):
     retract: bool = False
 
     def source_or(self, default: Source) -> Source:
-        """Where it comes from: what the line says, else what the whole file is said to come from."""
+        """Where it comes from: what the line says, else what the whole file is said to come from.
+
+        A line may claim less than the file does, never more; and one that speaks for another than who gives the file
+        is a document.
+        """
         ref = default.ref if self.source is None else self.source
-        source = Source(self.kind or default.kind, ref, self.principal or default.principal, at=self.at or default.at)
+        principal = default.principal if self.principal is None else self.principal
+        most: Kind = default.kind if default.principal in (None, principal) else "document"
+        kind = min(self.kind or default.kind, default.kind, most, key=rank_of)
+        source = Source(kind, ref, principal, at=self.at or default.at)
         return as_source(source) or default
 
     def statement(self) -> Statement:

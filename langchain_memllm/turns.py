@@ -281,7 +281,7 @@ class TurnWriter(Shared):
             entry = self._entry(messages, at, run, known, ongoing or ())
             entries += [entry] if entry is not None else []
         for message_id in gone:
-            self._take_back(run.namespace, known.pop(message_id))
+            self._take_back(run, known.pop(message_id))
         if self.answers:
             entries += self._answered(messages, run)
         if entries:
@@ -318,7 +318,7 @@ class TurnWriter(Shared):
         )
         if not self._is_worth(text, context):
             if before is not None:
-                self._take_back(run.namespace, before)
+                self._take_back(run, before)
             return None
         principal = run.principal if kind == "user" else None
         source = Source(kind, run.ref_of(message_id), principal, at=as_moment(said_at(message)))
@@ -338,9 +338,10 @@ class TurnWriter(Shared):
     def _waits(self, namespace: Namespace, op_id: str) -> bool:
         return self.memory.receipt(op_id, namespace=namespace) is None
 
-    def _take_back(self, namespace: Namespace, before: KnownMessage) -> None:
+    def _take_back(self, run: _Run, before: KnownMessage) -> None:
         """Withdraw what only a message said: it was deleted, or says nothing of the kind any more."""
-        op_id, source = before["op_id"], Source(before["source_type"], before["ref"])
+        op_id, kind, namespace = before["op_id"], before["source_type"], run.namespace
+        source = Source(kind, before["ref"], run.principal if kind == "user" else None)
         self.memory.store.drop_outbox(namespace, [op_id])
         self.memory.write([], namespace=namespace, source=source, op_id=stable_hash("withdrawn", op_id), replace=True)
 

@@ -309,6 +309,8 @@ class MemoryTools(Shared):
         Raises:
             NamespaceError: The run does not say whose memory it uses.
         """
+        by_application = runtime is None and _BY_APPLICATION.get()
+        runtime = runtime if hasattr(runtime, "config") else None  # a model may write an argument of that name
         config: Mapping[str, Any] = runtime.config if runtime is not None else ensure_config()
         principal = self.scope.principal(config, runtime)
         state = getattr(runtime, "state", None)
@@ -321,7 +323,7 @@ class MemoryTools(Shared):
             names=(),
             words=own_words(messages, principal),
             said_at=said_in_run(state) or _said_at(messages),
-            by_application=runtime is None and _BY_APPLICATION.get(),
+            by_application=by_application,
             key=(thread_of(config, runtime), asked_by, call_id) if call_id else None,
         )
 

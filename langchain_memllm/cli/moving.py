@@ -204,10 +204,15 @@ def import_(
     file: Annotated[Path, typer.Argument(help="What export wrote; '-' for standard input.")],
     store: Store = "memllm.db",
     user: Annotated[str | None, typer.Option("--user", "-u", help="Put everything into this user's memory.")] = None,
+    kind: Annotated[
+        str, typer.Option(help="Highest kind of source that it may claim beside what is there; 'system': a backup.")
+    ] = "user",
 ) -> None:
     """Put exported facts back as they were; run again, it goes on where it stopped.
 
-    Plain triples are loaded with `memllm load`.
+    In a memory that holds facts already, kinds above --kind are lowered and aliases of what a person stated left out;
+    a store that holds other memories keeps its relations. Put a backup of your own back with --kind system. Plain
+    triples are loaded with `memllm load`.
     """
     name, total = "standard input", 0
     if not is_standard(file):
@@ -216,7 +221,8 @@ def import_(
     with open_memory(store, create=True) as memory, progress("records") as advance:
         target = memory.namespace_of(user) if user is not None else None
         with nullcontext(sys.stdin.buffer) if is_standard(file) else file.open("rb") as lines:
-            count = memory.restore(_records(lines, name, total, advance), namespace=target)
+            records = _records(lines, name, total, advance)
+            count = memory.restore(records, namespace=target, source_type=kind)  # type: ignore[arg-type]
     out.print(f"{counted(count, 'fact')} read from {name}", markup=False)
 
 

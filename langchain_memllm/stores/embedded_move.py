@@ -19,7 +19,7 @@ from langchain_memllm.stores import embedded_outbox, embedded_write
 from langchain_memllm.stores.embedded_write import Application, link
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part
+from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
 from langchain_memllm.triples import Fact, Namespace, Source, Triple, is_literal_key
 
 __all__ = ["FACTS", "dump", "restore"]
@@ -150,7 +150,7 @@ def _operations(snapshot: Snapshot, namespace: Namespace, ns: int) -> Iterator[O
 def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -> tuple[Pending, ...]:
     """See ``TripleStore.restore``."""
     ns, _, _ = embedded_write.namespace_head(connection, label)
-    kept = _new_facts(connection, [part for part in parts if isinstance(part, Kept)])
+    kept = _new_facts(connection, ns, [part for part in parts if isinstance(part, Kept)])
     claims = [part.claim for part in kept]
     work = Application(connection, ns, 0, "")
     work.load_names(claims)
@@ -170,9 +170,17 @@ def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -
     return tuple(work.pending)
 
 
-def _new_facts(connection: sqlite3.Connection, kept: Sequence[Kept]) -> list[Kept]:
-    known = "SELECT 1 FROM fact WHERE fid = ?"
-    return [part for part in kept if connection.execute(known, (bytes.fromhex(part.fact.id),)).fetchone() is None]
+def _new_facts(connection: sqlite3.Connection, ns: int, kept: Sequence[Kept]) -> list[Kept]:
+    """The facts that are not there; under an id of their own where that of theirs is another namespace's."""
+
+    def owner(fact_id: str | None) -> int | None:
+        if fact_id is None:
+            return None
+        row = connection.execute("SELECT ns FROM fact WHERE fid = ?", (bytes.fromhex(fact_id),)).fetchone()
+        return None if row is None else int(row[0])
+
+    others = {i for part in kept for i in (part.fact.id, part.fact.closed_by) if i and owner(i) not in (None, ns)}
+    return [part for part in (under_own_ids(each, others) for each in kept) if owner(part.fact.id) is None]
 
 
 def _put_facts(work: Application, kept: Sequence[Kept], claims: Sequence[Claim]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -82,11 +83,11 @@ _SUPPORTED: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.prin
     FROM source q CROSS JOIN evidence e INDEXED BY evidence_source ON e.source = q.id
     CROSS JOIN fact f ON f.id = e.fact AND f.open = 1 CROSS JOIN relation r ON r.id = f.r
     CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o
-    WHERE q.ns = ? AND q.kind = ? AND q.ref = ? ORDER BY f.seq, f.ordinal"""
+    WHERE q.ns = ? AND q.kind = ? AND q.ref = ? AND e.principal IS ? ORDER BY f.seq, f.ordinal"""
 _BESIDE: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal, e.said_at FROM evidence e
-    CROSS JOIN source q ON q.id = e.source WHERE e.fact = ? AND e.source <> ?"""
+    CROSS JOIN source q ON q.id = e.source WHERE e.fact = ? AND NOT (e.source = ? AND e.principal IS ?)"""
 _WITHDRAW: Final = """DELETE FROM evidence WHERE fact = (SELECT id FROM fact WHERE fid = ?)
-    AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?)"""
+    AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?) AND principal IS ?"""
 _CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
 _ADD_NAME: Final = "INSERT INTO name(id, ns, key, loose, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
@@ -125,7 +126,11 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
         embedded_outbox.take(connection, ns, batch.op_id, batch.outbox_version)
     seq, now = last + 1, max(batch.recorded_at, last_at)
     work = Application(connection, ns, seq, now)
-    result = plan(work.load(namespace, batch))
+    current = work.load(namespace, batch)
+    result = plan(current)
+    while work.are_taken([insert.fact_id for insert in result.inserts]):
+        current = replace(current, attempt=current.attempt + 1)
+        result = plan(current)
     work.apply(result)
     connection.execute(ADD_OPERATION, (ns, batch.op_id, batch.payload_hash, seq, now, pack_receipt(result.receipt)))
     work.keep_quarantine(batch)
@@ -150,14 +155,25 @@ class Application:
         """Read what the plan needs: ids, alias classes and the open facts of the touched slots."""
         classes, members = self.load_names(batch.claims)
         facts = self._load_slots(batch, members)
-        return Current(namespace, self.seq, self.now, facts, classes, self._load_replaced(batch.replaces))
+        return Current(
+            namespace, self.seq, self.now, facts, classes, self._load_replaced(batch.replaces, batch.principal)
+        )
 
-    def _load_replaced(self, source: tuple[str, str] | None) -> tuple[Former, ...]:
+    def are_taken(self, fact_ids: Sequence[str]) -> bool:
+        """Whether one of these ids is a fact's already, of whatever namespace."""
+        return any(
+            self.connection.execute(
+                f"SELECT 1 FROM fact WHERE fid IN ({marks(chunk)})", list(map(bytes.fromhex, chunk))
+            ).fetchone()
+            for chunk in chunks(fact_ids)
+        )
+
+    def _load_replaced(self, source: tuple[str, str] | None, principal: str | None) -> tuple[Former, ...]:
         if source is None:
             return ()
         found = []
-        for row in self.connection.execute(_SUPPORTED, (self.ns, *source)).fetchall():
-            beside = self.connection.execute(_BESIDE, (row[0], row[12])).fetchall()
+        for row in self.connection.execute(_SUPPORTED, (self.ns, *source, principal)).fetchall():
+            beside = self.connection.execute(_BESIDE, (row[0], row[12], principal)).fetchall()
             found.append(Former(_standing(row, row[11]), best_evidence(beside) if beside else None))
         return tuple(found)
 
@@ -224,7 +240,8 @@ class Application:
         self.connection.executemany(ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
         for gone in plan.withdrawals:
             fid = bytes.fromhex(gone.fact_id)
-            self.connection.execute(_WITHDRAW, (fid, self.ns, gone.source.kind, gone.source.ref))
+            source = gone.source
+            self.connection.execute(_WITHDRAW, (fid, self.ns, source.kind, source.ref, source.principal))
             self.connection.execute(PROMOTE, (gone.kind, gone.principal, rank_of(gone.kind), gone.said_at, fid))
         for promote in plan.promotes:
             rank, fid = rank_of(promote.kind), bytes.fromhex(promote.fact_id)

@@ -13,7 +13,7 @@ from langchain_memllm.stores.interface import Pending, now, unpack_receipt
 from langchain_memllm.stores.neo4j_outbox import put_in
 from langchain_memllm.stores.neo4j_write import Application, Ids, ids_of, link, locked
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part
+from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
 from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key
 
 if TYPE_CHECKING:
@@ -121,8 +121,11 @@ def _put(
 ) -> None:
     """Put back the facts and operations that are not there; an open fact also gives way to one of its triple."""
     ids = application.ids
+    others = _others(transaction, ids, kept)
+    kept = [under_own_ids(part, others) for part in kept]
     known = transaction.run(
         cypher.KNOWN,
+        ns=ids.ns,
         ids=[part.fact.id for part in kept],
         triples=[ids.triple(part.keys) for part in kept],
         operations=[ids.operation(each.receipt.op_id) for each in done],
@@ -138,6 +141,13 @@ def _put(
     for each in done:
         if ids.operation(each.receipt.op_id) not in operations:
             application.add_operation(each.payload_hash, each.receipt)
+
+
+def _others(transaction: neo4j.ManagedTransaction, ids: Ids, kept: Sequence[Kept]) -> set[str]:
+    """Which of the ids in these facts are those of facts in other namespaces."""
+    named = list({each for part in kept for each in (part.fact.id, part.fact.closed_by) if each})
+    known = transaction.run(cypher.KNOWN, ns=ids.ns, ids=named, triples=[], operations=[]).single(strict=True)
+    return set(known["others"])
 
 
 def _put_fact(application: Application, part: Kept) -> None:

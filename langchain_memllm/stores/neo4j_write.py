@@ -27,7 +27,14 @@ from langchain_memllm.belief import (
     best_evidence,
     precedence,
 )
-from langchain_memllm.errors import ConfigurationError, EmbeddingError, OperationConflict, StoreError, StoreUnavailable
+from langchain_memllm.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    OperationConflict,
+    StoreCorrupt,
+    StoreError,
+    StoreUnavailable,
+)
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt, token
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = ["FALLBACK_TYPE", "Application", "Ids", "fill", "ids_of", "link", "locked", "transact", "view_type"]
 
 _EVERY: Final = 1 << 40
+_MAX_TAKEN: Final = 3
 _FILL: Final = 500  # vectors set in one transaction
 
 
@@ -60,6 +68,7 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
     """Apply one operation; see ``TripleStore.transact``."""
     ids = ids_of(namespace)
     attempts: list[Written] = []
+    taken = 0  # times that ids of new facts were those of facts in other namespaces
 
     def work(transaction: neo4j.ManagedTransaction) -> Written:
         loaded = _load(transaction, ids, batch)
@@ -68,7 +77,7 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
         if batch.outbox_version is not None:
             _take_outbox(transaction, ids, batch.op_id, batch.outbox_version)
         application = Application(ids, loaded, loaded["seq"] + 1, max(batch.recorded_at, loaded["last_at"]))
-        result = plan(application.current(batch))
+        result = plan(replace(application.current(batch), attempt=taken))
         application.take(result)
         application.keep_operation(batch, result)
         if embed is not None and application.pending:
@@ -77,7 +86,13 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
         attempts.append(Written(result.receipt, pending=tuple(application.pending)))
         return attempts[-1]
 
-    return bolt.write(work)
+    while True:
+        try:
+            return bolt.write(work)
+        except StoreCorrupt:
+            taken += 1
+            if taken > _MAX_TAKEN or not batch.claims:
+                raise
 
 
 def _take_outbox(transaction: neo4j.ManagedTransaction, ids: Ids, op_id: str, version: int) -> None:
@@ -119,6 +134,7 @@ def _load(transaction: neo4j.ManagedTransaction, ids: Ids, batch: Batch) -> neo4
         slots=[list(slot) for slot in slots],
         most=_EVERY if batch.policy == "edit" else MAX_SLOT,
         replaces=ids.source(*batch.replaces) if batch.replaces else None,
+        principal=batch.principal,
     )
 
 
@@ -133,6 +149,7 @@ def locked(
     slots: Sequence[Sequence[str]] = (),
     most: int = MAX_SLOT,
     replaces: str | None = None,
+    principal: str | None = None,
 ) -> neo4j.Record:
     """Take the namespace's lock, creating it if needed, and load; ``names`` and ``relations`` are keys."""
     parameters = {
@@ -146,6 +163,7 @@ def locked(
         "slots": list(slots),
         "most": most,
         "replaces": replaces,
+        "principal": principal,
     }
     loaded = transaction.run(cypher.LOAD, p=parameters).single(strict=True)
     if loaded["closing"]:
@@ -207,7 +225,12 @@ class Application:
                 self.rows["evidence"].append({"fact": item.fact_id, **given})
         for gone in plan.withdrawals:
             rest = {"kind": gone.kind, "principal": gone.principal, "said_at": gone.said_at}
-            taken = {"id": gone.fact_id, "without": self.add_source(gone.source), "rank": rank_of(gone.kind)}
+            taken = {
+                "id": gone.fact_id,
+                "without": self.add_source(gone.source),
+                "of": gone.source.principal,
+                "rank": rank_of(gone.kind),
+            }
             self.rows["promotes"].append({**taken, **rest})
         for promote in plan.promotes:
             self._promote(promote)

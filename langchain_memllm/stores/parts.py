@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from langchain_memllm.belief import MAX_BATCH, Claim, Quarantined
@@ -43,6 +44,7 @@ __all__ = [
     "blocks_of",
     "part_of",
     "record_of",
+    "under_own_ids",
 ]
 
 BLOCK: Final = 1000
@@ -342,6 +344,15 @@ def _moved_id(fact_id: str | None, namespace: Namespace, moved: bool) -> str | N
     if not _ID.fullmatch(fact_id):
         raise ValueError(f"{fact_id!r} is not a fact id")
     return stable_hash("moved", *namespace, fact_id) if moved else fact_id
+
+
+def under_own_ids(kept: Kept, others: AbstractSet[str]) -> Kept:
+    """A fact as its namespace may keep it, where ids of it are those of facts in other namespaces."""
+    fact = kept.fact
+    if not others & {fact.id, fact.closed_by}:
+        return kept
+    ids = {each: _moved_id(each, fact.namespace, each in others) for each in (fact.id, fact.closed_by)}
+    return replace(kept, fact=replace(fact, id=ids[fact.id] or "", closed_by=ids[fact.closed_by]))
 
 
 def _count(value: object, limit: int) -> int:

@@ -128,8 +128,10 @@ def test_i_is_the_speaker(kind):
 def test_i_in_a_text_of_nobody_known_is_quarantined(kind):
     model = ScriptedModel(script=[record(("I", "knows", "Bo"), ("Bo", "knows", "Al"), ("the user", "is", "tall"))])
     extraction = ChatExtractor(model).extract("I know Bo.", source=Source(kind))
-    assert triples(extraction) == [("Bo", "knows", "Al"), ("the user", "is", "tall")]
-    (piece,) = extraction.quarantine
+    kept = [("Bo", "knows", "Al"), ("the user", "is", "tall")]
+    assert triples(extraction) == (kept[:1] if kind == "web" else kept)  # redteam, also seen: a page knows no user
+    piece = extraction.quarantine[0]
+    assert len(extraction.quarantine) == 1 + (kind == "web")
     assert parse(piece.text).triples == (Triple("I", "knows", "Bo"),)
     assert piece.source == Source(kind)
     assert "called" not in str(model.requests[0].messages[0].text)

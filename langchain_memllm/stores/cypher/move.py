@@ -58,10 +58,10 @@ KNOWN: Final = (
     + """CALL () {
   UNWIND $ids AS id
   CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }
-  RETURN collect(id) AS ids }
+  RETURN collect(CASE WHEN x.ns = $ns THEN id END) AS ids, collect(CASE WHEN x.ns <> $ns THEN id END) AS others }
 CALL () { UNWIND $triples AS triple MATCH (x:MemFact {triple: triple}) RETURN collect(triple) AS triples }
 CALL () { UNWIND $operations AS id MATCH (p:MemOp {id: id}) RETURN collect(id) AS operations }
-RETURN ids, triples, operations"""
+RETURN ids, others, triples, operations"""
 )
 
 # -- the readable view -------------------------------------------------------------------------------------------------

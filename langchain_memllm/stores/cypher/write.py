@@ -60,10 +60,14 @@ CALL (triples, slots, aliases) {
     x.said_at]) AS facts }
 CALL () {
   MATCH (d:MemSource {id: $replaces}) USING INDEX SEEK d:MemSource(id)
-  CALL (d) { MATCH (d)<-[:MEM_FROM]-(x) RETURN DISTINCT x }
+  CALL (d) {
+    MATCH (d)<-[m:MEM_FROM]-(x) WHERE m.principal = $principal OR m.principal IS NULL AND $principal IS NULL
+    RETURN DISTINCT x }
   WITH d, x WHERE x:MemFact
   MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid}) MATCH (r:MemRelation {id: x.rid})
-  WITH x, s, r, o, [(x)-[m:MEM_FROM]->(e) WHERE e <> d | [e.kind, m.principal, m.seq, m.ordinal, m.said_at]]
+  WITH x, s, r, o, [(x)-[m:MEM_FROM]->(e)
+    WHERE e <> d OR NOT coalesce(m.principal = $principal, m.principal IS NULL AND $principal IS NULL) |
+    [e.kind, m.principal, m.seq, m.ordinal, m.said_at]]
     AS beside
   ORDER BY x.seq, x.ordinal
   RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, x.valid_to,
@@ -124,7 +128,9 @@ CALL () {
   UNWIND $promotes AS e MATCH (x:MemFact {id: e.id})
   SET x.kind = e.kind, x.principal = e.principal, x.said_at = e.said_at,
     x.precedence = x.precedence % 72057594037927936 + e.rank * 72057594037927936
-  WITH x, e CALL (x, e) { MATCH (x)-[m:MEM_FROM]->(d) WHERE d.id = e.without DELETE m }
+  WITH x, e CALL (x, e) {
+    MATCH (x)-[m:MEM_FROM]->(d) WHERE d.id = e.without
+      AND coalesce(m.principal = e.of, m.principal IS NULL AND e.of IS NULL) DELETE m }
   RETURN count(*) AS promoted }
 CALL () {
   UNWIND $evidence AS f MATCH (x:MemFact {id: f[0]}) MATCH (d:MemSource {id: f[1][0]})
