@@ -2,8 +2,8 @@
 
 Knows the file; what rows mean is the business of ``stores.embedded``. WAL with ``synchronous=FULL``: what was
 acknowledged survives a power cut (NORMAL lost an acknowledged write in 255 of 300 simulated cuts). The checkpoint is
-ours, taken while the write lock is held: SQLite up to 3.51.2 can corrupt a file when one connection checkpoints while
-another resets the log.
+ours (``stores.sqlite_log``), taken while the write lock is held: SQLite up to 3.51.2 can corrupt a file when one
+connection checkpoints while another resets the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from langchain_memllm.errors import ConfigurationError, StoreError, StoreUnavailable
 from langchain_memllm.forking import follow, renewed
-from langchain_memllm.stores.sqlite_errors import BUSY_MS, name_of, translated
+from langchain_memllm.stores.sqlite_errors import BUSY_MS, is_full, name_of, translated
+from langchain_memllm.stores.sqlite_log import LIMIT, Log, prepare, told_readers
 from langchain_memllm.stores.sqlite_schema import SCHEMA_VERSION, migrate, refuse_foreign
 
 __all__ = ["SCHEMA_VERSION", "Database", "Durability"]
@@ -32,8 +33,6 @@ Durability = Literal["full", "normal"]
 Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file."""
 
-_CHECKPOINT_COMMITS: Final = 1000
-_CHECKPOINT_ROWS: Final = 50_000  # of all tables: some 10 MB of log
 _POLL_S: Final = 0.002
 _R = TypeVar("_R")
 
@@ -66,13 +65,14 @@ class Database:
         self._lent: weakref.WeakSet[_Lent] = weakref.WeakSet()
         self._lent_lock = renewed(threading.Lock())
         self._closed = self._forking = self._held_for_fork = False
-        self._commits = self._checkpointed_changes = 0
         self._identity: Identity | None = None
         self._writer: sqlite3.Connection | None = None
-        self._checkpointer: sqlite3.Connection | None = None
+        self._log = None if self.path is None else Log(self.path, self._connect)
         self._synchronous = ""  # of the writer; empty: not known
         with self._translated("open"):
             self._writer = self._open()
+            if self._log is not None:
+                self._log.tend(self._writer)
         _open_databases.add(self)
         follow(self)
 
@@ -94,21 +94,44 @@ class Database:
         """
         self._check_open()
         with self._write_lock, self._translated("write"):
-            done = self._attempt(work, durable)
-            self._checkpoint_when_due()
-            return done
+            try:
+                return self._attempt(work, durable)
+            except sqlite3.Error as error:
+                if not self._made_room(error):
+                    raise
+            return self._attempt(work, durable)
 
     def _attempt(self, work: Callable[[sqlite3.Connection], _R], durable: bool) -> _R:
         connection = self._writing()
+        if self._log is not None:
+            self._log.await_readers(connection)
         self._synchronize("full" if self.in_memory else self._durability if durable else "normal")
         try:  # everything is inside: an interrupt may come between any two calls
             connection.execute("BEGIN IMMEDIATE")
             done = work(connection)
             connection.execute("COMMIT")
         except BaseException as error:
-            self._undo(connection, error)
+            try:  # at once and by no call of ours, where a second interrupt could come between
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._drop_writer()
+            # SQLite itself may have fallen back to a read-only descriptor, or lost track of its files.
+            if isinstance(error, sqlite3.Error) and not name_of(error).startswith("SQLITE_BUSY"):
+                self._drop_writer()
             raise
+        if self._log is not None:
+            self._log.tend(connection)
         return done
+
+    def _made_room(self, error: sqlite3.Error) -> bool:
+        """Whether a full disk has room again, because all of the log is in the file now and its place is free."""
+        if self._log is None or not is_full(error, self.path):
+            return False
+        try:
+            return self._log.move(self._writing())
+        except (sqlite3.Error, StoreError):
+            return False  # the disk is full: that is the error to be told
 
     def _writing(self) -> sqlite3.Connection:
         """The writer, opened again if it was closed, with nothing left over from an interrupted transaction."""
@@ -120,21 +143,10 @@ class Database:
             self._writer.execute("ROLLBACK")
         return self._writer
 
-    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
-        """Roll back after an error, which stays the one that is raised."""
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._drop_writer()
-        # SQLite itself may have fallen back to a read-only descriptor, or lost track of its files.
-        if isinstance(error, sqlite3.Error) and not name_of(error).startswith("SQLITE_BUSY"):
-            self._drop_writer()
-
     def _drop_writer(self) -> None:
         if not self.in_memory:
-            _close(self._writer, self._checkpointer)
-            self._writer = self._checkpointer = None
+            _close(self._writer)
+            self._writer = None
 
     def _synchronize(self, level: str) -> None:
         if self._synchronous != level and self._writer is not None:
@@ -192,7 +204,19 @@ class Database:
         """What SQLite's own full check finds wrong; empty when sound."""
         with self.read() as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else found
+        return ([] if found == ["ok"] else found) + self._problems_of_log()
+
+    def _problems_of_log(self) -> list[str]:
+        """A log that is longer than it should ever be and cannot be moved: who reads from it."""
+        if self._log is None or self._log.size <= LIMIT:
+            return []
+        with self._write_lock, self._translated("check"):
+            if self._log.move(self._writing()):
+                return []
+        return [
+            f"the log of {self.location} has {self._log.size >> 20} MB and cannot be moved into it, because "
+            f"{told_readers(self._log.path)} still reads an old state; end that transaction or process"
+        ]
 
     def close(self) -> None:
         """Close every connection. Idempotent; a forked child leaves alone what it could not be given."""
@@ -200,6 +224,8 @@ class Database:
             return
         with self._write_lock:
             self._closed = True
+            if self._log is not None and self._writer is not None:
+                self._log.tend(self._writer)
             self._close_all()
 
     # -- forks -----------------------------------------------------------------------------------------------------
@@ -235,8 +261,10 @@ class Database:
 
     def _close_all(self) -> None:
         lent = self._all_lent()
-        _close(self._writer, self._checkpointer, *(each.connection for each in lent))
-        self._writer = self._checkpointer = None
+        if self._log is not None:
+            self._log.close()
+        _close(self._writer, *(each.connection for each in lent))
+        self._writer = None
         for each in lent:
             each.connection = None
 
@@ -285,7 +313,7 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         refuse_foreign(connection, self.location)
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.execute("PRAGMA page_size=8192")
+            connection.execute("PRAGMA page_size=4096")
         if not self.in_memory:
             mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
             if mode != "wal":
@@ -312,35 +340,13 @@ class Database:
         for pragma in (
             f"synchronous={self._durability}",
             "secure_delete=ON",
-            "wal_autocheckpoint=0",
             "trusted_schema=OFF",
             "cache_size=-32768",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        prepare(connection)
         return connection
-
-    def _checkpoint_when_due(self) -> None:
-        """After enough writes of this process; the log's size tells nothing, it never shrinks while it is used."""
-        self._commits += 1
-        if self._writer is None:
-            return
-        changes = self._writer.total_changes - self._checkpointed_changes
-        if not self.in_memory and (self._commits >= _CHECKPOINT_COMMITS or changes >= _CHECKPOINT_ROWS):
-            self._commits, self._checkpointed_changes = 0, self._writer.total_changes
-            self._checkpoint()
-
-    def _checkpoint(self) -> None:
-        """Move the log into the file while no one else can write: see the module's text."""
-        if self._checkpointer is None:
-            self._checkpointer = self._connect()
-        writer = self._writing()
-        try:
-            writer.execute("BEGIN IMMEDIATE")
-            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        finally:
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

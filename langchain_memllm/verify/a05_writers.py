@@ -1,4 +1,4 @@
-"""A05: eight processes write one file while others read it: each message once, one value where one may stand."""
+"""A05: eight processes write one file while others read it: each message once, one value in a slot, a short log."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import Embed, Planner, Written
 from langchain_memllm.triples import Namespace, Query, Source
 from langchain_memllm.verify.ledger import Counts, Held, Ledger, Names, facts_of, integrity, read_ledgers
-from langchain_memllm.verify.processes import TinyEmbedder, spawn, wait
+from langchain_memllm.verify.processes import LongestLog, TinyEmbedder, spawn, wait
 
 __all__ = ["run"]
 
 NAMESPACE = ("verify", "writers")
 WRITERS, READERS = 8, 4
 SLOTS, SUBJECTS = 20, 40
+MOST_LOG = 64 << 20
 ME = Source("user", "verify", "me")
 
 
@@ -46,14 +47,18 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     ]
     readers = [spawn(lambda: _read(path, each // 2)) for _ in range(READERS)]
     counts = Counts()
-    if failed := wait(pids):
-        counts.problems.append(f"{failed} of {WRITERS} writers got an error")
-    if failed := wait(readers):
+    with LongestLog(path) as log:
+        failed_writers, failed = wait(pids), wait(readers)
+    if failed_writers:
+        counts.problems.append(f"{failed_writers} of {WRITERS} writers got an error")
+    if log.size > MOST_LOG:
+        counts.problems.append(f"the log grew to {log.size >> 20} MB, {MOST_LOG >> 20} are allowed")
+    if failed:
         counts.problems.append(f"{failed} of {READERS} readers got an error or saw half a message")
     counts.problems += integrity(path)
     intents, acks = read_ledgers(ledgers)
     _compare(facts_of(path), intents, acks, counts)
-    counts.figures = {"messages": len(acks), "writers": WRITERS, "readers": READERS}
+    counts.figures = {"messages": len(acks), "writers": WRITERS, "readers": READERS, "MB of log": log.size >> 20}
     if len(acks) != each * WRITERS:
         counts.lost += each * WRITERS - len(acks)
     return counts

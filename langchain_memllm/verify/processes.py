@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["TinyEmbedder", "kill", "spawn", "stopped", "wait"]
+__all__ = ["LongestLog", "TinyEmbedder", "kill", "spawn", "stopped", "wait"]
 
 
 class TinyEmbedder:
@@ -52,6 +53,32 @@ def kill(pids: list[int], after: float) -> int:
         os.kill(pid, signal.SIGKILL)
         alive += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     return alive
+
+
+class LongestLog:
+    """Looks at the log of a database for as long as the ``with`` statement lasts; ``size`` is the most it had."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is seen yet."""
+        self.size = 0
+        self._log = Path(f"{path}-wal")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> LongestLog:
+        """Begin; processes are forked before, so that they have no second thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End."""
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.02):
+            with contextlib.suppress(FileNotFoundError):
+                self.size = max(self.size, self._log.stat().st_size)
 
 
 @contextlib.contextmanager
