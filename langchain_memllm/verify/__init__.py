@@ -37,6 +37,7 @@ from langchain_memllm.verify import (
     a25_sizes,
     a27_erasure,
     a28_static,
+    a30_long,
 )
 from langchain_memllm.verify.ledger import Counts
 
@@ -108,7 +109,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A27.neo4j", "Neo4j: erasure", a27_erasure.run, 48, 480, "canaries", needs_server=True),
     Check("A28", "static gates", a28_static.run, 1, 1, "pass over the source"),
     Check("A29", "coverage and mutation of the core"),
-    Check("A30", "24 hours of mixed faults"),
+    Check("A30", "long open beside writers that are killed", a30_long.run, 10, 3_600, "seconds"),
 )
 
 
