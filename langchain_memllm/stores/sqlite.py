@@ -25,7 +25,8 @@ from langchain_memllm.errors import ConfigurationError, StoreError, StoreUnavail
 from langchain_memllm.forking import follow, renewed
 from langchain_memllm.stores.sqlite_errors import BUSY_MS, is_full, name_of, translated
 from langchain_memllm.stores.sqlite_log import LIMIT, Log, prepare, told_readers
-from langchain_memllm.stores.sqlite_schema import SCHEMA_VERSION, migrate, refuse_foreign
+from langchain_memllm.stores.sqlite_mark import check_log, count_commit
+from langchain_memllm.stores.sqlite_schema import SCHEMA_VERSION, check_version, migrate, refuse_foreign
 
 __all__ = ["SCHEMA_VERSION", "Database", "Durability"]
 
@@ -34,6 +35,7 @@ Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file."""
 
 _POLL_S: Final = 0.002
+_LOOK_S: Final = 0.05  # between looks at the file by readers
 _R = TypeVar("_R")
 
 
@@ -66,6 +68,8 @@ class Database:
         self._lent_lock = renewed(threading.Lock())
         self._closed = self._forking = self._held_for_fork = False
         self._identity: Identity | None = None
+        self._files: tuple[Identity | None, Identity | None] = (None, None)  # this file and its log
+        self._next_look = 0.0
         self._writer: sqlite3.Connection | None = None
         self._log = None if self.path is None else Log(self.path, self._connect)
         self._synchronous = ""  # of the writer; empty: not known
@@ -108,8 +112,12 @@ class Database:
         self._synchronize("full" if self.in_memory else self._durability if durable else "normal")
         try:  # everything is inside: an interrupt may come between any two calls
             connection.execute("BEGIN IMMEDIATE")
+            self._check_same(connection)
             done = work(connection)
+            if self.path is not None:
+                count_commit(connection)
             connection.execute("COMMIT")
+            self._check_file()
         except BaseException as error:
             try:  # at once and by no call of ours, where a second interrupt could come between
                 if connection.in_transaction:
@@ -123,6 +131,25 @@ class Database:
         if self._log is not None:
             self._log.tend(connection)
         return done
+
+    def _check_same(self, connection: sqlite3.Connection) -> None:
+        """Raise if the file is no longer what was opened: removed, replaced, or of a newer schema."""
+        self._check_file()
+        check_version(connection, self.location)
+
+    def _check_file(self) -> None:
+        if self.path is not None and _files_of(self.path) != self._files:
+            raise StoreUnavailable(
+                f"the file {self.location} or its log was removed or replaced while it was open, so nothing can be "
+                "stored in it; put it back or not, and open the memory again"
+            )
+
+    def _check_now_and_then(self, connection: sqlite3.Connection) -> None:
+        """Before a read, which would go on with a file that is gone; a look at it costs a tenth of a small read."""
+        now = time.monotonic()
+        if now > self._next_look:
+            self._next_look = now + _LOOK_S
+            self._check_same(connection)
 
     def _made_room(self, error: sqlite3.Error) -> bool:
         """Whether a full disk has room again, because all of the log is in the file now and its place is free."""
@@ -192,6 +219,7 @@ class Database:
         self._check_open()
         with self._write_lock, self._translated("purge"):
             connection = self._writing()
+            self._check_same(connection)
             connection.execute("VACUUM")
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
@@ -301,6 +329,8 @@ class Database:
             if self._identity is None:
                 _create_private(self.path)
             _refuse_inherited(self.path)
+            if _identity_of(self.path) not in _open_here():
+                check_log(self.path)
         connection = self._connect()
         try:
             self._prepare(connection)
@@ -308,6 +338,8 @@ class Database:
             connection.close()
             raise
         self._synchronous = ""
+        if self.path is not None:
+            self._files = _files_of(self.path)
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -406,6 +438,7 @@ class _Reading:
                     lent.is_busy = True
             if lent.connection is None:
                 lent.connection = database._connect()
+            database._check_now_and_then(lent.connection)
             return lent.connection
         except BaseException as error:
             lent.is_busy = False
@@ -461,6 +494,11 @@ def _create_private(path: Path) -> None:
     A file that is there is not opened here: closing it again would drop the locks of every other connection that this
     process has to it, and the next process to close the file would throw their log away.
     """
+    if not path.exists() and Path(f"{path}-wal").exists():
+        raise StoreUnavailable(
+            f"{path} is not there, but its log {path.name}-wal is, with what was written last; put the file back, or "
+            "move the log away"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
@@ -473,12 +511,16 @@ def _create_private(path: Path) -> None:
         ) from error
 
 
-def _identity_of(path: Path) -> Identity | None:
+def _identity_of(path: Path | str) -> Identity | None:
     try:
-        found = path.stat()
+        found = os.stat(path)
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _files_of(path: Path) -> tuple[Identity | None, Identity | None]:
+    return _identity_of(path), _identity_of(f"{path}-wal")
 
 
 def _refuse_inherited(path: Path) -> None:
@@ -498,12 +540,19 @@ _inherited_files: Final[set[Identity]] = set()
 def _note_inherited() -> None:
     """In a child: which files other libraries had open; ours were closed before the fork."""
     _inherited_files.clear()
+    _inherited_files.update(filter(None, _open_here()))
+
+
+def _open_here() -> set[Identity | None]:
+    """Files that this process has open, by whichever library."""
+    found = {database._identity for database in list(_open_databases) if not database._closed}
     with contextlib.suppress(OSError):  # not on Linux
         for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
-                found = os.fstat(int(name))
-                if stat.S_ISREG(found.st_mode):
-                    _inherited_files.add((found.st_dev, found.st_ino))
+                each = os.fstat(int(name))
+                if stat.S_ISREG(each.st_mode):
+                    found.add((each.st_dev, each.st_ino))
+    return found
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,6 +13,7 @@ from langchain_memllm.errors import SchemaTooNew, StoreCorrupt
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores.embedded_hide import hide
 from langchain_memllm.stores.embedded_rekey import rekey
+from langchain_memllm.stores.sqlite_mark import new_mark
 
 __all__ = ["SCHEMA_VERSION", "check_version", "migrate", "refuse_foreign"]
 
@@ -35,6 +36,12 @@ def _rekey(connection: sqlite3.Connection) -> None:
     """Bring names and relations to the rules of today; for some days this was step 5, and there was no ``said_at``."""
     _add_said_at(connection)
     rekey(connection)
+
+
+def _add_mark(connection: sqlite3.Connection) -> None:
+    """Whose the file is, and how many commits it has (stores.sqlite_mark)."""
+    connection.execute("CREATE TABLE stamp(id INTEGER PRIMARY KEY, mark BLOB NOT NULL)")
+    new_mark(connection)
 
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
@@ -111,6 +118,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     # Hashes for names of operations and of what was forgotten. restarts: [seq, time] of operations at which a clock
     # that had been ahead was right again (times.following).
     hide,
+    _add_mark,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""
@@ -123,17 +131,17 @@ def refuse_foreign(connection: sqlite3.Connection, location: str) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if owner != _APPLICATION_ID and (owner or version or tables):
         raise StoreCorrupt(f"{location} is a database of another application; choose another file name")
-    if version > SCHEMA_VERSION:
-        check_version(version, location)
+    check_version(connection, location)
 
 
-def check_version(version: int, location: str) -> None:
-    """Raise if a file has another schema than this version writes: another process may have brought it to a newer one.
+def check_version(connection: sqlite3.Connection, location: str) -> None:
+    """Raise if the file has a newer schema than this version: another process may have brought it to one meanwhile.
 
     Raises:
         SchemaTooNew: It has.
     """
-    if version != SCHEMA_VERSION:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
         raise SchemaTooNew(
             f"{location} has schema {version}, this version knows up to {SCHEMA_VERSION}; upgrade langchain-memllm"
         )
