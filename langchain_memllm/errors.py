@@ -58,7 +58,7 @@ def reason_of(error: BaseException, *, quoting: bool = False) -> str:
 
 
 _MAX_REASON: Final = 300
-_CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
+_CREDENTIALS: Final = re.compile(r"(?://[^/@\s]+|:[^\s@]+)@")
 
 
 class MemLLMError(Exception):

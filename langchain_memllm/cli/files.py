@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+from langchain_memllm import private
 from langchain_memllm.cli.terminal import STORE, WRONG, fail
 
 __all__ = ["check_target", "is_memory", "is_standard", "same_file", "written_beside"]
@@ -78,17 +78,7 @@ def written_beside(path: Path) -> Iterator[IO[str]]:
     """A new file beside ``path``, in UTF-8, that takes its place when it is whole; after an error nothing changed."""
     path = Path(os.path.realpath(path))
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        fail(f"{path} cannot be written ({error.strerror}); check the path and the free space", STORE)
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+        with private.replaced(path, errors="backslashreplace") as lines:
             yield lines
-            lines.flush()
-            os.fsync(lines.fileno())
-        part.replace(path)
     except OSError as error:
         fail(f"{path} cannot be written ({error.strerror}); check the path and the free space", STORE)
-    finally:
-        part.unlink(missing_ok=True)

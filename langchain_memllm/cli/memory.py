@@ -184,10 +184,11 @@ def forget(
     ways = [fact is not None, subject is not None or relation is not None, name is not None, source is not None]
     if sum(ways) + everything != 1 or (subject is None) != (relation is None):
         fail("give exactly one of --fact, --subject with --relation, --name, --source and --everything", WRONG)
-    if everything and not yes:
-        typer.confirm(f"Forget everything that {store} holds of {user or 'the local user'}?", abort=True)
     with open_memory(store) as memory:
         check_user(memory, user)
+        if everything and not yes:
+            whose, where = user or "the local user", memory.core.store.location
+            typer.confirm(f"Forget everything that {where} holds of {whose}?", abort=True)
         erased = memory.forget(
             user_id=user,
             fact_id=fact,

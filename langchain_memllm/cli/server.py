@@ -15,6 +15,7 @@ from langchain_memllm.cli.terminal import (
     STORE,
     WRONG,
     Json,
+    checked_address,
     err,
     exit_status,
     fail,
@@ -40,7 +41,13 @@ Home = Annotated[
 ]
 GraphStore = Annotated[
     str | None,
-    typer.Option("--store", "-s", envvar="MEMLLM_STORE", help="neo4j://host. Default: the server of `neo4j start`."),
+    typer.Option(
+        "--store",
+        "-s",
+        envvar="MEMLLM_STORE",
+        callback=checked_address,
+        help="neo4j://host. Default: the server of `neo4j start`.",
+    ),
 ]
 _START_S: Final = 180.0  # a small machine that is busy
 _ON_DEMAND: Final = "no local server is running; start one with: memllm neo4j start (or give --store neo4j://host)"

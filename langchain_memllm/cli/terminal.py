@@ -40,6 +40,7 @@ from langchain_memllm.errors import (
 )
 from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.stores import TripleStore, open_store
+from langchain_memllm.stores.address import kind_of, path_of
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Fact, Receipt, Source
 
@@ -52,8 +53,27 @@ _MAX_USERS: Final = 8  # named when somebody is not found
 _DEFAULT_MODEL: Final = "gpt-5-mini"
 _SEE_CAUSE: Final = "; see the cause above"
 
+
+def checked_address(address: str | None) -> str | None:
+    """An address as it was given, or the end: one that may hold a password, or names no file, is not gone on with."""
+    if address is not None:
+        try:
+            if kind_of(address) == "file":
+                path_of(address)
+        except ConfigurationError as error:
+            fail(str(error), WRONG)
+    return address
+
+
 Store = Annotated[
-    str, typer.Option("--store", "-s", envvar="MEMLLM_STORE", help="File, or neo4j://host (NEO4J_* for credentials).")
+    str,
+    typer.Option(
+        "--store",
+        "-s",
+        envvar="MEMLLM_STORE",
+        callback=checked_address,
+        help="File, or neo4j://host (NEO4J_* for credentials).",
+    ),
 ]
 User = Annotated[str | None, typer.Option("--user", "-u", envvar="MEMLLM_USER", help="Whose memory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -108,6 +128,7 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
 
     Only what writes creates a file: a mistyped name is not an empty memory.
     """
+    checked_address(store)
     if not create and is_missing(store):
         fail(f"there is no memory at {store}; check --store, or write or import something first", STORE)
     for told in ("neo4j", "langchain_memllm.memory.rejected"):  # what the commands say themselves, once
@@ -148,7 +169,9 @@ def opened(store: str) -> Iterator[str | TripleStore]:
 
 def is_missing(store: str) -> bool:
     """Whether the store is a file that is not there."""
-    return bool(store) and store != ":memory:" and "://" not in store and not Path(store).expanduser().exists()
+    if not store or store == ":memory:" or kind_of(store) == "graph":
+        return False
+    return not Path(store).expanduser().exists()
 
 
 def fail(message: str, status: int) -> NoReturn:

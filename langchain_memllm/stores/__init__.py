@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.stores.address import kind_of
 from langchain_memllm.stores.interface import TripleStore
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["TripleStore", "open_store"]
 
 
-def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **options: Any) -> TripleStore:
+def open_store(store: str | bytes | os.PathLike[str] | neo4j.Driver | TripleStore, **options: Any) -> TripleStore:
     """Return the store that an address names.
 
     Args:
@@ -27,17 +28,12 @@ def open_store(store: str | os.PathLike[str] | neo4j.Driver | TripleStore, **opt
         ConfigurationError: The address is none of these.
         StoreError: The store cannot be opened.
     """
-    if isinstance(store, str | os.PathLike):
-        text = os.fspath(store)
-        scheme, separator, _ = text.partition("://")
-        if separator and scheme.partition("+")[0] in ("neo4j", "bolt"):
+    if isinstance(store, str | bytes | os.PathLike):
+        text = os.fsdecode(store)
+        if kind_of(text) == "graph":
             from langchain_memllm.stores.neo4j import Neo4jStore
 
             return Neo4jStore(text, **options)
-        if separator:
-            raise ConfigurationError(
-                f"store scheme {scheme!r} is unknown; give a file path, ':memory:', neo4j://host or bolt://host"
-            )
         from langchain_memllm.stores.embedded import EmbeddedStore
 
         return EmbeddedStore(text, **options)

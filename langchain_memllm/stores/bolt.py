@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
@@ -32,6 +31,7 @@ from langchain_memllm.errors import (
 )
 from langchain_memllm.forking import follow, renewed
 from langchain_memllm.stores import cypher, schema
+from langchain_memllm.stores.address import host_of
 from langchain_memllm.stores.deadline import in_time
 from langchain_memllm.stores.interface import Vector
 
@@ -51,7 +51,6 @@ _CONNECT_S: Final = 3.0
 _AWAY_S: Final = 5.0  # for this long a call tries again to reach a server that is not there
 _ENDED: Final = ("TimedOutClientConfiguration", "TimedOut", "LockClientStopped", "Terminated")  # by its deadline
 _IDLE_S: Final = 30.0  # a connection not used for so long is tried first: networks forget them silently
-_SCHEMES: Final = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _OLDEST: Final = (5, 26)
 logger = logging.getLogger(__name__)
 
@@ -330,29 +329,16 @@ def _checked_uri(uri: str, *, allow_insecure: bool) -> str:
     Raises:
         ConfigurationError: No Neo4j address, with a password in it, or unencrypted to another machine.
     """
-    try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError("the Neo4j address cannot be read; write neo4j://host or neo4j://host:7687") from None
-    if "@" in uri:
+    scheme, host, port = host_of(uri)
+    if "+" not in scheme and not allow_insecure and not _is_loopback(host):
         raise ConfigurationError(
-            "the Neo4j address holds a user or password; take it out, and set NEO4J_USERNAME and NEO4J_PASSWORD instead"
+            f"{scheme}:// to another machine would send the password and the facts unencrypted; "
+            f"write {scheme}+s:// before the host, or pass allow_insecure=True if the network is trusted"
         )
-    if parts.scheme not in _SCHEMES or not host:
-        raise ConfigurationError(
-            f"{parts.scheme or uri[:20]!r} is no Neo4j address; write neo4j://host, neo4j+s://host, "
-            "bolt://host or bolt+s://host"
-        )
-    if "+" not in parts.scheme and not allow_insecure and not _is_loopback(host):
-        raise ConfigurationError(
-            f"{parts.scheme}://{host} would send the password and the facts unencrypted; "
-            f"write {parts.scheme}+s://{host}, or pass allow_insecure=True if the network is trusted"
-        )
-    if parts.scheme.endswith("+ssc"):
-        logger.warning("certificates are not checked for %s; use +s where you can", parts.scheme)
+    if scheme.endswith("+ssc"):
+        logger.warning("certificates are not checked for %s; use +s where you can", scheme)
     shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + (f":{port}" if port else "")
+    return f"{scheme}://{shown}" + (f":{port}" if port else "")
 
 
 def _is_loopback(host: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.stores.address import refuse_secret
 from langchain_memllm.stores.cypher import schema_folder
 
 __all__ = ["Pages", "Query", "browser_of", "favourites", "guide", "queries", "save", "serve", "style"]
@@ -131,8 +132,10 @@ def serve(base: str, store: str, port: int = 0) -> Pages:
         ConfigurationError: ``base`` is no web address.
         OSError: The port is taken.
     """
+    for address in (base, store):
+        refuse_secret(address)
     if urlsplit(base).scheme not in ("http", "https"):
-        raise ConfigurationError(f"{base!r} is not an address of Neo4j Browser; write one like http://localhost:7474")
+        raise ConfigurationError("that is not the address of Neo4j Browser; write one like http://localhost:7474")
     return Pages(base, store, port)
 
 

@@ -33,6 +33,7 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
+from langchain_memllm import private
 from langchain_memllm.errors import ConfigurationError, MissingExtra, StoreUnavailable
 
 __all__ = ["DEFAULT_VERSION", "LocalServer", "default_home", "docker_line", "find_java"]
@@ -278,8 +279,7 @@ class LocalServer:
                 )
         command = [str(java), "-cp", f"{jars}{os.sep}*", *_JAVA_FLAGS, _main_class(self.version)]
         command += [f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"]
-        (self.home / "logs").mkdir(exist_ok=True)
-        with (self.home / "logs" / "console.log").open("ab") as console:
+        with private.opened(self.home / "logs" / "console.log") as console:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
             )
@@ -434,15 +434,13 @@ def _prepare(home: Path, version: str, usual_ports: bool, settings: Mapping[str,
                 f"the data in {home} are of Neo4j {old.version}; start that version or a later one, not {version}"
             )
         return _State(version, old.bolt, old.http, 0)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (home / "conf").mkdir(exist_ok=True)
+    private.make_folders(home / "conf")
     bolt, http = _USUAL_PORTS if usual_ports and all(map(_is_free, _USUAL_PORTS)) else _free_ports()
     conf = _CONF.format(bolt=bolt, http=http, csp=_CSP) + (_CONF_5 if _year(version) == 5 else _CONF_YEARS)
     conf += "".join(f"{name}={value}\n" for name, value in settings.items())
-    (home / "conf" / "neo4j.conf").write_text(conf, encoding="utf-8")
+    _write_private(home / "conf" / "neo4j.conf", conf)
     password = secrets.token_urlsafe(24)
     _write_private(home / _PASSWORD, password)
-    (home / "data" / "dbms").mkdir(parents=True, exist_ok=True)
     _write_private(home / "data" / "dbms" / "auth.ini", _credential("neo4j", password))
     state = _State(version, bolt, http, 0)
     _write_private(home / _STATE, json.dumps(asdict(state)))
@@ -477,10 +475,9 @@ def _free_ports() -> tuple[int, int]:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read; a reader never sees half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    private.make_folders(path.parent)
+    with private.replaced(path) as file:
         file.write(text)
-    os.replace(draft, path)
 
 
 def _read_state(home: Path) -> _State | None:

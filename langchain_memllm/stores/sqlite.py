@@ -9,6 +9,7 @@ connection checkpoints while another resets the log.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -21,8 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Literal, TypeAlias, TypeVar
 
+from langchain_memllm import private
 from langchain_memllm.errors import ConfigurationError, StoreError, StoreUnavailable
 from langchain_memllm.forking import follow, renewed
+from langchain_memllm.stores.address import path_of
 from langchain_memllm.stores.sqlite_errors import BUSY_MS, is_full, name_of, translated
 from langchain_memllm.stores.sqlite_log import LIMIT, Log, prepare, told_readers
 from langchain_memllm.stores.sqlite_mark import check_log, count_commit
@@ -58,7 +61,7 @@ class Database:
         """Open or create the file and bring its schema up to date."""
         if durability not in ("full", "normal"):
             raise ConfigurationError(f"durability {durability!r} is unknown; use 'full' or 'normal'")
-        self.path = _checked_path(path)
+        self.path = path_of(path)
         self.in_memory = self.path is None
         self._durability = durability
         self._pid = os.getpid()
@@ -474,37 +477,19 @@ def _is_working(database: Database) -> bool:
     return False
 
 
-def _checked_path(path: str | os.PathLike[str]) -> Path | None:
-    text = os.fspath(path)
-    if text == ":memory:":
-        return None
-    if not text or "\x00" in text or text.startswith("file:"):
-        raise ConfigurationError(f"{text!r} is not a file name; give a path such as 'memllm.db' or ':memory:'")
-    resolved = Path(text).expanduser()
-    if resolved.is_dir():
-        raise ConfigurationError(f"{text!r} is a folder; give the path of a file in it, such as '{text}/memllm.db'")
-    if resolved.is_symlink():
-        raise ConfigurationError(f"{text!r} is a symbolic link; give the path of the file itself")
-    return resolved
-
-
 def _create_private(path: Path) -> None:
-    """Create the file, if it is not there, for its owner only; SQLite gives its log the same mode.
-
-    A file that is there is not opened here: closing it again would drop the locks of every other connection that this
-    process has to it, and the next process to close the file would throw their log away.
-    """
+    """Create the file for its owner only, or tighten it and its log; SQLite gives its log the mode of the file."""
     if not path.exists() and Path(f"{path}-wal").exists():
         raise StoreUnavailable(
             f"{path} is not there, but its log {path.name}-wal is, with what was written last; put the file back, or "
             "move the log away"
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
+        private.create(path)
+        for suffix in ("-wal", "-shm", "-journal"):
+            private.tighten(path.with_name(path.name + suffix))
         if not os.access(path, os.R_OK | os.W_OK):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     except OSError as error:
         raise StoreUnavailable(
             f"{path} cannot be opened for writing ({error.strerror}); check the path and its permissions"

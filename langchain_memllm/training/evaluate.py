@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import torch
 
+from langchain_memllm import private
 from langchain_memllm.errors import ConfigurationError, ModelError
 from langchain_memllm.local import MemLLMModel
 from langchain_memllm.training.journal import Journal, Results
@@ -79,8 +80,9 @@ class Report:
         lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in items)
         text = "{" + ",\n".join(parts) + ',\n"items": [\n' + lines + "\n]}\n"
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            private.make_folders(file.parent)
+            with private.replaced(file) as written:
+                written.write(text)
         except OSError as error:
             raise ModelError(f"the report cannot be written to {file} ({error}); give another --json-out") from error
 

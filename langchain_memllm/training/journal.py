@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from langchain_memllm import private
 from langchain_memllm.errors import ConfigurationError, ModelError
 
 __all__ = ["Journal", "Results"]
@@ -64,10 +65,8 @@ class Journal:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         assert self.file is not None
-        with self._writing():
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with self._writing(), private.opened(self.file) as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

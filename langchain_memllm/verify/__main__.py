@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from langchain_memllm import private
 from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
 from langchain_memllm.verify import CHECKS, Outcome, run_checks
 
@@ -102,7 +103,8 @@ def _write(report: Path, outcomes: list[dict[str, object]]) -> None:
     before = json.loads(report.read_text(encoding="utf-8")) if report.exists() else []
     ran = [row for row in outcomes if row["result"] != "not run"]
     rows = {row["id"]: row for row in [*outcomes, *before, *ran]}
-    report.write_text(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n", encoding="utf-8")
+    with private.replaced(report) as file:
+        file.write(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n")
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:

@@ -174,7 +174,7 @@ def test_ask_an_empty_memory(run: Run) -> None:
         (["forget", "--fact", "zz"], WRONG, "32 hex digits"),
         (["forget", "--name", ""], WRONG, "empty"),
         (["stats", "--user", ""], WRONG, "not empty"),
-        (["stats", "--store", "http://host"], WRONG, "scheme 'http'"),
+        (["stats", "--store", "http://host"], WRONG, "begins like a URL"),
         (["stats", "--store", "neo4j://127.0.0.1:9"], WRONG, "NEO4J_PASSWORD"),
         (["stats", "--store", "."], WRONG, "folder"),
         (["import", "nothing.jsonl"], WRONG, "nothing.jsonl"),
