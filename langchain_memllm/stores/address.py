@@ -21,7 +21,7 @@ _GRAPH: Final = re.compile(r"(?:neo4j|bolt)(?:\+ssc|\+s)?://", re.IGNORECASE)
 _LIKE_GRAPH: Final = re.compile(r"(?:neo4j|bolt)(?:\+\w*)?[^\w.]*//", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.\-]+:", re.IGNORECASE)  # two letters or more: C: is a drive
 _SECRET: Final = re.compile(r":.*@", re.DOTALL)
-_FORMS: Final = "give a file path, ':memory:', neo4j://host or bolt://host (+s for TLS)"
+_FORMS: Final = "give a path, ':memory:', neo4j://host or bolt://host (+s for TLS)"
 _SIBLINGS: Final = ("-wal", "-shm", "-journal")
 
 

@@ -45,9 +45,10 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.outbox import OutboxEntry, stamped
 from langchain_memllm.stores.parts import Part
+from langchain_memllm.stores.rows import corrupt, fact_of, namespace_of
 from langchain_memllm.stores.sqlite import Database, Durability
 from langchain_memllm.times import next_moment
-from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source, Triple
+from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
 
 __all__ = ["READ", "EmbeddedStore"]
 
@@ -139,7 +140,7 @@ def encode_namespace(namespace: Namespace) -> str:
 
 def decode_namespace(text: str) -> Namespace:
     """Inverse of ``encode_namespace``."""
-    return tuple(json.loads(text))
+    return namespace_of(text, "the list of namespaces")
 
 
 class EmbeddedStore:
@@ -475,25 +476,10 @@ _PAGE: Final = 2_000
 
 def _fact(namespace: Namespace, row: _FactRow, start: int = 0) -> Fact:
     """A fact from the columns ``_FACT``."""
-    fid, subject, relation, object_, seq, ordinal, at, kind, *rest = row[start : start + 16]
-    principal, confidence, begin, end, closed, by, why, said = rest
-    return Fact(
-        fid.hex(),  # type: ignore[attr-defined]
-        namespace,
-        Triple.trusted(subject, relation, object_),  # type: ignore[arg-type]
-        seq,  # type: ignore[arg-type]
-        ordinal,  # type: ignore[arg-type]
-        at,  # type: ignore[arg-type]
-        kind,  # type: ignore[arg-type]
-        principal,  # type: ignore[arg-type]
-        confidence,  # type: ignore[arg-type]
-        begin,  # type: ignore[arg-type]
-        end,  # type: ignore[arg-type]
-        closed,  # type: ignore[arg-type]
-        by.hex() if by is not None else None,  # type: ignore[attr-defined]
-        why,  # type: ignore[arg-type]
-        said_at=said,  # type: ignore[arg-type]
-    )
+    fid, *middle, by, why, said = row[start : start + 16]
+    if type(fid) is not bytes or (by is not None and type(by) is not bytes):
+        raise corrupt("table fact", "the id of a fact")
+    return fact_of(namespace, (fid.hex(), *middle, None if by is None else by.hex(), why, said), "table fact or name")
 
 
 def _with_sources(connection: sqlite3.Connection, fact: Fact) -> Fact:

@@ -225,6 +225,7 @@ class _Erasure:
             )
         }
         execute("DELETE FROM namespace WHERE id = ?", (self.ns,))
+        execute("DELETE FROM record WHERE name = 'ids of ' || ?", (self.ns,))
         return Erased(
             fact_ids=fact_ids,
             names=counts["name"],

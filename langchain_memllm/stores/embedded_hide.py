@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from langchain_memllm.stores.embedded_rekey import note_ids
 from langchain_memllm.stores.outbox import pack_entry, unpack_entry
 from langchain_memllm.triples import operation_key
 
@@ -21,5 +22,6 @@ def hide(connection: sqlite3.Connection) -> None:
     for ns, op_id, packed in connection.execute("SELECT ns, op_id, entry FROM outbox").fetchall():
         row = (operation_key(op_id), pack_entry(unpack_entry(op_id, packed)), ns, op_id)
         connection.execute("UPDATE outbox SET op_id = ?, entry = ? WHERE ns = ? AND op_id = ?", row)
+    note_ids(connection)
     if "restarts" not in {row[1] for row in connection.execute("PRAGMA table_info(namespace)")}:
         connection.execute("ALTER TABLE namespace ADD COLUMN restarts TEXT NOT NULL DEFAULT '[]'")

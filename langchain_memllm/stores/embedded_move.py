@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from langchain_memllm.belief import Claim, Quarantined, precedence
+from langchain_memllm.belief import Claim, Quarantined, fact_id, precedence
 from langchain_memllm.stores import embedded_outbox, embedded_write
+from langchain_memllm.stores.embedded_rekey import NOTE_IDS
 from langchain_memllm.stores.embedded_write import Application, link
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
 from langchain_memllm.stores.outbox import OutboxEntry
@@ -186,6 +187,9 @@ def _new_facts(connection: sqlite3.Connection, ns: int, kept: Sequence[Kept]) ->
 def _put_facts(work: Application, kept: Sequence[Kept], claims: Sequence[Claim]) -> None:
     execute = work.connection.execute
     row_id = execute("SELECT coalesce(max(id), 0) FROM fact").fetchone()[0]
+    made = [fact_id(part.fact.namespace, claim, part.fact.seq) for part, claim in zip(kept, claims, strict=True)]
+    if made != [part.fact.id for part in kept]:
+        execute(NOTE_IDS, (work.ns,))
     for part, claim in zip(kept, claims, strict=True):
         row_id += 1
         values = _fact_values(work, row_id, part, claim)

@@ -18,9 +18,9 @@ from typing import Any, Final
 from langchain_memllm.belief import best_evidence
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.stores.interface import now, words_of
-from langchain_memllm.triples import is_literal_key, loose_key, name_key, rank_of
+from langchain_memllm.triples import is_literal_key, loose_key, name_key, rank_of, stable_hash
 
-__all__ = ["rekey"]
+__all__ = ["NOTE_IDS", "note_ids", "rekey"]
 
 _PAGE: Final = 10_000
 _TABLES: Final = """
@@ -79,6 +79,7 @@ def rekey(connection: sqlite3.Connection) -> None:
         _join_twins(connection)
         _executed(connection, _MOVE, connection.execute("SELECT s, r, o, id FROM moved"))
         _delete_moved(connection)
+        note_ids(connection)
     finally:
         for table in ("moved_name", "moved_relation", "moved"):
             connection.execute(f"DROP TABLE temp.{table}")
@@ -215,3 +216,19 @@ def _delete_moved(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM moved_name").fetchone() is not None:
         for table in ("name_vector", "name_code", "name_word", "name"):
             connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT old FROM moved_name)")
+
+
+def note_ids(connection: sqlite3.Connection) -> None:
+    """Note the namespaces with facts whose ids do not follow from their keys any more, or never did."""
+    elsewhere = {
+        ns
+        for ns, label, fid, *keys, seq, ordinal in connection.execute(_IDS)
+        if stable_hash("fact", *json.loads(label), *keys, seq, ordinal) != fid.hex()
+    }
+    connection.executemany(NOTE_IDS, [(ns,) for ns in elsewhere])
+
+
+_IDS: Final = """SELECT x.id, x.name, f.fid, s.key, r.key, o.key, f.seq, f.ordinal FROM fact f
+    JOIN namespace x ON x.id = f.ns JOIN name s ON s.id = f.s JOIN relation r ON r.id = f.r JOIN name o ON o.id = f.o"""
+# A namespace holds facts whose ids were made elsewhere (another namespace, other keys): they cannot be checked.
+NOTE_IDS: Final = "INSERT OR IGNORE INTO record(name, value) VALUES ('ids of ' || ?, '1')"

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
+from langchain_memllm.stores.rows import receipt_of
 from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, loose_key
 
 __all__ = [
@@ -476,20 +477,13 @@ def _is_cut(outcome: Outcome) -> bool:
     return (outcome.superseded, outcome.contested) != (len(outcome.supersedes), len(outcome.contests))
 
 
-def unpack_receipt(namespace: Namespace, op_id: str, packed: str) -> Receipt:
-    """Inverse of ``pack_receipt``."""
-    seq, recorded_at, outcomes, replaced = json.loads(packed)
-    return Receipt(
-        op_id,
-        namespace,
-        seq,
-        recorded_at,
-        tuple(
-            Outcome(i, status, fact, tuple(sup), tuple(con), why, None, *counts)
-            for i, status, fact, sup, con, why, *counts in outcomes
-        ),
-        tuple(replaced),
-    )
+def unpack_receipt(namespace: Namespace, op_id: str, packed: object) -> Receipt:
+    """Inverse of ``pack_receipt``.
+
+    Raises:
+        StoreCorrupt: It is something else.
+    """
+    return receipt_of(namespace, op_id, packed, "the table of operations")
 
 
 def redact_receipt(receipt: Receipt, erased: AbstractSet[str]) -> Receipt:

@@ -23,8 +23,9 @@ from types import FrameType
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from langchain_memllm import private
-from langchain_memllm.errors import ConfigurationError, StoreError, StoreUnavailable
+from langchain_memllm.errors import ConfigurationError, StoreCorrupt, StoreError, StoreUnavailable
 from langchain_memllm.forking import follow, renewed
+from langchain_memllm.stores import sqlite_check
 from langchain_memllm.stores.address import path_of
 from langchain_memllm.stores.sqlite_errors import BUSY_MS, is_full, name_of, translated
 from langchain_memllm.stores.sqlite_log import LIMIT, Log, prepare, told_readers
@@ -73,6 +74,7 @@ class Database:
         self._identity: Identity | None = None
         self._files: tuple[Identity | None, Identity | None] = (None, None)  # this file and its log
         self._next_look = 0.0
+        self._planted: list[str] = []
         self._writer: sqlite3.Connection | None = None
         self._log = None if self.path is None else Log(self.path, self._connect)
         self._synchronous = ""  # of the writer; empty: not known
@@ -110,6 +112,11 @@ class Database:
 
     def _attempt(self, work: Callable[[sqlite3.Connection], _R], durable: bool) -> _R:
         connection = self._writing()
+        if self._planted:
+            raise StoreCorrupt(
+                f"{self.location} has a {self._planted[0]} that is not of memllm and may change what is written; drop "
+                f"it, then {sqlite_check.MEND}"
+            )
         if self._log is not None:
             self._log.await_readers(connection)
         self._synchronize("full" if self.in_memory else self._durability if durable else "normal")
@@ -232,10 +239,11 @@ class Database:
             )
 
     def problems(self) -> list[str]:
-        """What SQLite's own full check finds wrong; empty when sound."""
+        """What SQLite's own full check and ours find wrong; empty when sound."""
         with self.read() as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-        return ([] if found == ["ok"] else found) + self._problems_of_log()
+            found = sqlite_check.problems(connection) if found == ["ok"] else found
+        return found + self._problems_of_log()
 
     def _problems_of_log(self) -> list[str]:
         """A log that is longer than it should ever be and cannot be moved: who reads from it."""
@@ -357,6 +365,7 @@ class Database:
                     "local disk, or use Neo4j for several machines"
                 )
         migrate(connection, self.location)
+        self._planted = sqlite_check.planted(connection)
 
     def _connect(self) -> sqlite3.Connection:
         before = None if self.path is None else _identity_of(self.path)
@@ -389,8 +398,22 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise translated(error, doing, self.path) from error
+        except _RAW as error:
+            self.blame(error)
+            raise
+
+    def blame(self, error: BaseException) -> None:
+        """Raise ``StoreCorrupt`` if an error of Python came of rows that something else wrote; else it is ours."""
+        if isinstance(error, StoreError):
+            return
+        with contextlib.closing(self._writing() if self.in_memory else self._connect()) as connection:
+            found = sqlite_check.foreign_rows(connection)
+        if found:
+            raise StoreCorrupt(f"{self.location}: {found[0]}") from error
 
 
+_RAW: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What code of ours raises over a row that is not ours; also ``ConfigurationError``, which is a ``ValueError``."""
 _open_databases: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
 _inherited: Final[list[sqlite3.Connection]] = []  # of a parent process: closing them would touch its files
 
@@ -458,6 +481,8 @@ class _Reading:
             self._lent.is_busy = False
         if isinstance(error, sqlite3.Error):
             raise translated(error, "read", self._database.path) from error
+        if isinstance(error, _RAW):
+            self._database.blame(error)
 
 
 def _close(*connections: sqlite3.Connection | None) -> None:

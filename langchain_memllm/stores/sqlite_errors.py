@@ -37,7 +37,7 @@ def is_full(error: sqlite3.Error, path: Path | None) -> bool:
 def translated(error: sqlite3.Error, doing: str, path: Path | None) -> StoreError:
     """The package's error for one of SQLite's, with what to do next."""
     where, name = ":memory:" if path is None else str(path), name_of(error)
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_MISMATCH")) or "Could not decode" in str(error):
         return StoreCorrupt(f"{where} is damaged or not a memory ({error}); restore it from a backup or an export")
     if is_full(error, path):
         free = shutil.disk_usage(path.parent).free if path is not None and path.parent.exists() else 0

@@ -13,7 +13,7 @@ import pytest
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores.interface import TripleStore
-from langchain_memllm.triples import Fact, Source, Statement, stable_hash
+from langchain_memllm.triples import Fact, Source, Statement, operation_key, stable_hash
 
 NS = ("memllm", "ada")
 ADA = Source("user", "chat-1", "ada")
@@ -117,7 +117,7 @@ def test_when_it_was_said_is_no_part_of_what_was_said(memory: Memory) -> None:
         "Source(kind='user', ref='r', principal='p', text='t', span=(1, 2), turn=3)"
     )
     memory.write([("Ada", "likes", "tea")], namespace=NS, source=ADA, op_id="1", payload="I like tea.")
-    found = memory.store.receipt(NS, "1")
+    found = memory.store.receipt(NS, operation_key("1"))
     text = "Source(kind='user', ref='chat-1', principal='ada', text=None, span=None, turn=None)"
     assert found is not None
     assert found[0] == stable_hash("I like tea.", text, "chat", False)

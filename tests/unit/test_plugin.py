@@ -334,7 +334,7 @@ def test_names_that_cannot_be_stored_are_rejected_and_the_rest_stays(
         ({"require_user": "yes"}, ConfigurationError, r"require_user='yes' is none of None, True and False"),
         ({"namespace": "memllm"}, NamespaceError, r"namespace 'memllm' is not a tuple"),
         ({"namespace": ("{user}",)}, ConfigurationError, r"'\{user\}' cannot be filled; the placeholders are"),
-        ({"store": "http://x"}, ConfigurationError, r"begins like a URL.*give a file path"),
+        ({"store": "http://x"}, ConfigurationError, r"begins like a URL.*give a path"),
         ({"store": 3}, ConfigurationError, r"int is not a store; give a path"),
         ({"embedder": object()}, ConfigurationError, r"embed_documents"),
     ],

@@ -76,9 +76,9 @@ def test_tool_calls_come_before_the_text():
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"subject": "Ada", "relation": "lives in"}, "object None"),
+        ({"subject": "Ada", "relation": "lives in"}, "object cannot be stored"),
         ({"subject": "", "relation": "lives in", "object": "Oslo"}, "it is empty"),
-        ({"subject": "Ada", "relation": None, "object": "Oslo"}, "relation None"),
+        ({"subject": "Ada", "relation": None, "object": "Oslo"}, "relation cannot be stored"),
         ({"subject": "x" * 300, "relation": "is", "object": "Oslo"}, "at most 256"),
         ({"subject": ["Ada", "Bo"], "relation": "is", "object": "Oslo"}, "it is not a text"),
         ({"subject": "A\ud800", "relation": "is", "object": "Oslo"}, "U+D800"),

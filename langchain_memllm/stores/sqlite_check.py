@@ -1,0 +1,277 @@
+"""The full check of a file: its schema is ours, its rows are of our types, and what follows from a row is as it should.
+
+Knows the tables as ``stores.sqlite_schema`` makes them. Keys follow from spellings, ids from keys, search codes from
+vectors: where they do not fit, something else wrote the row, or the disk changed a bit of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from langchain_memllm.belief import precedence
+from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.outbox import unpack_entry
+from langchain_memllm.stores.rows import CLOSED, moment_is_sound, namespace_of, receipt_of
+from langchain_memllm.stores.sqlite_schema import migrate
+from langchain_memllm.triples import (
+    KINDS,
+    MAX_NAME,
+    Source,
+    is_literal_key,
+    literal_key,
+    loose_key,
+    name_key,
+    stable_hash,
+)
+
+__all__ = ["MEND", "foreign_rows", "planted", "problems"]
+
+MEND: Final = "restore a backup, or export what can be read and import it into a new file"
+"""What to do about a file that something else changed."""
+
+_INT, _TEXT, _BLOB = "integer", "text", "blob"
+_NULL: Final = "null"
+_SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "record": {"name": (_TEXT,), "value": (_TEXT,)},
+    "namespace": {
+        **dict.fromkeys(("id", "seq", "epoch"), (_INT,)),
+        **dict.fromkeys(("name", "last_at", "restarts"), (_TEXT,)),
+    },
+    "name": {
+        **dict.fromkeys(("id", "ns", "rank", "vector"), (_INT,)),
+        **dict.fromkeys(("key", "spelling"), (_TEXT,)),
+        "class": (_INT, _NULL),
+        "loose": (_TEXT, _NULL),
+    },
+    "name_vector": {"id": (_INT,), "vector": (_BLOB,)},
+    "name_code": {**dict.fromkeys(("n", "ns", "id"), (_INT,)), "code": (_BLOB,)},
+    "name_word": {"ns": (_INT,), "word": (_TEXT,), "id": (_INT,)},
+    "relation": {
+        **dict.fromkeys(("id", "ns", "vector"), (_INT,)),
+        **dict.fromkeys(("key", "label"), (_TEXT,)),
+        "embedding": (_BLOB, _NULL),
+    },
+    "fact": {
+        **dict.fromkeys(("id", "ns", "s", "r", "o", "seq", "ordinal", "precedence", "open"), (_INT,)),
+        "fid": (_BLOB,),
+        **dict.fromkeys(("kind", "recorded_at"), (_TEXT,)),
+        **dict.fromkeys(
+            ("principal", "valid_from", "valid_to", "closed_at", "closed_why", "ended", "said_at"), (_TEXT, _NULL)
+        ),
+        "confidence": ("real", _INT, _NULL),
+        **dict.fromkeys(("closed_seq", "closed_source"), (_INT, _NULL)),
+        "closed_by": (_BLOB, _NULL),
+    },
+    "source": {"id": (_INT,), "ns": (_INT,), "kind": (_TEXT,), "ref": (_TEXT,)},
+    "evidence": {
+        **dict.fromkeys(("fact", "seq", "ordinal", "source"), (_INT,)),
+        **dict.fromkeys(("principal", "text", "said_at"), (_TEXT, _NULL)),
+        **dict.fromkeys(("span_start", "span_end", "turn"), (_INT, _NULL)),
+    },
+    "operation": {
+        **dict.fromkeys(("ns", "seq"), (_INT,)),
+        **dict.fromkeys(("op_id", "payload_hash", "at", "receipt"), (_TEXT,)),
+    },
+    "quarantine": {
+        **dict.fromkeys(("id", "ns"), (_INT,)),
+        **dict.fromkeys(("at", "text", "reason", "kind", "ref"), (_TEXT,)),
+        "principal": (_TEXT, _NULL),
+        "turn": (_INT, _NULL),
+    },
+    "outbox": {
+        **dict.fromkeys(("id", "ns", "version"), (_INT,)),
+        **dict.fromkeys(("op_id", "kind", "ref", "entry"), (_TEXT,)),
+    },
+}
+_KINDS: Final = ", ".join(f"'{kind}'" for kind in KINDS)
+_WHY: Final = ", ".join(f"'{why}'" for why in CLOSED)
+_NS: Final = "ns IN (SELECT id FROM namespace)"
+# What else holds for every row of a table.
+_RULES: Final[dict[str, str]] = {
+    "namespace": "seq >= 0 AND seq < 1 << 43",
+    "name": f"rank BETWEEN 0 AND 6 AND vector BETWEEN 0 AND 3 AND length(spelling) <= {4 * MAX_NAME} AND {_NS}",
+    "name_vector": "length(vector) > 0 AND length(vector) = (SELECT max(length(vector)) FROM name_vector)",
+    "name_code": "length(code) = 64",
+    "relation": f"vector BETWEEN 0 AND 2 AND {_NS}",
+    "fact": f"""length(fid) = 16 AND open IN (0, 1) AND kind IN ({_KINDS}) AND seq >= 0 AND seq < 1 << 43
+        AND ordinal BETWEEN 0 AND 4095 AND (closed_why IS NULL OR closed_why IN ({_WHY}))
+        AND (open = 1) = (closed_why IS NULL) AND {_NS}
+        AND EXISTS (SELECT 1 FROM name n WHERE n.id = s AND n.ns = fact.ns)
+        AND EXISTS (SELECT 1 FROM name n WHERE n.id = o AND n.ns = fact.ns)
+        AND EXISTS (SELECT 1 FROM relation n WHERE n.id = r AND n.ns = fact.ns)
+        AND (closed_by IS NULL OR length(closed_by) = 16)
+        AND EXISTS (SELECT 1 FROM evidence e WHERE e.fact = fact.id)""",
+    "source": f"kind IN ({_KINDS}) AND {_NS}",
+    "evidence": """EXISTS (SELECT 1 FROM source q WHERE q.id = evidence.source)
+        AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact)""",
+    "operation": "length(op_id) = 32 AND length(payload_hash) = 32",
+    "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
+    "outbox": "length(op_id) = 32",
+}
+_TIMES: Final = {
+    "fact": ("recorded_at", "closed_at", "said_at"),
+    "evidence": ("said_at",),
+    "operation": ("at",),
+    "quarantine": ("at",),
+}
+_FOREIGN: Final = {
+    table: f"""SELECT count(*) FROM {table} WHERE NOT coalesce ({
+        " AND ".join(
+            [
+                *(f"typeof({column}) IN ({', '.join(map(repr, kinds))})" for column, kinds in columns.items()),
+                _RULES.get(table, "1"),
+            ]
+        )
+    }, 0)"""
+    for table, columns in _SHAPES.items()
+}
+
+
+def problems(connection: sqlite3.Connection) -> list[str]:
+    """Everything that is wrong; empty when sound."""
+    found = [*_schema(connection)]
+    if missing := [problem for problem in found if "is missing" in problem]:
+        return missing
+    rows = foreign_rows(connection)
+    return found + rows if rows else [*found, *_what_follows(connection)]
+
+
+def planted(connection: sqlite3.Connection) -> list[str]:
+    """Triggers and views: this package makes none, and a trigger changes what is written."""
+    query = "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name"
+    return [ascii(row[0])[1:-1] for row in connection.execute(query)]
+
+
+def _schema(connection: sqlite3.Connection) -> Iterator[str]:
+    """Where the file's schema is not the one that the migrations make."""
+    for name in planted(connection):
+        yield f"the file has a {name} that is not of memllm: it may change what is written; drop it, then {MEND}"
+    ours, theirs = _expected(), _described(connection)
+    for name in ours.keys() - theirs.keys():
+        yield f"{name} is missing; {MEND}"
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != theirs[name]:
+            yield f"{name} is not as memllm makes it; {MEND}"
+    for name in theirs.keys() - ours.keys():
+        yield f"{ascii(name)[1:-1]} is not of memllm; drop it if it is not yours"
+
+
+@functools.cache
+def _expected() -> dict[str, Any]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection, ":memory:")
+        return _described(connection)
+    finally:
+        connection.close()
+
+
+def _described(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Tables with their columns, indexes with their text."""
+    described: dict[str, Any] = {}
+    objects = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index')"
+    ).fetchall()
+    for kind, name, sql in objects:
+        if str(name).startswith("sqlite_"):
+            continue
+        if kind == "table":
+            columns = connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (name,))
+            described[f"table {name}"] = frozenset(columns.fetchall())
+        else:
+            described[f"index {name}"] = " ".join(str(sql).split())
+    return described
+
+
+def foreign_rows(connection: sqlite3.Connection) -> list[str]:
+    """Tables with rows that this package does not write: wrong types, lengths, numbers, texts that cannot be read."""
+    found = []
+    for table, query in _FOREIGN.items():
+        try:
+            count = connection.execute(query).fetchone()[0]
+        except sqlite3.OperationalError as error:
+            found.append(f"table {table} cannot be read ({error}); {MEND}")
+            continue
+        if not count:
+            count = sum(1 for _ in _unreadable(connection, table))
+        if count:
+            found.append(f"{count} rows of table {table} are not what memllm writes; {MEND}")
+    return found
+
+
+def _unreadable(connection: sqlite3.Connection, table: str) -> Iterator[None]:
+    """Rows whose types are right, with a text in them that is not."""
+    for column in _TIMES.get(table, ()):
+        for (moment,) in connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"):
+            if not moment_is_sound(moment):
+                yield None
+    read: dict[str, tuple[str, Callable[..., object]]] = {
+        "operation": ("SELECT receipt FROM operation", lambda packed: receipt_of(("check",), "", packed, table)),
+        "outbox": ("SELECT op_id, entry FROM outbox", unpack_entry),
+        "namespace": ("SELECT name FROM namespace", lambda name: namespace_of(name, table)),
+        "quarantine": ("SELECT DISTINCT kind, ref, principal FROM quarantine", Source),
+        "source": ("SELECT DISTINCT kind, ref FROM source", Source),
+    }
+    if table in read:
+        query, function = read[table]
+        for row in connection.execute(query):
+            try:
+                function(*row)
+            except Exception:  # whatever it is, nothing of ours reads it
+                yield None
+
+
+def _what_follows(connection: sqlite3.Connection) -> Iterator[str]:
+    """Keys, codes and orders that do not follow from what they are made of: a bit of one of them was changed."""
+    counts = {
+        "names have keys of another name": sum(map(_is_another_name, connection.execute(_NAMES))),
+        "relations have keys of another one": sum(
+            name_key(label) != key for label, key in connection.execute("SELECT label, key FROM relation")
+        ),
+        "facts have the order of another source or time": sum(
+            precedence(kind, seq, ordinal) != order
+            for kind, seq, ordinal, order in connection.execute("SELECT kind, seq, ordinal, precedence FROM fact")
+        ),
+        "facts have the id of another one": _foreign_ids(connection),
+        "names have the search code of another vector": _stale_codes(connection),
+    }
+    for what, count in counts.items():
+        if count:
+            yield f"{count} {what}; {MEND}"
+
+
+_NAMES: Final = "SELECT key, spelling, loose FROM name"
+
+
+def _is_another_name(row: tuple[str, str, str | None]) -> bool:
+    key, spelling, loose = row
+    if is_literal_key(key):
+        return literal_key(spelling) != key
+    return name_key(spelling) != key or loose_key(key) != loose
+
+
+def _stale_codes(connection: sqlite3.Connection) -> int:
+    stale = 0
+    rows = connection.execute("SELECT c.code, v.vector FROM name_code c JOIN name_vector v ON v.id = c.id")
+    while page := rows.fetchmany(5_000):
+        matrix = np.frombuffer(b"".join(row[1] for row in page), np.float32).reshape(len(page), -1)
+        stale += sum(code.tobytes() != row[0] for code, row in zip(encode(matrix), page, strict=True))
+    return stale
+
+
+# Facts of namespaces that hold only what was stated there; ids that came from elsewhere say something else.
+_IDS: Final = """SELECT f.fid, x.name, s.key, r.key, o.key, f.seq, f.ordinal FROM fact f
+    JOIN namespace x ON x.id = f.ns JOIN name s ON s.id = f.s JOIN relation r ON r.id = f.r JOIN name o ON o.id = f.o
+    WHERE NOT EXISTS (SELECT 1 FROM record WHERE name = 'ids of ' || x.id)"""
+
+
+def _foreign_ids(connection: sqlite3.Connection) -> int:
+    return sum(
+        stable_hash("fact", *namespace_of(label, "namespace"), *keys, seq, ordinal) != fid.hex()
+        for fid, label, *keys, seq, ordinal in connection.execute(_IDS)
+    )
