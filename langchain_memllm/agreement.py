@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from langchain_memllm.errors import ConfigurationError, StoreUnavailable
+from langchain_memllm.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores.interface import FactFilter, TripleStore
 from langchain_memllm.triples import clean_name
@@ -95,7 +95,13 @@ class SharedRelations:
     def _read(self, within: float | None = None) -> None:
         kept = self._store.record(_RECORD, within=within)
         if kept != self._kept:
-            self.catalogue, self._kept = _catalogue(kept), kept
+            try:
+                self.catalogue, self._kept = _catalogue(kept), kept
+            except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+                raise StoreCorrupt(
+                    f"the record of declared relations in {self._store.location} cannot be read "
+                    f"({type(error).__name__}); restore a backup or an earlier export"
+                ) from error
         self._stale_at = time.monotonic() + FRESH
 
     def add(self, relations: Sequence[Relation], *, kept: bool = False) -> None:

@@ -295,8 +295,11 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Fingerprint:
-        """Inverse of ``as_dict``."""
-        return cls(data["model_id"], data["dimension"], tuple(data["probe"]))
+        """Inverse of ``as_dict``; of something else ``KeyError``, ``TypeError`` or ``ValueError``."""
+        model_id, dimension, probe = data["model_id"], data["dimension"], data["probe"]
+        if not isinstance(model_id, str) or not isinstance(dimension, int):
+            raise TypeError("not a fingerprint")
+        return cls(model_id, dimension, tuple(map(float, probe)))
 
 
 def fingerprint(embedder: Embedder) -> Fingerprint:

@@ -47,6 +47,7 @@ from langchain_memllm.errors import (
     InvalidTriple,
     NamespaceError,
     OperationConflict,
+    StoreCorrupt,
     StoreUnavailable,
 )
 from langchain_memllm.grammar import render_write
@@ -296,7 +297,13 @@ class Memory(Shared):
         mine = self.vectors.fingerprint
         value = json.dumps(mine.as_dict(), sort_keys=True)
         kept = self.store.record("embedder") or self.store.put_record("embedder", value, expected=None)
-        theirs = Fingerprint.from_dict(json.loads(kept))
+        try:
+            theirs = Fingerprint.from_dict(json.loads(kept))
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            raise StoreCorrupt(
+                f"the record of the embedder in {self.store.location} cannot be read ({type(error).__name__}); restore "
+                "a backup or an earlier export"
+            ) from error
         if not mine.matches(theirs):
             raise EmbedderMismatch(
                 f"{self.store.location} holds vectors of {theirs.model_id} ({theirs.dimension} numbers), the embedder "

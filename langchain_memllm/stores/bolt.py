@@ -429,6 +429,6 @@ def _translate(error: Exception, location: str, database: str, seconds: float) -
         return StoreUnavailable(f"{location} is not a server that can be used ({code}); Neo4j 5.26 or newer is needed")
     if isinstance(error, e.DriverError):
         return StoreUnavailable(f"{location} does not answer ({code}); is the server running and reachable?")
-    if isinstance(error, e.ConstraintError):
+    if isinstance(error, e.ConstraintError) or code.endswith((".TypeError", ".ArgumentError", ".PropertyNotFound")):
         return StoreCorrupt(f"{location} holds something that should not be there ({code}); run: memllm doctor")
     return StoreError(f"{location} refused a statement ({code}); nothing was written")

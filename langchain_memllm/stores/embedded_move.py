@@ -15,12 +15,14 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_memllm.belief import Claim, Quarantined, fact_id, precedence
+from langchain_memllm.errors import StoreCorrupt
 from langchain_memllm.stores import embedded_outbox, embedded_write
 from langchain_memllm.stores.embedded_rekey import NOTE_IDS
 from langchain_memllm.stores.embedded_write import Application, link
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
+from langchain_memllm.stores.sqlite_check import foreign_rows
 from langchain_memllm.triples import Fact, Namespace, Source, Triple, is_literal_key
 
 __all__ = ["FACTS", "dump", "restore"]
@@ -52,6 +54,8 @@ def dump(snapshot: Snapshot, namespace: Namespace, label: str) -> Iterator[Part]
     """See ``TripleStore.dump``."""
     with snapshot() as connection:
         head = connection.execute(embedded_write.HEAD, (label,)).fetchone()
+        if found := foreign_rows(connection):
+            raise StoreCorrupt(found[0])
     if head is None:
         return
     ns = head[0]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import cypher, neo4j_erase, neo4j_move, neo4j_outbox, neo4j_view, neo4j_write
+from langchain_memllm.stores import cypher, neo4j_check, neo4j_erase, neo4j_move, neo4j_outbox, neo4j_view, neo4j_write
 from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
@@ -41,7 +41,9 @@ from langchain_memllm.stores.interface import (
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Part
-from langchain_memllm.triples import Fact, How, Kind, Namespace, Receipt, Source, Triple
+from langchain_memllm.stores.rows import corrupt
+from langchain_memllm.stores.rows import fact_of as sound_fact
+from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
 
 if TYPE_CHECKING:
     import neo4j
@@ -61,6 +63,7 @@ _KEPT: Final = (
 _FRESH: Final = 3  # times a search is repeated whose namespace was changed meanwhile
 
 
+@neo4j_check.blaming
 class Neo4jStore:
     """A ``TripleStore`` in a Neo4j database (5.26 or newer, Community is enough).
 
@@ -393,14 +396,15 @@ class Neo4jStore:
         return Stats(**dict(rows[0])) if rows else Stats()
 
     def check(self) -> list[str]:
-        """See ``TripleStore.check``: the indexes are usable, and what people see is what is stored."""
+        """See ``TripleStore.check``: indexes are usable, nodes are ours, and what people see is what is stored."""
         states = {row["name"]: row["state"] for row in self._bolt.read(cypher.INDEXES)}
         problems = [
             f"index {name} is {states.get(name, 'missing')}"
             for name in cypher.index_names()
             if states.get(name) != "ONLINE"
         ]
-        return problems + neo4j_view.problems(self._bolt)
+        foreign = neo4j_check.foreign_nodes(self._bolt)
+        return problems + (foreign or neo4j_view.problems(self._bolt))
 
     def rebuild_view(self) -> int:
         """Make what people see what is stored: the readable relationships of all namespaces. Returns how many changed.
@@ -569,51 +573,26 @@ def _merged(rows: Sequence[Sequence[Row]], limit: int) -> Found:
 
 def row_of(namespace: Namespace, text: str, entity_similarity: float = 1.0, relation_similarity: float = 1.0) -> Row:
     """How a fact was found, and the fact, from the text ``cypher`` makes of them; without its sources."""
-    how, via, fact_id, subject, relation, object_, seq, ordinal, at, kind, confidence, begin, end, *closing = (
-        text.split("\x1f", 17)
-    )
-    closed, by, why, said, *principal = closing
-    fact = Fact(
-        fact_id,
-        namespace,
-        Triple.trusted(subject, relation, object_),
-        int(seq),
-        int(ordinal),
-        at,
-        cast(Kind, kind),
-        principal[0] if principal else None,
-        float(confidence) if confidence else None,
-        begin or None,
-        end or None,
-        closed or None,
-        by or None,
-        why or None,
-        said_at=said,
-    )
-    return Row(fact, cast(How, how), entity_similarity, relation_similarity, via)
+    try:
+        how, via, fact_id, subject, relation, object_, seq, ordinal, at, kind, confidence, begin, end, *closing = (
+            text.split("\x1f", 17)
+        )
+        closed, by, why, said, *principal = closing
+        place, number, probability = int(seq), int(ordinal), float(confidence) if confidence else None
+    except (AttributeError, ValueError) as error:
+        raise corrupt(_PLACE, "a fact that cannot be read") from error
+    values = [fact_id, subject, relation, object_, place, number, at, kind, principal[0] if principal else None]
+    values += [probability, begin or None, end or None, closed or None, by or None, why or None, said]
+    return Row(sound_fact(namespace, values, _PLACE), cast(How, how), entity_similarity, relation_similarity, via)
+
+
+_PLACE: Final = "a node of label MemFact, MemPast or MemEntity"
 
 
 def fact_of(namespace: Namespace, row: Sequence[Any], sources: Sequence[Sequence[Any]] = ()) -> Fact:
     """A fact from the list ``cypher`` makes of it, and its sources."""
-    (fact_id, subject, relation, object_, seq, ordinal, at, kind, principal, confidence) = row[:10]
-    begin, end, *closing = row[10:]
-    closed, by, why, said = closing
-    return Fact(
-        fact_id,
-        namespace,
-        Triple.trusted(subject, relation, object_),
-        seq,
-        ordinal,
-        at,
-        kind,
-        principal,
-        confidence,
-        begin,
-        end,
-        closed,
-        by,
-        why,
-        said_at=said,
+    return replace(
+        sound_fact(namespace, row, _PLACE),
         sources=tuple(
             Source(kind, ref, who, text, None if start is None else (start, end), turn, at)
             for _, _, kind, ref, who, text, start, end, turn, at in sorted(sources, key=lambda row: (row[0], row[1]))

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, cast, get_args
 from langchain_memllm.errors import StoreCorrupt
 from langchain_memllm.triples import KINDS, MAX_NAME, Fact, Namespace, Outcome, Receipt, Status, Triple
 
-__all__ = ["CLOSED", "corrupt", "fact_of", "moment_is_sound", "namespace_of", "receipt_of"]
+__all__ = ["CLOSED", "corrupt", "date_is_sound", "fact_of", "moment_is_sound", "namespace_of", "receipt_of"]
 
 CLOSED: Final = ("superseded", "retracted", "past", "replaced")
 """Why a fact was closed."""
@@ -51,8 +51,8 @@ _MAX_SEQ: Final = 1 << 43
 def corrupt(place: str, what: str) -> StoreCorrupt:
     """The error for what is not of our making: where it is, and what to do."""
     return StoreCorrupt(
-        f"{place} holds what this package did not write ({what}); run memllm doctor, then restore a backup, or export "
-        "what can be read and import it into a new store"
+        f"{place} holds what this package did not write ({what}); run memllm doctor, then restore a backup or "
+        "an earlier export"
     )
 
 
@@ -76,8 +76,8 @@ def fact_of(namespace: Namespace, row: Sequence[Any], place: str) -> Fact:
         or not moment_is_sound(at)
         or (said != at and not moment_is_sound(said))
         or (closed is not None and not moment_is_sound(closed))
-        or (begin is not None and _DATE.fullmatch(begin) is None)
-        or (end is not None and _DATE.fullmatch(end) is None)
+        or (begin is not None and not date_is_sound(begin))
+        or (end is not None and not date_is_sound(end))
     ):
         raise corrupt(place, "a fact with a kind, time, number or name out of range")
     return Fact(
@@ -114,6 +114,11 @@ def moment_is_sound(moment: str) -> bool:
     except ValueError:
         return False
     return "1900" <= moment[:4] <= "9998"
+
+
+def date_is_sound(date: str) -> bool:
+    """Whether a text has the form of a partial date."""
+    return _DATE.fullmatch(date) is not None
 
 
 def namespace_of(text: object, place: str) -> Namespace:

@@ -13,6 +13,7 @@ import errno
 import os
 import sqlite3
 import stat
+import struct
 import sys
 import threading
 import time
@@ -412,7 +413,10 @@ class Database:
             raise StoreCorrupt(f"{self.location}: {found[0]}") from error
 
 
-_RAW: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_RAW: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+    struct.error,
+)
 """What code of ours raises over a row that is not ours; also ``ConfigurationError``, which is a ``ValueError``."""
 _open_databases: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
 _inherited: Final[list[sqlite3.Connection]] = []  # of a parent process: closing them would touch its files

@@ -16,7 +16,7 @@ import numpy as np
 from langchain_memllm.belief import precedence
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores.outbox import unpack_entry
-from langchain_memllm.stores.rows import CLOSED, moment_is_sound, namespace_of, receipt_of
+from langchain_memllm.stores.rows import CLOSED, date_is_sound, moment_is_sound, namespace_of, receipt_of
 from langchain_memllm.stores.sqlite_schema import migrate
 from langchain_memllm.triples import (
     KINDS,
@@ -31,13 +31,14 @@ from langchain_memllm.triples import (
 
 __all__ = ["MEND", "foreign_rows", "planted", "problems"]
 
-MEND: Final = "restore a backup, or export what can be read and import it into a new file"
+MEND: Final = "restore a backup or an earlier export"
 """What to do about a file that something else changed."""
 
 _INT, _TEXT, _BLOB = "integer", "text", "blob"
 _NULL: Final = "null"
 _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "record": {"name": (_TEXT,), "value": (_TEXT,)},
+    "stamp": {"id": (_INT,), "mark": (_BLOB,)},
     "namespace": {
         **dict.fromkeys(("id", "seq", "epoch"), (_INT,)),
         **dict.fromkeys(("name", "last_at", "restarts"), (_TEXT,)),
@@ -93,11 +94,17 @@ _WHY: Final = ", ".join(f"'{why}'" for why in CLOSED)
 _NS: Final = "ns IN (SELECT id FROM namespace)"
 # What else holds for every row of a table.
 _RULES: Final[dict[str, str]] = {
+    "stamp": "id = 1 AND length(mark) = 40",
     "namespace": "seq >= 0 AND seq < 1 << 43",
-    "name": f"rank BETWEEN 0 AND 6 AND vector BETWEEN 0 AND 3 AND length(spelling) <= {4 * MAX_NAME} AND {_NS}",
-    "name_vector": "length(vector) > 0 AND length(vector) = (SELECT max(length(vector)) FROM name_vector)",
+    "name": f"""rank BETWEEN 0 AND 6 AND vector BETWEEN 0 AND 3 AND length(spelling) <= {4 * MAX_NAME} AND {_NS}
+        AND (vector = 1) = EXISTS (SELECT 1 FROM name_vector v WHERE v.id = name.id)
+        AND (vector = 1) = EXISTS (SELECT 1 FROM name_code c INDEXED BY name_code_id WHERE c.id = name.id)""",
+    "name_vector": """length(vector) > 0 AND length(vector) % 4 = 0
+        AND length(vector) = (SELECT max(length(vector)) FROM name_vector)""",
     "name_code": "length(code) = 64",
-    "relation": f"vector BETWEEN 0 AND 2 AND {_NS}",
+    "relation": f"""vector BETWEEN 0 AND 2 AND {_NS} AND (vector = 1) = (embedding IS NOT NULL)
+        AND (embedding IS NULL OR (length(embedding) % 4 = 0 AND length(embedding) =
+            coalesce((SELECT max(length(vector)) FROM name_vector), length(embedding))))""",
     "fact": f"""length(fid) = 16 AND open IN (0, 1) AND kind IN ({_KINDS}) AND seq >= 0 AND seq < 1 << 43
         AND ordinal BETWEEN 0 AND 4095 AND (closed_why IS NULL OR closed_why IN ({_WHY}))
         AND (open = 1) = (closed_why IS NULL) AND {_NS}
@@ -113,7 +120,10 @@ _RULES: Final[dict[str, str]] = {
     "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
     "outbox": "length(op_id) = 32",
 }
+_TEXTS: Final = {"fact": ("principal",), "evidence": ("principal", "text"), "quarantine": ("text", "reason")}
+_DATES: Final = ("valid_from", "valid_to", "ended")
 _TIMES: Final = {
+    "namespace": ("last_at",),
     "fact": ("recorded_at", "closed_at", "said_at"),
     "evidence": ("said_at",),
     "operation": ("at",),
@@ -193,22 +203,27 @@ def foreign_rows(connection: sqlite3.Connection) -> list[str]:
     found = []
     for table, query in _FOREIGN.items():
         try:
-            count = connection.execute(query).fetchone()[0]
-        except sqlite3.OperationalError as error:
-            found.append(f"table {table} cannot be read ({error}); {MEND}")
+            count = connection.execute(query).fetchone()[0] or sum(1 for _ in _unreadable(connection, table))
+        except sqlite3.OperationalError:
+            found.append(f"table {table} cannot be read, or holds a text that is not UTF-8; {MEND}")
             continue
-        if not count:
-            count = sum(1 for _ in _unreadable(connection, table))
         if count:
             found.append(f"{count} rows of table {table} are not what memllm writes; {MEND}")
     return found
 
 
 def _unreadable(connection: sqlite3.Connection, table: str) -> Iterator[None]:
-    """Rows whose types are right, with a text in them that is not."""
+    """Rows whose types are right, with a text in them that is not; raises where one is not UTF-8."""
+    for column in _TEXTS.get(table, ()):
+        for _ in connection.execute(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"):
+            pass
+    for column in _DATES if table == "fact" else ():
+        for (date,) in connection.execute(f"SELECT DISTINCT {column} FROM fact WHERE {column} IS NOT NULL"):
+            if not date_is_sound(date):
+                yield None
     for column in _TIMES.get(table, ()):
         for (moment,) in connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"):
-            if not moment_is_sound(moment):
+            if not (moment_is_sound(moment) or (table == "namespace" and not moment)):
                 yield None
     read: dict[str, tuple[str, Callable[..., object]]] = {
         "operation": ("SELECT receipt FROM operation", lambda packed: receipt_of(("check",), "", packed, table)),

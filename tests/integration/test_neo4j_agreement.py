@@ -250,4 +250,8 @@ def noted_statements(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 def known_statements() -> set[str]:
     """The literals of ``stores.cypher``: nothing a user says is ever part of a query."""
-    return {text for text in vars(cypher).values() if isinstance(text, str)} | set(cypher.PURGE.values())
+    return (
+        {text for text in vars(cypher).values() if isinstance(text, str)}
+        | set(cypher.PURGE.values())
+        | set(cypher.FOREIGN.values())
+    )

@@ -10,6 +10,7 @@ an open fact also has one readable relationship between its names, for people. R
 
 from __future__ import annotations
 
+from langchain_memllm.stores.cypher.check import FOREIGN
 from langchain_memllm.stores.cypher.erase import (
     BEGIN_ERASE,
     CLOSE_NAMESPACE,
@@ -172,6 +173,7 @@ __all__ = [
     "FACTS_OF_RELATION",
     "FACT_COLUMNS",
     "FILL",
+    "FOREIGN",
     "GIVE_WAY",
     "IDS_OF_OBJECTS",
     "IDS_OF_SUBJECTS",
