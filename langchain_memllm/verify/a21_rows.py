@@ -54,7 +54,7 @@ _watching: list[list[str]] = []
 
 
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
-    """Every column with the first ``scale`` values, at least four; sabotage starts a process where the hook must see it."""
+    """Every column with the first ``scale`` values, at least four; sabotage starts a process, which the hook must see."""
     counts, events = Counts(), list[str]()
     template = folder / "template.db"
     _fill(template)
