@@ -73,7 +73,7 @@ class Database:
         self._lent_lock = renewed(threading.Lock())
         self._closed = self._forking = self._held_for_fork = False
         self._identity: Identity | None = None
-        self._files: tuple[Identity | None, Identity | None] = (None, None)  # this file and its log
+        self._files: tuple[Identity | None, Identity | None] | None = None  # this file and its log
         self._next_look = 0.0
         self._planted: list[str] = []
         self._writer: sqlite3.Connection | None = None
@@ -145,11 +145,16 @@ class Database:
 
     def _check_same(self, connection: sqlite3.Connection) -> None:
         """Raise if the file is no longer what was opened: removed, replaced, or of a newer schema."""
+        check_version(connection, self.location)  # first: reading opens the log
         self._check_file()
-        check_version(connection, self.location)
 
     def _check_file(self) -> None:
-        if self.path is not None and _files_of(self.path) != self._files:
+        if self.path is None:
+            return
+        files = _files_of(self.path)
+        if self._files is None and files[0] == self._identity:  # opened again after a fork
+            self._files = files
+        if files != self._files:
             raise StoreUnavailable(
                 f"the file {self.location} or its log was removed or replaced while it was open, so nothing can be "
                 "stored in it; put it back or not, and open the memory again"
@@ -304,7 +309,7 @@ class Database:
         if self._log is not None:
             self._log.close()
         _close(self._writer, *(each.connection for each in lent))
-        self._writer = None
+        self._writer = self._files = None
         for each in lent:
             each.connection = None
 
@@ -548,18 +553,23 @@ def _refuse_inherited(path: Path) -> None:
         )
 
 
-_inherited_files: Final[set[Identity]] = set()
+_inherited_files: Final[set[Identity | None]] = set()
 
 
 def _note_inherited() -> None:
     """In a child: which files other libraries had open; ours were closed before the fork."""
     _inherited_files.clear()
-    _inherited_files.update(filter(None, _open_here()))
+    _inherited_files.update(_descriptors())
 
 
 def _open_here() -> set[Identity | None]:
     """Files that this process has open, by whichever library."""
-    found = {database._identity for database in list(_open_databases) if not database._closed}
+    return _descriptors() | {database._identity for database in list(_open_databases) if not database._closed}
+
+
+def _descriptors() -> set[Identity | None]:
+    """Files behind the descriptors of this process."""
+    found: set[Identity | None] = set()
     with contextlib.suppress(OSError):  # not on Linux
         for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):

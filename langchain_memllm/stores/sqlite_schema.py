@@ -40,7 +40,7 @@ def _rekey(connection: sqlite3.Connection) -> None:
 
 def _add_mark(connection: sqlite3.Connection) -> None:
     """Whose the file is, and how many commits it has (stores.sqlite_mark)."""
-    connection.execute("CREATE TABLE stamp(id INTEGER PRIMARY KEY, mark BLOB NOT NULL)")
+    connection.execute("CREATE TABLE IF NOT EXISTS stamp(id INTEGER PRIMARY KEY, mark BLOB NOT NULL)")
     new_mark(connection)
 
 
