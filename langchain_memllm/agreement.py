@@ -42,6 +42,7 @@ class Meaning:
     narrower_keys: tuple[str, ...] = ()
     narrower_inverse_keys: tuple[str, ...] = ()
     broader_key: str | None = None
+    inverse_single: bool = False  # what runs the other way holds one value: one capital of Norway, so one it is that of
 
 
 class SharedRelations:
@@ -185,6 +186,7 @@ class SharedRelations:
                 tuple(each.key for each in catalogue.narrower(relation)),
                 tuple(each.key for each in catalogue.narrower(inverse)) if inverse else (),
                 broader.key if broader else None,
+                inverse is not None and inverse.single_valued,
             )
             if len(self._resolved) >= _MAX_RESOLVED:
                 self._resolved.clear()

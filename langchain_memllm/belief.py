@@ -278,11 +278,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Stands:
-    """How an open fact stands on a day: its phase, whether another value holds beside it, and what took its place."""
+    """How an open fact stands on a day: its phase, whether another value holds beside it, and what took its place.
+
+    ``unconfirmed``: a source that nobody vouches for says it in words of its own, of something that a person spoke of.
+    """
 
     phase: Phase = "now"
     contested: bool = False
     by: Standing | None = None
+    unconfirmed: bool = False
 
 
 def check_policy(policy: str) -> Policy:
@@ -335,7 +339,8 @@ def phase_of(valid_from: str | None, valid_to: str | None, day: str) -> Phase:
 def stands(facts: Sequence[Standing], day: str) -> dict[str, Stands]:
     """How the open facts of one single-valued slot stand on a day, by id (rows 22 and 24).
 
-    A plan takes the place of what it beats when its day has come; one with an end stands beside it while it lasts.
+    A plan takes the place of what it beats when its day has come; one with an end stands beside it while it lasts. One
+    of a lower rank than what holds is contested before its day.
     """
     begun = [fact for fact in facts if fact.valid_from and phase_of(fact.valid_from, fact.valid_to, day) == "now"]
     found: dict[str, Stands] = {}
@@ -345,6 +350,9 @@ def stands(facts: Sequence[Standing], day: str) -> dict[str, Stands]:
         if phase == "now" and by is None:
             holding.append(fact)
         found[fact.fact_id] = Stands("over" if phase == "now" and by is not None else phase, False, by)
+    for fact in facts:  # a plan that will replace nothing will contest it
+        if found[fact.fact_id].phase == "planned" and any(f.rank > fact.rank for f in holding):
+            found[fact.fact_id] = Stands("planned", True)
     rivals = [fact for fact in holding if fact.valid_from is None or not any(_follows(fact, o) for o in holding)]
     if len(rivals) > 1:
         found.update((fact.fact_id, Stands("now", True)) for fact in rivals)

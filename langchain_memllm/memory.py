@@ -52,11 +52,13 @@ from langchain_memllm.errors import (
 )
 from langchain_memllm.grammar import render_write
 from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
-from langchain_memllm.relations import Catalogue, Relation
+from langchain_memllm.recalling import by_rank, fair, keys_of
+from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
-from langchain_memllm.speaker import FIRST_PERSON, NAME_RELATIONS, SPEAKER
+from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.interface import (
+    TRUSTED,
     Embed,
     Erased,
     FactFilter,
@@ -69,7 +71,6 @@ from langchain_memllm.stores.interface import (
     Stats,
     TripleStore,
     now,
-    words_of,
 )
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Kept, Name, Part, blocks_of, part_of, record_of
@@ -94,7 +95,6 @@ from langchain_memllm.triples import (
     as_triple,
     check_namespace,
     clean_name,
-    fold,
     forget_names,
     is_literal_key,
     literal_key,
@@ -132,18 +132,7 @@ MAX_RESULTS: Final = 30
 MAX_RECALLED: Final = 200
 """Most facts that one text recalls."""
 
-_MAX_RECALL_WORDS: Final = 512
 _MAX_SIMILAR: Final = 10
-_MAX_GRAM: Final = 6
-_STOPWORDS: Final = frozenset(
-    re.findall(
-        r"\w+",
-        """about after all also and any are been before but can could did does for from had has have her here him his
-        how into its just like more most not now one only other our out over she should some than that the their them
-        then there these they this those was were what when where which while who whom whose why will with would you
-        your""",
-    )
-)
 _HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
 _DIGITS: Final = re.compile(r"\d+")
 _DIRECT: Final = frozenset({"exact", "alias"})
@@ -154,7 +143,9 @@ _NO_TIES: Final = frozenset(  # they tell what somebody does to another, not who
     ["likes", "loves", "dislikes", "hates", "knows", "met", "misses", "admires", "called", "visited", "talked to"]
 )
 _SOME_DAY: Final = datetime(2000, 1, 1)
+_CALLED_ALIKE: Final = 0.35  # cosine of two names of relations
 _Slot: TypeAlias = tuple[Namespace, str, str]
+_Valued: TypeAlias = tuple[Fact, str]  # a fact of a slot, and the key of its value there
 
 
 @dataclass(frozen=True, slots=True)
@@ -865,7 +856,7 @@ class Memory(Shared):
 
     def _as_they_stand(self, results: list[ReadResult], when: _When) -> list[ReadResult]:
         """The answers that stand at that time, those beside which another value stands with their flag."""
-        every = [m for result in results for m in result.matches if self._meaning(m.fact.triple.relation).single_valued]
+        every = [match for result in results for match in result.matches if self._may_clash(match.fact)]
         whole = [result for result in results if result.query.subject is not None and not result.truncated]
         sure = [m for result in whole for m in result.matches if m.how in _DIRECT]
         standing = self._standing(every, sure, when) if every else {}
@@ -879,11 +870,10 @@ class Memory(Shared):
 
         A name with aliases shares its slot with them, so the slots of such answers are asked for.
         """
-        slots: dict[_Slot, dict[str, Fact]] = {}
+        slots: dict[_Slot, dict[str, _Valued]] = {}
         for match in matches:
-            slot = self._slot(match.fact, when)
-            if slot is not None:
-                slots.setdefault(slot, {})[match.fact.id] = match.fact
+            for slot, value in self._slots(match.fact, when):
+                slots.setdefault(slot, {})[match.fact.id] = (match.fact, value)
         aliased = {self._slot(match.fact, when) for match in matches if match.how == "alias"}
         relations = {(slot[0], slot[2]) for slot in aliased if slot is not None}
         known = {self._slot(match.fact, when) for match in sure} - {s for s in slots if (s[0], s[2]) in relations}
@@ -891,15 +881,78 @@ class Memory(Shared):
         for slot in slots.keys() - known:
             asked.setdefault(slot[0], []).append(slot)
         for namespace, some in asked.items():
-            queries = [LookupQuery("subject", (subject,), relation) for _, subject, relation in some]
+            queries = [LookupQuery("subject", (key,), each, self._meaning(each).inverse_key) for _, key, each in some]
             answers = self.store.lookup([namespace], queries, at=when.at, valid_at=when.valid_at, limit=_MAX_SLOT)
             for slot, answer in zip(some, answers, strict=True):
-                slots[slot].update((row.fact.id, row.fact) for row in answer.rows if _is_open(row.fact, when))
-        return {
-            fact_id: how
-            for facts in slots.values()
-            for fact_id, how in stands([standing_of(fact) for fact in facts.values()], when.day).items()
-        }
+                open_ = [row for row in answer.rows if _is_open(row.fact, when)]
+                slots[slot].update((row.fact.id, (row.fact, _value_of(row))) for row in open_)
+        found: dict[str, Stands] = {}
+        for slot, facts in slots.items():
+            self._add_standing(found, slot, facts, when)
+        return found | self._unconfirmed(matches, found, when)
+
+    def _add_standing(self, found: dict[str, Stands], slot: _Slot, facts: Mapping[str, _Valued], when: _When) -> None:
+        """How the facts of one slot stand; those that say the same from both ends do not contest each other."""
+        standing = stands([standing_of(fact) for fact, _ in facts.values()], when.day)
+        values = {facts[each][1] for each, how in standing.items() if how.contested and how.phase == "now"}
+        for fact_id, how in standing.items():
+            if how.contested and how.phase == "now" and len(values) == 1:
+                how = Stands(how.phase)
+            if self._slot(facts[fact_id][0], when) == slot:
+                found[fact_id] = replace(how, contested=how.contested or found.get(fact_id, how).contested)
+            elif how.contested:
+                before = found.get(fact_id) or Stands(_phase(facts[fact_id][0], when))
+                found[fact_id] = replace(before, contested=True)
+
+    def _may_clash(self, fact: Fact) -> bool:
+        """Whether another fact may say otherwise: its slot holds one value, from one end or the other, or who knows."""
+        meaning = self._meaning(fact.triple.relation)
+        return meaning.single_valued or meaning.inverse_single or self._is_unheard_of(fact)
+
+    def _is_unheard_of(self, fact: Fact) -> bool:
+        """Whether a source below a person states it by a relation that nobody declared."""
+        return rank_of(fact.kind) < TRUSTED and self._relations.catalogue.find(fact.triple.relation) is None
+
+    def _unconfirmed(self, matches: Sequence[Match], found: Mapping[str, Stands], when: _When) -> dict[str, Stands]:
+        """Facts that leave the slot in which they would be contested: by a relation of their own (redteam, row 14).
+
+        They are unconfirmed where a person stated something that holds one value of the same subject, and contested
+        where the relation is called like that.
+        """
+        asked: dict[tuple[Namespace, str], list[Fact]] = {}
+        for fact in (match.fact for match in matches):
+            if self._is_unheard_of(fact) and _is_open(fact, when):
+                asked.setdefault((fact.namespace, name_key(fact.triple.subject)), []).append(fact)
+        unconfirmed: dict[str, Stands] = {}
+        for (namespace, subject), facts in asked.items():
+            query = LookupQuery("subject", (subject,))
+            (held,) = self.store.lookup([namespace], [query], at=when.at, valid_at=when.valid_at, limit=_MAX_SLOT)
+            trusted = [row.fact.triple.relation for row in held.rows if rank_of(row.fact.kind) >= TRUSTED]
+            single = [label for label in dict.fromkeys(trusted) if self._meaning(label).single_valued]
+            for fact in facts if single else ():
+                named = self._is_called_alike(fact.triple.relation, single)
+                before = found.get(fact.id) or Stands(_phase(fact, when))
+                unconfirmed[fact.id] = replace(before, contested=before.contested or named, unconfirmed=True)
+        return unconfirmed
+
+    def _is_called_alike(self, name: str, labels: Sequence[str]) -> bool:
+        """Whether a relation is called like one of these: by the beginning of a word, or as their names embed."""
+        names = [each for label in labels for each in (label, *self._meaning(label).relation.aliases)]
+        if any(share_a_stem(name, each) for each in names):
+            return True
+        try:
+            mine, *others = self.vectors.embed([name, *labels])
+        except EmbeddingError:
+            return False
+        return mine is not None and any(o is not None and float(mine @ o) >= _CALLED_ALIKE for o in others)
+
+    def _slots(self, fact: Fact, when: _When) -> Iterator[tuple[_Slot, str]]:
+        """The slots for one value in which a fact stands, each with the key of its value there."""
+        if (slot := self._slot(fact, when)) is not None:
+            yield slot, name_key(fact.triple.object)
+        meaning = self._meaning(fact.triple.relation)
+        if meaning.inverse_single and meaning.inverse_key is not None and _is_open(fact, when):
+            yield (fact.namespace, name_key(fact.triple.object), meaning.inverse_key), name_key(fact.triple.subject)
 
     def _slot(self, fact: Fact, when: _When) -> _Slot | None:
         """The single-valued slot a fact stands in, if it is one."""
@@ -909,7 +962,9 @@ class Memory(Shared):
         return fact.namespace, name_key(fact.triple.subject), meaning.key
 
     def recall(self, text: str, *, namespace: Namespaces, k: int = 8, speaker: str | None = "user") -> Recall:
-        """Facts that a text brings to mind, best first: of the names in it, of names with its words, one step further.
+        """Facts that a text brings to mind: of the names in it, of names with its words, one step further.
+
+        The most trusted come first, and among equals those that fit best.
 
         Args:
             text: Any text; its first and last 256 words are looked at.
@@ -925,19 +980,22 @@ class Memory(Shared):
         if not (isinstance(k, int) and 1 <= k <= MAX_RECALLED):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to {MAX_RECALLED}")
         namespaces = several(namespace)
-        keys, words = _keys_of(text, speaker)
+        keys, words = keys_of(text, speaker)
         when = self._when()
         rows = self.store.neighbourhood(namespaces, keys, words) if keys else []
-        ranked = self._rank(text, [row for row in rows if _phase(row.fact, when) != "over"])
+        ranked = self._rank(text, [row for row in rows if _phase(row.fact, when) != "over"], k)
         matches: list[Match] = []
         while ranked and len(matches) < k:
             some, ranked = ranked[: k - len(matches)], ranked[k - len(matches) :]
             best = [_recalled(similarity, row) for similarity, row in some]
             matches += [m for m in _phased(best, self._standing(best, (), when), when) if m.fact.phase != "over"]
-        return Recall(text, tuple(matches))
+        return Recall(text, tuple(by_rank(matches)))
 
-    def _rank(self, text: str, rows: Sequence[Row]) -> list[tuple[float, Row]]:
-        """Order by similarity of the text to the fact and by what led to it; then rank of the source, then newest."""
+    def _rank(self, text: str, rows: Sequence[Row], k: int) -> list[tuple[float, Row]]:
+        """Order by similarity of the text to the fact and by what led to it; then rank of the source, then newest.
+
+        No source below a person takes more than its share of the ``k`` places (``recalling.fair``).
+        """
         if not rows:
             return []
         sentences = [" ".join(row.fact.triple) for row in rows]
@@ -950,16 +1008,13 @@ class Memory(Shared):
         similarities = [
             round(float(query @ vector), 5) if query is not None and vector is not None else 0.0 for vector in rest
         ]
-        return sorted(
-            zip(similarities, rows, strict=True),
-            key=lambda item: (
-                -(item[0] + _HOW_WEIGHT[item[1].how]),
-                -Source(kind=item[1].fact.kind).rank,
-                -item[1].fact.seq,
-                -item[1].fact.ordinal,
-                item[1].fact.id,
-            ),
-        )
+        scored = [
+            (similarity + _HOW_WEIGHT[row.how], similarity, row)
+            for similarity, row in zip(similarities, rows, strict=True)
+        ]
+        scored.sort(key=lambda s: (-s[0], -rank_of(s[2].fact.kind), -s[2].fact.seq, -s[2].fact.ordinal, s[2].fact.id))
+        when = self._when()
+        return fair(scored, k, lambda row: self._slot(row.fact, when))
 
     def history(self, subject: str, relation: str | None = None, *, namespace: Namespace) -> list[Fact]:
         """Every fact ever stored of a subject (and relation), in commit order, with sources and what closed it.
@@ -1458,6 +1513,11 @@ def _tied_to_speaker(claim: Claim) -> str | None:
     return claim.subject_key if claim.object_key == speaker else None
 
 
+def _value_of(row: Row) -> str:
+    """Key of the value that a fact gives to the subject it was asked by."""
+    return name_key(row.fact.triple.subject if row.how == "inverse" else row.fact.triple.object)
+
+
 def _is_open(fact: Fact, when: _When) -> bool:
     return fact.is_open or (when.at is not None and fact.closed_at is not None and fact.closed_at > when.at)
 
@@ -1476,8 +1536,9 @@ def _phased(matches: Iterable[Match], standing: Mapping[str, Stands], when: _Whe
         fact = match.fact
         if _is_open(fact, when):
             how = standing.get(fact.id) or Stands(_phase(fact, when))
-            if (how.phase, how.contested) != (fact.phase, fact.contested):
-                match = replace(match, fact=replace(fact, phase=how.phase, contested=how.contested))
+            if how != Stands(fact.phase, fact.contested):
+                new = replace(fact, phase=how.phase, contested=how.contested, unconfirmed=how.unconfirmed)
+                match = replace(match, fact=new)
         yield match
 
 
@@ -1492,30 +1553,6 @@ def _match(query: Query, row: Row) -> Match:
     if how == "exact":
         return Match(fact, answer)
     return Match(fact, answer, row.similarity, row.entity_similarity, row.relation_similarity, how, row.via)
-
-
-def _keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
-    """Keys of every run of up to six words of a text, and its telling words; "I" stands for the speaker."""
-    words = text.split()
-    if len(words) > _MAX_RECALL_WORDS:
-        words = words[: _MAX_RECALL_WORDS // 2] + words[-_MAX_RECALL_WORDS // 2 :]
-    words = [fold(word[: MAX_NAME + 1]) for word in words]  # a longer word is no name
-    words = [word for word in words if word and not any("\ud800" <= c <= "\udfff" for c in word)]
-    keys: dict[str, None] = {}
-    for start in range(len(words)):
-        for end in range(start + 1, min(start + _MAX_GRAM, len(words)) + 1):
-            gram = " ".join(words[start:end])
-            bare = gram.strip(_PUNCTUATION)
-            keys.update(dict.fromkeys((gram, bare, bare.removesuffix("'s").rstrip(_PUNCTUATION))))
-    spoken = {word.strip(_PUNCTUATION) for word in words}
-    if speaker is not None and spoken & FIRST_PERSON:
-        keys[name_key(speaker)] = None
-    keys.pop("", None)
-    telling = dict.fromkeys(word for each in words for word in words_of(each) if word not in _STOPWORDS)
-    return list(keys), list(telling)
-
-
-_PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…¡¿‹›„‚*_`~|<>—–-/、。「」！？，："
 
 
 def _is_relation(part: Part) -> bool:

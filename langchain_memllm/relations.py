@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
+from unicodedata import normalize
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.triples import clean_name, literal_key, name_key
 
-__all__ = ["Cardinality", "Catalogue", "Range", "Relation", "trained_label"]
+__all__ = ["Cardinality", "Catalogue", "Range", "Relation", "share_a_stem", "trained_label"]
 
 Range = Literal["entity", "literal"]
 Cardinality = Literal["many", "one", "one_at_a_time"]
@@ -124,7 +127,7 @@ class Relation:
 class Catalogue:
     """Relations that can be found by label or alias. Immutable: ``declare`` returns a new catalogue.
 
-    Lookup ignores letter case, surrounding space, and takes ``lives_in`` for ``lives in``.
+    Lookup ignores letter case and how the words are joined: ``lives_in``, ``lives-in``, ``livesIn`` are ``lives in``.
 
     Args:
         relations: The relations, in the order they are listed.
@@ -133,7 +136,7 @@ class Catalogue:
         ConfigurationError: Two relations share a name, or two inverses contradict each other.
     """
 
-    __slots__ = ("_base", "_by_label", "_by_name", "_declared", "_inverses", "_narrower")
+    __slots__ = ("_base", "_by_label", "_by_name", "_declared", "_inverses", "_joined", "_narrower")
 
     def __init__(self, relations: Iterable[Relation] = ()) -> None:
         """Index the relations by every name."""
@@ -143,6 +146,7 @@ class Catalogue:
                 raise ConfigurationError(f"relation {relation.label!r} is given twice; keep one of the two")
             self._by_label[_lookup_key(relation.label)] = relation
         self._by_name = _index_names(self._by_label)
+        self._joined = _index_joined(self._by_name)
         self._inverses = _index_inverses(self._by_label, self._by_name)
         self._narrower = _index_narrower(self._by_label, self._by_name)
         self._base: tuple[Relation, ...] = tuple(self._by_label.values())
@@ -172,7 +176,8 @@ class Catalogue:
 
     def find(self, name: str) -> Relation | None:
         """The relation with this label or alias, or None. Never the most similar one."""
-        return self._by_name.get(_lookup_key(name))
+        key = _lookup_key(name)
+        return self._by_name.get(key) or self._joined.get(key)
 
     def resolve(self, name: str) -> Relation:
         """The relation with this label or alias, else a new one of that name (many values, entities).
@@ -255,7 +260,45 @@ class Catalogue:
 
 
 def _lookup_key(name: str) -> str:
-    return name_key(" ".join(name.replace("_", " ").split()) or name)
+    """Key under which a relation is looked up, however its words are joined: lives_in, lives-in, livesIn, lives:in.
+
+    Characters that are not seen are left out, and letters of another script inside a word count as the Latin ones that
+    they look like: such a name is made to be taken for another.
+    """
+    plain = name
+    if not name.isascii():
+        shown = "".join(
+            c for c in normalize("NFKC", name) if unicodedata.category(c) not in _UNSEEN and c not in _FILLERS
+        )
+        plain = " ".join(word.translate(_LOOKALIKES) if _LATIN.search(word) else word for word in shown.split())
+    words = " ".join(_JOINTS.sub(" ", _CAMEL.sub(" ", plain)).split())
+    return name_key(words or plain or name)
+
+
+_UNSEEN: Final = ("Cf", "Cc", "Co", "Cn", "Cs")
+_FILLERS: Final = "\u115f\u1160\u3164\uffa0\u2800\u034f"
+_JOINTS: Final = re.compile(r"[_:/.~+|‐‑–—-]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]|[A-Z]$)")
+_LATIN: Final = re.compile("[A-Za-z]")
+_LOOKALIKES: Final = str.maketrans(
+    "аеорсухіјѕһԁӏѵԛԝкмтнвгпАЕОРСУХІЈЅНВКМТανορτυκιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aeopcyxijshdlvqwkmthbrnAEOPCYXIJSHBKMTavoptukiABEZHIKMNOPTYX",
+)
+
+
+def share_a_stem(text: str, *phrases: str) -> bool:
+    """Whether a text holds a word of a phrase, in any form that begins alike: "live", "lives"."""
+    words = set(_WORD.findall(_lookup_key(text))) - _EMPTY_WORDS
+    asked = {word for phrase in phrases for word in _WORD.findall(_lookup_key(phrase))} - _EMPTY_WORDS
+    stems = {word[:_STEM] for word in asked if len(word) >= _STEM}
+    return bool(words & asked) or any(word[:_STEM] in stems for word in words if len(word) >= _STEM)
+
+
+_WORD: Final = re.compile(r"\w{3,}")
+_STEM: Final = 4  # letters in which two forms of a word agree
+_EMPTY_WORDS: Final = frozenset(
+    re.findall(r"\w+", "the and for with has have had was were are its his her our your from that this about")
+)
 
 
 @functools.cache
@@ -297,6 +340,14 @@ def _index_names(by_label: Mapping[str, Relation]) -> dict[str, Relation]:
                     f"leave it out, or declare {other.label!r} again without it"
                 )
     return by_name
+
+
+def _index_joined(by_name: Mapping[str, Relation]) -> dict[str, Relation]:
+    """The relations by their names without spaces: what joins the words of a name may not be seen."""
+    joined: dict[str, Relation] = {}
+    for key, relation in by_name.items():
+        joined.setdefault(key.replace(" ", ""), relation)
+    return joined
 
 
 def _index_inverses(by_label: Mapping[str, Relation], by_name: Mapping[str, Relation]) -> dict[str, str]:

@@ -40,6 +40,10 @@ _LOOKALIKES: Final = frozenset("‹›⟨⟩〈〉❬❭❮❯❰❱˂˃ᐸᐳ�
 _LINK: Final = re.compile(
     r":(?=//)|(?<=www)\.|(?<=script):|(?<=mailto):|(?<=data):|(?<=file):|(?<=tel):", re.IGNORECASE
 )
+_LATIN: Final = re.compile("[A-Za-z]")
+_ALIKE: Final = re.compile(
+    "[\u0370-\u03ff\u0400-\u052f\u0531-\u0587\u13a0-\u13ff]"
+)  # Greek, Cyrillic, Armenian, Cherokee
 _CODE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
 
@@ -125,12 +129,19 @@ def unescape_value(written: str) -> str:
 def _line(fact: Fact) -> str:
     marks = [
         "past" if fact.state == "past" else "contested: another value stands beside it" if fact.contested else "",
+        "unconfirmed: nobody who is trusted says so" if fact.unconfirmed else "",
+        "mixed scripts: a name may imitate another" if any(map(_is_mixed, fact.triple)) else "",
         f"{'planned from' if fact.phase == 'planned' else 'since'} {fact.valid_from}" if fact.valid_from else "",
         f"until {fact.valid_to}" if fact.valid_to else "",
         f"said {local_day(fact.said_at)}",
         f"source {fact.kind}",
     ]
     return "- " + _SEPARATOR.join(map(escape_value, [*fact.triple, "; ".join(filter(None, marks))]))
+
+
+def _is_mixed(name: str) -> bool:
+    """Whether a word of a name mixes Latin letters with letters of scripts that look like them."""
+    return not name.isascii() and any(_LATIN.search(word) and _ALIKE.search(word) for word in name.split())
 
 
 def _is_mark(character: str, before: str) -> bool:

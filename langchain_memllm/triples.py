@@ -374,7 +374,8 @@ class Fact:
     ``(seq, ordinal)`` is the commit order within the namespace; the wall clock orders nothing. ``kind`` and
     ``principal`` are those of the best source. ``closed_why`` is ``superseded``, ``retracted``, ``past`` or
     ``replaced``; ``closed_by`` the fact that took its place, if one did. ``said_at`` is when the best source said it
-    last; the empty text stands for ``recorded_at``. ``contested`` and ``phase`` are as of the time that was asked for.
+    last; the empty text stands for ``recorded_at``. ``contested`` and ``phase`` are as of the time that was asked for;
+    ``unconfirmed``: a source below a person says it by a relation of its own, of something that a person spoke of.
     """
 
     id: str
@@ -395,6 +396,7 @@ class Fact:
     sources: tuple[Source, ...] = ()
     said_at: str = ""
     phase: Phase = "now"
+    unconfirmed: bool = False
 
     def __post_init__(self) -> None:
         """What is not known to have been said at another time was said when it was recorded."""

@@ -11,7 +11,7 @@ model in words that claim nothing.
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field
 from langchain_memllm.conversation import mentions, own_words, said_at, split_turn
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError, reason_of
 from langchain_memllm.memory import EXACT, Memory
+from langchain_memllm.relations import share_a_stem
 from langchain_memllm.render import render
 from langchain_memllm.scope import Scope, current_run, thread_of
 from langchain_memllm.sharing import Shared
@@ -56,8 +57,6 @@ _MAX_FACTS: Final = 50
 _MAX_RECALLED: Final = 30
 _MAX_TOKENS: Final = 600
 _PREFIX: Final = re.compile(r"[a-zA-Z0-9_-]{0,55}")  # OpenAI takes names of at most 64 of these characters
-_WORD: Final = re.compile(r"\w{3,}")
-_STEM: Final = 4  # letters in which two forms of a word agree: "live" and "lives"
 
 
 class ToolFact(BaseModel):
@@ -360,7 +359,7 @@ class MemoryTools(Shared):
         if call.says(*(name for name in (subject, value) if name != SPEAKER)):
             return True
         known = self.memory.catalogue.resolve(relation)
-        return _shares_a_word(call.words, (relation, known.label, *known.aliases))
+        return share_a_stem(call.words, relation, known.label, *known.aliases)
 
     def _may_forget(self, call: _Call, fact: Fact, everything: bool) -> bool:
         """Whether a call may forget a fact: nothing above rank ``user``, and what a person stated only if they ask."""
@@ -419,19 +418,6 @@ class MemoryTools(Shared):
 
 def _statement(call: _Call, fact: ToolFact) -> Statement:
     return Statement(call.meant(fact.subject), fact.relation, call.meant(fact.object), retract=fact.ended)
-
-
-def _shares_a_word(text: str, phrases: Iterable[str]) -> bool:
-    """Whether a text holds a word of a phrase, in any form that begins alike."""
-    words = set(_WORD.findall(name_key(text))) - _EMPTY_WORDS
-    asked = {word for phrase in phrases for word in _WORD.findall(name_key(phrase))} - _EMPTY_WORDS
-    stems = {word[:_STEM] for word in asked if len(word) >= _STEM}
-    return bool(words & asked) or any(word[:_STEM] in stems for word in words if len(word) >= _STEM)
-
-
-_EMPTY_WORDS: Final = frozenset(
-    re.findall(r"\w+", "the and for with has have had was were are its his her our your from that this about")
-)
 
 
 def _messages_of(state: Any) -> list[BaseMessage]:

@@ -26,8 +26,10 @@ from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.stores import embedded_erase, embedded_move, embedded_outbox, embedded_write
 from langchain_memllm.stores.interface import (
     BROADER,
+    MAX_SIFTED_NAMES,
     MAX_WORD_NAMES,
     SPELLING,
+    TRUSTED,
     Embed,
     Erased,
     FactFilter,
@@ -111,6 +113,10 @@ _NEW_CODES: Final = "SELECT n, id, code FROM name_code INDEXED BY name_code_ns W
 _ALL_VECTORS: Final = """SELECT c.id, v.vector FROM name_code c INDEXED BY name_code_ns
     CROSS JOIN name_vector v ON v.id = c.id WHERE c.ns = ?"""
 _WORD_NAMES: Final = "SELECT id FROM name_word WHERE ns = ? AND word = ? LIMIT ?"
+# Of a word that too many names hold: those that a person or somebody above spelled, among the first that came.
+_TRUSTED_WORD_NAMES: Final = f"""SELECT n.id FROM
+    (SELECT id FROM name_word WHERE ns = ? AND word = ? ORDER BY id LIMIT {MAX_SIFTED_NAMES}) w
+    CROSS JOIN name n ON n.id = w.id WHERE n.rank >= {TRUSTED} LIMIT ?"""
 _SOURCES: Final = """SELECT q.kind, q.ref, e.principal, e.text, e.span_start, e.span_end, e.turn, e.said_at
     FROM fact f CROSS JOIN evidence e ON e.fact = f.id CROSS JOIN source q ON q.id = e.source
     WHERE f.fid = ? ORDER BY e.seq, e.ordinal"""
@@ -281,7 +287,7 @@ class EmbeddedStore:
         self, connection: sqlite3.Connection, namespace: Namespace, query: LookupQuery, limit: int
     ) -> Found:
         """The common case in one statement: one namespace, one key, a name without aliases, an answer."""
-        if len(query.keys) == 1 and query.relation is not None and not query.narrower:
+        if len(query.keys) == 1 and query.relation is not None and not (query.narrower or query.inverse):
             rows = connection.execute(
                 READ[query.side], (encode_namespace(namespace), query.keys[0], query.relation, limit + 1)
             ).fetchall()
@@ -513,20 +519,21 @@ def _lookup(
     when: tuple[str | None, str | None],
     limit: int,
 ) -> Found:
-    """Direct answers of all namespaces; if there are none, those of the inverse relation."""
+    """Answers of all namespaces, direct ones and those of the inverse relation, in one order."""
     members: list[list[tuple[int, How, str]]] = []
     heads = [connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone() for namespace in namespaces]
     for head in heads:
         members.append(_members(connection, head[0], query.keys) if head else [])
     knows_relation = tuple(head is not None and _relation_id(connection, head[0], query.relation) for head in heads)
-    rows: list[list[Row]] = []
-    for relations, side, how in _directions(query):
-        rows = [
-            _rows_of_members(connection, namespace, head, known, (side, relations, how), when, limit)
-            for namespace, head, known in zip(namespaces, heads, members, strict=True)
+    directions = _directions(query)
+    rows = [
+        [
+            row
+            for relations, side, how in directions
+            for row in _rows_of_members(connection, namespace, head, known, (side, relations, how), when, limit)
         ]
-        if any(rows):
-            break
+        for namespace, head, known in zip(namespaces, heads, members, strict=True)
+    ]
     merged = _merged(rows, limit)
     return Found(
         merged.rows, merged.truncated, tuple(bool(known) for known in members), tuple(bool(x) for x in knows_relation)
@@ -534,7 +541,7 @@ def _lookup(
 
 
 def _directions(query: LookupQuery) -> list[tuple[tuple[str, ...] | None, Side, How | None]]:
-    """Relations (None: any) and side that are asked for, and those to ask for if that finds nothing."""
+    """Relations (None: any) and side that are asked for, and those that say the same from the other end."""
     relations = None if query.relation is None else (query.relation, *query.narrower)
     directions: list[tuple[tuple[str, ...] | None, Side, How | None]] = [(relations, query.side, None)]
     if query.inverse is not None:
@@ -718,6 +725,8 @@ def _names_with_words(
     ids: dict[int, None] = {}
     for word in words:
         holders = [row[0] for row in connection.execute(_WORD_NAMES, (ns, word, MAX_WORD_NAMES + 1))]
+        if len(holders) > MAX_WORD_NAMES:
+            holders = [row[0] for row in connection.execute(_TRUSTED_WORD_NAMES, (ns, word, MAX_WORD_NAMES + 1))]
         if len(holders) <= MAX_WORD_NAMES:
             ids.update(dict.fromkeys(holder for holder in holders if holder not in taken))
     chosen = sorted(ids)[:_MAX_RECALL_NAMES]
@@ -725,14 +734,14 @@ def _names_with_words(
     return list(connection.execute(f"SELECT id, spelling FROM name WHERE id IN ({marks}) ORDER BY id", chosen))
 
 
-# Open facts around one name, newest first, with the name at the other end. The newest are chosen in the index alone:
-# the lower 56 bits of ``precedence`` are seq and ordinal, and a name may have 50,000 facts.
+# Open facts around one name, best first, with the name at the other end. They are chosen in the index alone, since a
+# name may have 50,000 facts; a flood from a source of lower rank takes no place from what is trusted.
 _AROUND: Final = {
     column: f"""SELECT {_FACT}, {other}.id, {other}.spelling FROM
         (SELECT id FROM fact INDEXED BY fact_open_{column} WHERE {column} = ?1 AND open = 1
-        ORDER BY precedence & {(1 << 56) - 1} DESC LIMIT ?2) newest
-        CROSS JOIN fact f ON f.id = newest.id CROSS JOIN relation r ON r.id = f.r {_NAMES}
-        ORDER BY f.seq DESC, f.ordinal DESC"""
+        ORDER BY precedence DESC LIMIT ?2) best
+        CROSS JOIN fact f ON f.id = best.id CROSS JOIN relation r ON r.id = f.r {_NAMES}
+        ORDER BY f.precedence DESC"""
     for column, other in (("s", "o"), ("o", "s"))
 }
 
@@ -746,15 +755,15 @@ def _around(
     rows: dict[str, Row],
     ends: dict[int, str],
 ) -> None:
-    """Add the facts of these names that are not there yet, newest first, and note the names at their other ends."""
+    """Add the facts of these names that are not there yet, best first, and note the names at their other ends."""
     found: dict[str, tuple[Row, int, str]] = {}
     for member, spelling in names:
         for column in ("s", "o"):
             for row in connection.execute(_AROUND[column], (member, limit)):
                 fact = _fact(namespace, row)
                 found.setdefault(fact.id, (Row(fact, how, via=spelling), row[16], row[17]))
-    newest = sorted(found.values(), key=lambda item: (-item[0].fact.seq, -item[0].fact.ordinal))
-    for row, other, spelling in newest[:limit]:
+    best = sorted(found.values(), key=lambda item: -_precedence_of(item[0].fact))
+    for row, other, spelling in best[:limit]:
         rows.setdefault(row.fact.id, row)
         ends.setdefault(other, spelling)
 

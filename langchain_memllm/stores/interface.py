@@ -26,13 +26,15 @@ from langchain_memllm.belief import Batch, Current, Plan, Quarantined
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.rows import receipt_of
-from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, loose_key
+from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, loose_key, rank_of
 
 __all__ = [
     "BROADER",
+    "MAX_SIFTED_NAMES",
     "MAX_WORD_NAMES",
     "OPERATION_DAYS",
     "SPELLING",
+    "TRUSTED",
     "Embed",
     "Erased",
     "FactFilter",
@@ -57,6 +59,12 @@ __all__ = [
 MAX_WORD_NAMES: Final = 50
 """A word that more names of a namespace hold than this says too little to recall by."""
 
+MAX_SIFTED_NAMES: Final = 1_000
+"""Of a word that more names hold, so many are looked at for those that a trusted source spelled."""
+
+TRUSTED: Final = rank_of("user")
+"""Rank from which a source is trusted."""
+
 SPELLING: Final = 0.99
 """Similarity of a name to one that differs only in accents, periods, apostrophes, hyphens or commas."""
 
@@ -80,7 +88,7 @@ class LookupQuery:
         side: Which side of the triple is known.
         keys: Keys of the known name (a name and a literal may share a spelling); any of them, or an alias, matches.
         relation: Key of the relation; None for any.
-        inverse: Key of the inverse relation, read the other way round if the direct reading finds nothing.
+        inverse: Key of the inverse relation, read the other way round; answers of both readings are in one order.
         narrower: Keys of relations that answer for ``relation`` too.
         narrower_inverse: Keys of those that answer for ``inverse`` too.
     """
@@ -368,8 +376,9 @@ class TripleStore(Protocol):
 
         First those of the names with these keys or aliases (``how`` exact, alias), then of names that hold one of
         these words (whole words, casefolded; ``how="similar"``), then of the names they lead to (``neighbour``). Each
-        fact comes once, with the first of these that applies; within one ``how`` newest first; ``limit`` a namespace.
-        Words held by more than 50 names of a namespace are skipped.
+        fact comes once, with the first of these that applies; within one ``how`` by precedence; ``limit`` a namespace.
+        Of a word that more than 50 names of a namespace hold those count that a person or somebody above spelled, if
+        they are no more than 50 among the first 1,000.
         """
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:

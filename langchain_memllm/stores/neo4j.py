@@ -21,8 +21,10 @@ from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import (
     BROADER,
+    MAX_SIFTED_NAMES,
     MAX_WORD_NAMES,
     SPELLING,
+    TRUSTED,
     Embed,
     Erased,
     FactFilter,
@@ -273,6 +275,7 @@ class Neo4jStore:
             names, hashes = [ids.name(key) for key in keys], [ids.word(word) for word in words]
             asked.append({"p": p, "ns": ids.ns, "names": names, "words": hashes})
         parameters = {"qs": asked, "limit": limit, "most": _MAX_RECALL_NAMES, "common": MAX_WORD_NAMES}
+        parameters |= {"sifted": MAX_SIFTED_NAMES, "trusted": TRUSTED}
         records = self._bolt.read(cypher.NEIGHBOURHOOD, parameters)
         return [
             row_of(namespaces[record["p"]], row)
@@ -533,9 +536,8 @@ def _sought(
 
 
 def _found(records: Sequence[neo4j.Record], namespaces: Sequence[Namespace], limit: int) -> Found:
-    """One query's answer from those of its namespaces: the inverse counts only if nothing was direct anywhere."""
-    part = "direct" if any(record["direct"] for record in records) else "inverse"
-    rows = [_rows(namespaces[record["p"]], record[part], limit) for record in records]
+    """One query's answer from those of its namespaces, direct and from the other end."""
+    rows = [_rows(namespaces[record["p"]], [*record["direct"], *record["inverse"]], limit) for record in records]
     merged = _merged(rows, limit)
     return Found(
         merged.rows,

@@ -698,8 +698,9 @@ def test_a_general_relation_is_answered_by_those_with_more_detail(memory: Memory
     facts = [("Kari", "son", "Per"), ("Kari", "daughter", "Mia"), ("Kari", "child", "Bo"), ("Tor", "father", "Kari")]
     memory.write(facts, namespace=NS, source=ADA)
     memory.alias("Kari", "Kari Nordmann", namespace=NS)
-    assert set(memory.read("Kari", "child", namespace=NS).answers) == {"Per", "Mia", "Bo"}
-    assert set(memory.read("Kari Nordmann", "children", namespace=NS, at="2100-01-01").answers) == {"Per", "Mia", "Bo"}
+    children = {"Per", "Mia", "Bo", "Tor"}  # who said that Kari is the father said it, too (redteam R5)
+    assert set(memory.read("Kari", "child", namespace=NS).answers) == children
+    assert set(memory.read("Kari Nordmann", "children", namespace=NS, at="2100-01-01").answers) == children
     assert memory.read(None, "child", "Mia", namespace=NS).answers == ("Kari",)
     assert memory.read("Tor", "parent", namespace=NS).answers == ("Kari",)
     backwards = memory.read("Per", "parent", namespace=NS).matches

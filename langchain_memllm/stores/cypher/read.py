@@ -26,8 +26,7 @@ CALL (q, members) {
   WITH q.side AS side, q.rids AS rids, members
   UNWIND members AS member UNWIND rids AS rid WITH side, rid, member[0] AS how, member[1] AS k<ROWS><ENDS>
   RETURN collect(<ROW>) AS direct }
-CALL (q, members, direct) {
-  WITH q, members WHERE size(direct) = 0
+CALL (q, members) {
   WITH CASE q.side WHEN 'subject' THEN 'object' ELSE 'subject' END AS side, q.inverses AS rids, members
   UNWIND members AS member UNWIND rids AS rid WITH side, rid, member[1] AS k<ROWS><ENDS>
   RETURN collect(<INVERSE>) AS inverse }
@@ -41,7 +40,7 @@ def _lookup(rows: LiteralString, row: LiteralString) -> LiteralString:
 
 
 # Facts by names and relation; q: {i, p, side, names [ids], rids [ids, or null
-# for any], inverses [ids]}. The inverses are read if nothing was direct.
+# for any], inverses [ids]}.
 LOOKUP: Final = CYPHER + _lookup(_OPEN, _OPEN_ROW)
 # The same at a record time and an event time.
 LOOKUP_AT: Final = CYPHER + _lookup(_TIMED, _ANY_ROW)
@@ -135,19 +134,18 @@ RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to
     .replace("<ROW>", _OPEN_ROW.replace("<HOW>", "'similar\\u001f'"))
 )
 
-# The newest open facts around the names of a group; a fact counts for the first name. The lower 56 bits of precedence
-# are the commit order, and unlike seq and ordinal they come with the index.
+# The best open facts around the names of a group; a fact counts for the first name.
 _AROUND: Final = """
   UNWIND names AS k
   CALL (k) {
     MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
     WHERE x.sid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
-    RETURN x ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit
+    RETURN x ORDER BY x.precedence DESC LIMIT $limit
     UNION ALL
     MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
     WHERE x.oid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
-    RETURN x ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit }
-  WITH x, collect(k)[0] AS k ORDER BY x.precedence % 72057594037927936 DESC LIMIT $limit"""
+    RETURN x ORDER BY x.precedence DESC LIMIT $limit }
+  WITH x, collect(k)[0] AS k ORDER BY x.precedence DESC LIMIT $limit"""
 # The first mention of each fact in a list of [how, name, fact]. Lists never become grouping keys: they would be hashed
 # anew for every row.
 _FIRST: Final = """UNWIND range(0, size(found) - 1) AS i WITH i, found[i] AS each
@@ -164,7 +162,14 @@ CALL (q) {
   UNWIND q.words AS word
   CALL (word) {
     MATCH (w:MemWord) USING INDEX SEEK w:MemWord(word, n) WHERE w.word = word AND w.n IS NOT NULL
-    WITH w.n AS number LIMIT $common + 1 RETURN collect(number) AS holders }
+    WITH w.n AS number LIMIT $common + 1 RETURN collect(number) AS first }
+  CALL (q, word, first) {
+    WITH CASE WHEN size(first) > $common THEN word END AS held, q.ns AS ns
+    MATCH (w:MemWord) USING INDEX SEEK w:MemWord(word, n) WHERE w.word = held AND w.n IS NOT NULL
+    WITH ns, w.n AS number ORDER BY number LIMIT $sifted
+    MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = ns AND e.n = number AND e.rank >= $trusted
+    WITH number LIMIT $common + 1 RETURN collect(number) AS trusted }
+  WITH CASE WHEN size(first) > $common THEN trusted ELSE first END AS holders
   WITH holders WHERE size(holders) <= $common
   UNWIND holders AS number RETURN collect(DISTINCT number) AS numbers }
 WITH q, exact, others, numbers, [k IN exact + others | k.n] AS taken
