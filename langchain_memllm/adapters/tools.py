@@ -350,7 +350,19 @@ class MemoryTools(Shared):
         subject, value = call.meant(fact.subject), call.meant(fact.object)
         if fact.ended and self._is_named(call, subject, fact.relation, value):
             return "user"
-        return "user" if call.says(subject if value == SPEAKER else value) else "tool"
+        return "user" if call.says(subject if value == SPEAKER else value) else self._repeated(call, fact)
+
+    def _repeated(self, call: _Call, fact: ToolFact) -> Kind:
+        """The rank of what the person did not say: a tool's, or less if it says again what a page had said.
+
+        A model is shown what is stored; that it repeats it makes nothing truer.
+        """
+        try:
+            names = call.meant(fact.subject), fact.relation, call.meant(fact.object)
+            held = self.memory.facts(*names, namespace=call.namespace, open_only=True)
+            return min(("tool", *(each.kind for each in held)), key=rank_of)
+        except InvalidTriple:
+            return "tool"  # the write says what is wrong with it
 
     # -- what may be forgotten -------------------------------------------------------------------------------------
 

@@ -559,3 +559,15 @@ def test_the_tools_are_given_the_run_on_the_oldest_langchain_core_too() -> None:
         for function in (tool.func, tool.coroutine):
             assert function is not None
             assert inspect.signature(function).parameters["runtime"].annotation is ToolRuntime
+
+
+def test_a_model_that_repeats_what_a_page_said_makes_it_no_truer() -> None:
+    """redteam A20, S6: recalled facts, remembered again, rose to the rank of a tool."""
+    memory = MemLLMMemory(":memory:", embedder=FakeEmbedder(), require_user=False)
+    memory.write([("Norway", "capital", "Moscow")], source=Source("web", "page"))
+    tool = memory.tools()[0]
+    for _ in range(3):
+        facts = [{"subject": "Norway", "relation": "capital", "object": "Moscow"}]
+        tool.invoke({"type": "tool_call", "id": "1", "name": tool.name, "args": {"facts": facts}})
+    (fact,) = memory.facts("Norway")
+    assert fact.kind == "web" and len(fact.sources) > 1
