@@ -54,7 +54,7 @@ _watching: list[list[str]] = []
 
 
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
-    """Every column with the first ``scale`` values, at least four; sabotage starts a process, which the hook must see."""
+    """Every column with the first ``scale`` values, at least four; sabotage starts a process: the hook must see it."""
     counts, events = Counts(), list[str]()
     template = folder / "template.db"
     _fill(template)
