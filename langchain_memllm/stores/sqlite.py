@@ -244,6 +244,41 @@ class Database:
                 f"reading for {BUSY_MS // 1000} s; purge again when it has finished"
             )
 
+    @contextlib.contextmanager
+    def reading_alone(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own for a long read, which keeps nobody waiting; for a ``with`` statement."""
+        if self.in_memory:
+            with self.read() as connection:
+                yield connection
+            return
+        self._check_open()
+        with self._translated("read"):
+            connection = self._connect()
+        try:
+            self._check_same(connection)
+            yield connection
+        finally:
+            connection.close()
+
+    def replace_all(self, source: sqlite3.Connection) -> None:
+        """Put another database in the place of all that is here, in one transaction; open clients see it at once.
+
+        Args:
+            source: A copy with the same page size, which is changed: it goes on as this file, and what clients
+                remember of names is out of date afterwards.
+        """
+        self._check_open()
+        with self._write_lock, self._translated("restore"):
+            connection = self._writing()
+            self._check_same(connection)
+            (mark,) = connection.execute("SELECT mark FROM stamp").fetchone()
+            (epoch,) = connection.execute("SELECT coalesce(max(epoch), 0) FROM namespace").fetchone()
+            source.execute("UPDATE stamp SET mark = ?", (mark,))
+            source.execute("UPDATE namespace SET epoch = ? + 1 + (SELECT max(epoch) FROM namespace)", (epoch,))
+            self._synchronize("full")
+            source.backup(connection)
+            self._check_file()
+
     def problems(self) -> list[str]:
         """What SQLite's own full check and ours find wrong; empty when sound."""
         with self.read() as connection:
