@@ -550,6 +550,13 @@ def resolve(batch: Batch, current: Current) -> Plan:
     return _Resolution(batch, current).run()
 
 
+def _no_later(fact: Standing, now: str) -> Standing:
+    """The fact as said now at the latest: the clock of whoever wrote it may have been ahead."""
+    if fact.said <= now:
+        return fact
+    return replace(fact, recorded_at=min(fact.recorded_at, now), said_at=now)
+
+
 class _Resolution:
     """The working state of one ``resolve``: open facts by slot, and the changes so far."""
 
@@ -560,7 +567,7 @@ class _Resolution:
         self.gone = tuple(former.fact for former in dropped if former.left is None)
         self.withdrawals = {former.fact.fact_id: self._withdraw(former) for former in dropped if former.left}
         gone = {fact.fact_id for fact in self.gone}
-        facts = [self._weakened(fact) for fact in current.facts if fact.fact_id not in gone]
+        facts = [self._weakened(_no_later(fact, current.now)) for fact in current.facts if fact.fact_id not in gone]
         self.slots: dict[tuple[str, ...], list[Standing]] = {}
         for fact in facts:
             self.slots.setdefault(self._slot(fact), []).append(fact)

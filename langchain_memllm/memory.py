@@ -18,7 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
@@ -74,7 +74,7 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Kept, Name, Part, blocks_of, part_of, record_of
-from langchain_memllm.times import Day, Moment, as_moment, check_date, local_day, written
+from langchain_memllm.times import Day, Moment, as_moment, check_date, is_ahead, local_day, written
 from langchain_memllm.triples import (
     MAX_NAME,
     MAX_SENTENCE,
@@ -237,6 +237,7 @@ class Memory(Shared):
         self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
         self._versions: Counter[Namespace] = Counter()
+        self._clock_seen: tuple[float, str] | None = None  # of a steady clock and of the wall, at the last write
         self._everywhere = 0  # changes that concern every namespace
 
     def __repr__(self) -> str:
@@ -255,6 +256,22 @@ class Memory(Shared):
         """Close the store if it was opened here. Idempotent."""
         if self._owned:
             self.store.close()
+
+    def _told_of_clock(self, moment: str, ahead: str) -> str:
+        """What a receipt says of a clock that is or was more than a day off."""
+        passed, before = time.monotonic(), self._clock_seen
+        self._clock_seen = (passed, moment)
+        if ahead:
+            return (
+                f"the operation before was recorded at {ahead}, by a clock that was ahead; time goes on from {moment}"
+            )
+        if before is not None:
+            expected = datetime.fromisoformat(before[1]) + timedelta(seconds=passed - before[0])
+            if is_ahead(moment, written(expected)):
+                return (
+                    f"the clock of this machine went from {before[1]} to {moment} since the operation before; check it"
+                )
+        return ""
 
     def _now(self) -> str:
         return now() if self._clock is None else written(self._clock())
@@ -398,7 +415,9 @@ class Memory(Shared):
         self._embed_written(namespace, written.pending, began)
         counts = ",".join(f"{s}={written.receipt.count(s)}" for s in sorted({o.status for o in written.receipt}))
         logger.info("write op=%s seq=%d replayed=%s %s", batch.op_id, written.receipt.seq, written.replayed, counts)
-        receipt = dataclasses.replace(written.receipt, op_id=op_id)
+        receipt = dataclasses.replace(
+            written.receipt, op_id=op_id, clock=self._told_of_clock(batch.recorded_at, written.ahead)
+        )
         return receipt.with_triples(shown, replayed=True) if written.replayed else receipt
 
     def _said(self, source: Source, at: Moment | None) -> Source:

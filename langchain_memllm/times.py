@@ -7,6 +7,7 @@ are local time, as everywhere in Python, and a day is a day of the calendar on t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -18,10 +19,13 @@ __all__ = [
     "Moment",
     "as_moment",
     "check_date",
+    "following",
+    "is_ahead",
     "is_later",
     "is_over",
     "local_day",
     "next_moment",
+    "since",
     "stated_date",
     "written",
 ]
@@ -35,6 +39,7 @@ Day: TypeAlias = "str | date | datetime"
 AFTER: Final = "~"
 """Sorts after every character of a date: ``2010~`` is the end of 2010."""
 
+_AHEAD: Final = timedelta(days=1)
 _DATE: Final = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?")
 
 
@@ -67,9 +72,37 @@ def as_moment(value: Moment | None, name: str = "at") -> str | None:
 
 def next_moment(now: str, last: str) -> str:
     """Now, but later than the last moment: a clock may go back, and two things may happen in one microsecond."""
-    if now > last:
+    if now > last or following(now, last)[1]:
         return now
     return written(datetime.fromisoformat(last) + timedelta(microseconds=1))
+
+
+def following(now: str, last: str) -> tuple[str, bool]:
+    """When something is recorded that comes after what was recorded at ``last``, and whether a clock had been ahead.
+
+    A clock that goes back a little stands still until it is right again. One that was ahead by more than a day is not
+    waited for: what is recorded from now on begins anew, below (see ``since``).
+    """
+    if now >= last:
+        return now, False
+    if datetime.fromisoformat(last) - datetime.fromisoformat(now) <= _AHEAD:
+        return last, False
+    return now, True
+
+
+def is_ahead(moment: str, now: str) -> bool:
+    """Whether a moment is more than a day after now: some clock was."""
+    return bool(moment) and moment > now and datetime.fromisoformat(moment) - datetime.fromisoformat(now) > _AHEAD
+
+
+def since(restarts: Sequence[tuple[int, str]], at: str | None) -> int:
+    """The operation before which everything counts as recorded at a moment, whatever its time says.
+
+    Args:
+        restarts: Number and time of the operations at which a clock that had been ahead was right again.
+        at: The moment that is asked about.
+    """
+    return max((seq for seq, moment in restarts if at is not None and moment <= at), default=0)
 
 
 def check_date(value: Day | None) -> str | None:
@@ -113,7 +146,10 @@ def _in_calendar(value: str) -> bool:
 
 def local_day(moment: str) -> str:
     """The day of a moment, here: what the calendar on the wall says."""
-    return datetime.fromisoformat(moment).astimezone().date().isoformat()
+    try:
+        return datetime.fromisoformat(moment).astimezone().date().isoformat()
+    except OverflowError:  # the first and the last day that there is, in another time zone
+        return moment[:10]
 
 
 def is_later(valid_from: str | None, day: str) -> bool:

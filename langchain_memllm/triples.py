@@ -590,6 +590,7 @@ class Outcome:
 class Receipt:
     """Exactly one outcome for each proposed triple of one operation, in the order proposed.
 
+    ``clock`` says that the clock of this machine, or of one that wrote before, was more than a day off, if it was.
     ``replaced`` lists facts that only the former version of a replaced document had stated; they are past now.
     """
 
@@ -600,6 +601,7 @@ class Receipt:
     outcomes: tuple[Outcome, ...] = ()
     replaced: tuple[str, ...] = ()
     replayed: bool = field(default=False, compare=False)
+    clock: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         """One line: how many of each outcome, why the first was refused, and the name of the operation."""
@@ -644,6 +646,7 @@ class Receipt:
             "recorded_at": self.recorded_at,
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "replaced": list(self.replaced),
+            **({"clock": self.clock} if self.clock else {}),
         }
 
 

@@ -209,6 +209,8 @@ def print_receipt(receipt: Receipt, as_json: bool) -> None:
         )
     if not len(receipt):
         out.print("nothing to store")
+    if receipt.clock:
+        err.print(receipt.clock, markup=False)
 
 
 def print_facts(facts: Sequence[Fact], as_json: bool) -> None:

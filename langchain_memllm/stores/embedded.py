@@ -43,13 +43,15 @@ from langchain_memllm.stores.interface import (
     Stats,
     Vector,
     Written,
+    clock_problems,
+    now,
     unpack_receipt,
 )
 from langchain_memllm.stores.outbox import OutboxEntry, stamped
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.rows import corrupt, fact_of, namespace_of
 from langchain_memllm.stores.sqlite import Database, Durability
-from langchain_memllm.times import next_moment
+from langchain_memllm.times import since
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
 
 __all__ = ["READ", "EmbeddedStore"]
@@ -84,10 +86,12 @@ _OPEN_RELATION: Final = {  # the same with the relation given, so that both inde
         WHERE f.{column} = ?1 AND f.r = ?2 AND f.open = 1 ORDER BY f.precedence DESC LIMIT ?3"""
     for side, column in (("subject", "s"), ("object", "o"))
 }
-# Why a fact is closed as seen from record time ?3 (NULL: now), and whether event time ?4 falls into its interval.
-_WHY: Final = "CASE WHEN f.closed_at IS NOT NULL AND (?3 IS NULL OR f.closed_at <= ?3) THEN f.closed_why END"
+# Why a fact is closed as seen from record time ?3 (NULL: now), and whether event time ?4 falls into its interval. What
+# was recorded before operation ?6 counts as recorded by then, whatever its time says: a clock was ahead.
+_WHY: Final = """CASE WHEN f.closed_at IS NOT NULL AND (?3 IS NULL OR f.closed_at <= ?3 OR f.closed_seq < ?6)
+    THEN f.closed_why END"""
 _TO: Final = f"coalesce(f.valid_to, CASE WHEN {_WHY} IS NOT NULL THEN f.ended END)"
-_WHEN: Final = f"""(?3 IS NULL OR f.recorded_at <= ?3) AND CASE WHEN ?4 IS NULL THEN {_WHY} IS NULL
+_WHEN: Final = f"""(?3 IS NULL OR f.recorded_at <= ?3 OR f.seq < ?6) AND CASE WHEN ?4 IS NULL THEN {_WHY} IS NULL
     ELSE coalesce({_WHY}, 'past') IN ('past', 'superseded') AND coalesce(f.valid_from, '') <= ?4 || '~'
         AND coalesce({_TO} || '~' >= ?4, 1) END"""
 # Facts of one name id as of a record time and an event time, open or past.
@@ -221,8 +225,7 @@ class EmbeddedStore:
         label = encode_namespace(namespace)
 
         def work(connection: sqlite3.Connection) -> str:
-            ns, _, last_at = embedded_write.namespace_head(connection, label)
-            at = next_moment(now, last_at)
+            ns, at = embedded_write.outbox_head(connection, label, now)
             embedded_outbox.put(connection, ns, stamped(entries, at))
             embedded_outbox.advance(connection, ns, at)
             return at
@@ -470,7 +473,15 @@ class EmbeddedStore:
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""
-        return self._db.problems()
+        return self._db.problems() + self._problems_of_clocks()
+
+    def _problems_of_clocks(self) -> list[str]:
+        with self._db.read() as connection:
+            rows = connection.execute("SELECT name, seq, last_at, restarts FROM namespace ORDER BY name").fetchall()
+        moment = now()
+        return [
+            problem for name, seq, last, packed in rows for problem in clock_problems(name, seq, last, packed, moment)
+        ]
 
     def close(self) -> None:
         """See ``TripleStore.close``."""
@@ -550,6 +561,11 @@ def _directions(query: LookupQuery) -> list[tuple[tuple[str, ...] | None, Side, 
     return directions
 
 
+def _restarts(connection: sqlite3.Connection, ns: int) -> list[tuple[int, str]]:
+    (packed,) = connection.execute("SELECT restarts FROM namespace WHERE id = ?", (ns,)).fetchone()
+    return [(seq, at) for seq, at in json.loads(packed)]
+
+
 def _relation_id(connection: sqlite3.Connection, ns: int, key: str | None) -> int | None:
     row = connection.execute(_RELATION, (ns, key)).fetchone() if key is not None else None
     return None if row is None else int(row[0])
@@ -569,6 +585,7 @@ def _rows_of_members(
         return []
     known = None if keys is None else [_relation_id(connection, head[0], key) for key in keys]
     relations = [None] if known is None else [relation for relation in known if relation is not None]
+    begins = 0 if when[0] is None else since(_restarts(connection, head[0]), when[0])
     rows: list[tuple[int, Row]] = []
     for member, how, spelling in members:
         for relation in relations:
@@ -576,7 +593,7 @@ def _rows_of_members(
                 statement = _OPEN[side] if relation is None else _OPEN_RELATION[side]
                 found = connection.execute(statement, (member, relation, limit + 1))
             else:
-                found = connection.execute(_TIMED[side], (member, relation, *when, limit + 1))
+                found = connection.execute(_TIMED[side], (member, relation, *when, limit + 1, begins))
             rows.extend(
                 (_precedence_of(fact), Row(fact, forced or how, via=spelling))
                 for fact in (_fact(namespace, row) for row in found)

@@ -6,6 +6,7 @@ a snapshot of its own, so that a long one holds no lock and little memory.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +73,9 @@ def dump(snapshot: Snapshot, namespace: Namespace, label: str) -> Iterator[Part]
     with snapshot() as connection:
         waiting = embedded_outbox.entries(connection, ns, None, -1)
     yield from waiting
-    yield Head(head[1], head[2])
+    with snapshot() as connection:
+        (restarts,) = connection.execute("SELECT restarts FROM namespace WHERE id = ?", (ns,)).fetchone()
+    yield Head(head[1], head[2], tuple((seq, at) for seq, at in json.loads(restarts)))
 
 
 def _names(snapshot: Snapshot, ns: int) -> Iterator[Name]:
@@ -279,3 +282,7 @@ def _advance(connection: sqlite3.Connection, ns: int, parts: Sequence[Part]) -> 
             "UPDATE namespace SET seq = max(seq, ?), last_at = max(last_at, ?) WHERE id = ?",
             (max(seqs), max(times), ns),
         )
+    for head in heads:
+        if head.restarts:  # times before those are no measure of what comes next
+            row = (json.dumps(head.restarts, separators=(",", ":")), head.last_at, ns)
+            connection.execute("UPDATE namespace SET restarts = ?, last_at = ? WHERE id = ? AND restarts = '[]'", row)

@@ -41,6 +41,7 @@ from langchain_memllm.stores.interface import (
     words_of,
 )
 from langchain_memllm.stores.parts import Name
+from langchain_memllm.times import following, next_moment
 from langchain_memllm.triples import Namespace, Source, is_literal_key, loose_key, rank_of
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "link",
     "marks",
     "namespace_head",
+    "outbox_head",
     "pending",
     "transact",
 ]
@@ -66,6 +68,7 @@ OPERATION: Final = """SELECT p.payload_hash, p.receipt FROM namespace x JOIN ope
     WHERE x.name = ? AND p.op_id = ?"""
 
 HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
+_RESTART: Final = "UPDATE namespace SET restarts = json_insert(restarts, '$[#]', json_array(?, ?)) WHERE id = ?"
 _CREATE: Final = "INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at"
 _ADVANCE: Final = "UPDATE namespace SET seq = ?, last_at = ? WHERE id = ?"
 # Open facts of a slot, the best first; of a slot that may hold many values only the one with the same object matters.
@@ -124,7 +127,10 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
     ns, last, last_at = namespace_head(connection, label)
     if batch.outbox_version is not None:
         embedded_outbox.take(connection, ns, batch.op_id, batch.outbox_version)
-    seq, now = last + 1, max(batch.recorded_at, last_at)
+    seq = last + 1
+    now, again = following(batch.recorded_at, last_at)
+    if again:
+        connection.execute(_RESTART, (seq, now, ns))
     work = Application(connection, ns, seq, now)
     current = work.load(namespace, batch)
     result = plan(current)
@@ -138,7 +144,7 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
     if seq % 256 == 0:
         oldest = datetime.now(UTC) - timedelta(days=OPERATION_DAYS)
         connection.execute(_EXPIRE, (ns, seq, oldest.isoformat(timespec="microseconds")))
-    return Written(result.receipt, pending=tuple(work.pending))
+    return Written(result.receipt, pending=tuple(work.pending), ahead=last_at if again else "")
 
 
 class Application:
@@ -399,6 +405,14 @@ class Application:
                 for item in batch.quarantine
             ],
         )
+
+
+def outbox_head(connection: sqlite3.Connection, label: str, now: str) -> tuple[int, str]:
+    """Id of a namespace, and when something is put into its outbox: later than all that was recorded before."""
+    ns, last, last_at = namespace_head(connection, label)
+    if following(now, last_at)[1]:
+        connection.execute(_RESTART, (last + 1, now, ns))
+    return ns, next_moment(now, last_at)
 
 
 def namespace_head(connection: sqlite3.Connection, label: str) -> tuple[int, int, str]:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -26,6 +26,7 @@ from langchain_memllm.belief import Batch, Current, Plan, Quarantined
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.rows import receipt_of
+from langchain_memllm.times import is_ahead
 from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, loose_key, rank_of
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "TripleStore",
     "Vector",
     "Written",
+    "clock_problems",
     "now",
     "pack_receipt",
     "redact_receipt",
@@ -184,11 +186,15 @@ Embed = Callable[[Sequence[Pending]], Sequence[Vector | None]]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Result of ``transact``: the receipt, whether it is that of an earlier delivery, and what now wants a vector."""
+    """Result of ``transact``: the receipt, whether it is that of an earlier delivery, and what now wants a vector.
+
+    ``ahead``: the time of the operation before, if the clock was more than a day ahead then.
+    """
 
     receipt: Receipt
     replayed: bool = False
     pending: tuple[Pending, ...] = ()
+    ahead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +466,31 @@ class TripleStore(Protocol):
 def now() -> str:
     """The present as every store writes it: ISO, UTC, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def clock_problems(namespace: str, seq: int, last_at: str, restarts: str, moment: str) -> list[str]:
+    """What to say of clocks that were more than a day ahead: the last one, and those of the last days.
+
+    Args:
+        namespace: Its name.
+        seq: Number of its last operation.
+        last_at: Time of its last operation.
+        restarts: Number and time of the operations at which a clock was right again, as JSON.
+        moment: The present.
+    """
+    oldest = (datetime.fromisoformat(moment) - timedelta(days=OPERATION_DAYS)).isoformat(timespec="microseconds")
+    found = [
+        f"namespace {namespace}: until operation {number} a clock was more than a day ahead; it was right again at "
+        f"{at}, and questions about the past (at=) count from there"
+        for number, at in json.loads(restarts)
+        if oldest <= at <= moment
+    ]
+    if is_ahead(last_at, moment):
+        found.append(
+            f"namespace {namespace}: operation {seq} was recorded at {last_at}, more than a day after now; set the "
+            "clock of the machine that wrote it (or of this one)"
+        )
+    return found
 
 
 def words_of(key: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ Similar names are found by sign-bit codes held in memory, as in the embedded sto
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -38,6 +39,8 @@ from langchain_memllm.stores.interface import (
     Stats,
     Vector,
     Written,
+    clock_problems,
+    now,
     unpack_receipt,
 )
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
@@ -45,6 +48,7 @@ from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Part
 from langchain_memllm.stores.rows import corrupt
 from langchain_memllm.stores.rows import fact_of as sound_fact
+from langchain_memllm.times import since
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
 
 if TYPE_CHECKING:
@@ -170,9 +174,12 @@ class Neo4jStore:
         limit: int = 30,
     ) -> list[Found]:
         """See ``TripleStore.lookup``."""
-        now = at is None and valid_at is None
+        present = at is None and valid_at is None
         parameters = {**lookup_parameters(namespaces, queries, limit), "at": at, "valid_at": valid_at}
-        records = self._bolt.read(cypher.LOOKUP if now else cypher.LOOKUP_AT, parameters)
+        if not present:
+            rows = self._bolt.read(cypher.RESTARTS, {"ns": [ids_of(each).ns for each in namespaces]})
+            parameters["since"] = {row["id"]: since(json.loads(row["restarts"]), at) for row in rows}
+        records = self._bolt.read(cypher.LOOKUP if present else cypher.LOOKUP_AT, parameters)
         answers: list[list[neo4j.Record]] = [[] for _ in queries]
         for record in records:
             answers[record["i"]].append(record)
@@ -406,8 +413,14 @@ class Neo4jStore:
             for name in cypher.index_names()
             if states.get(name) != "ONLINE"
         ]
+        moment = now()
+        clocks = [
+            each
+            for row in self._bolt.read(cypher.CLOCKS)
+            for each in clock_problems(row["name"], row["seq"], row["last_at"], row["restarts"], moment)
+        ]
         foreign = neo4j_check.foreign_nodes(self._bolt)
-        return problems + (foreign or neo4j_view.problems(self._bolt))
+        return problems + clocks + (foreign or neo4j_view.problems(self._bolt))
 
     def rebuild_view(self) -> int:
         """Make what people see what is stored: the readable relationships of all namespaces. Returns how many changed.

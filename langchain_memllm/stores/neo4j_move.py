@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -61,7 +62,7 @@ def operations(bolt: Bolt, namespace: Namespace) -> Iterator[Operation]:
 def head(bolt: Bolt, namespace: Namespace) -> Iterator[Head]:
     """How far the namespace has come, if there is one."""
     for row in bolt.read(cypher.DUMP_HEAD, {"ns": ids_of(namespace).ns}):
-        yield Head(row["seq"], row["last_at"])
+        yield Head(row["seq"], row["last_at"], tuple((seq, at) for seq, at in json.loads(row["restarts"])))
 
 
 def _pages(
@@ -108,6 +109,9 @@ def _restore(transaction: neo4j.ManagedTransaction, ids: Ids, parts: Sequence[Pa
     seq = max([loaded["seq"], *(part.fact.seq for part in kept), *(each.seq for each in heads)])
     times = [part.fact.closed_at or part.fact.recorded_at for part in kept] + [each.last_at for each in heads]
     application = Application(ids, loaded, seq, max([loaded["last_at"], *times]))
+    for each in heads:
+        if each.restarts and application.restarts == "[]":  # times before those are no measure of what comes next
+            application.restarts, application.now = json.dumps(each.restarts, separators=(",", ":")), each.last_at
     application.add_named(named)
     _put(transaction, application, kept, [part for part in parts if isinstance(part, Operation)])
     _put_quarantine(transaction, application, [part for part in parts if isinstance(part, Quarantined)])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt
-from langchain_memllm.stores.neo4j_write import Ids, ids_of, locked
+from langchain_memllm.stores.neo4j_write import Ids, ids_of, locked, restarted
 from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, renewed, stamped, unpack_entry
-from langchain_memllm.times import next_moment
+from langchain_memllm.times import following, next_moment
 from langchain_memllm.triples import Namespace
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ def put(bolt: Bolt, namespace: Namespace, given: Sequence[OutboxEntry], now: str
     ids = ids_of(namespace)
 
     def work(transaction: neo4j.ManagedTransaction) -> str:
-        at = next_moment(now, locked(transaction, ids)["last_at"])
-        put_in(transaction, ids, stamped(given, at), at, last_at=at)
+        loaded = locked(transaction, ids)
+        at = next_moment(now, loaded["last_at"])
+        again = following(now, loaded["last_at"])[1]
+        restarts = restarted(loaded["restarts"], loaded["seq"] + 1, at) if again else loaded["restarts"]
+        put_in(transaction, ids, stamped(given, at), at, last_at=at, restarts=restarts)
         return at
 
     return bolt.write(work)
@@ -38,17 +42,19 @@ def put_in(
     at: str,
     *,
     last_at: str | None = None,
+    restarts: str | None = None,
 ) -> None:
     """Put entries in a transaction that holds the namespace's lock, behind those that were put before ``at``.
 
     With ``last_at`` nothing of the namespace is recorded before that moment from now on.
     """
+    begun = len(json.loads(restarts or "[]"))  # a clock that had been ahead was right again: what follows comes later
     rows = [
         {
             "id": ids.outbox(each.op_id),
             "operation": ids.operation(each.op_id),
             "op_id": each.op_id,
-            "place": f"{at}/{place:06d}",
+            "place": f"{f'~{begun:04d}/' if begun else ''}{at}/{place:06d}",
             "source": ids.source(each.source.kind, each.source.ref),
             "kind": each.source.kind,
             "ref": each.source.ref,
@@ -60,7 +66,7 @@ def put_in(
     there = list(transaction.run(cypher.OUTBOX_OF, ids=[row["id"] for row in rows]))
     waiting = {row["op_id"]: unpack_entry(row["op_id"], row["entry"], row["version"]) for row in there}
     changed = [renewed(waiting[each.op_id], each) for each in given if each.op_id in waiting]
-    transaction.run(cypher.PUT_OUTBOX, ns=ids.ns, entries=rows, last_at=last_at).consume()
+    transaction.run(cypher.PUT_OUTBOX, ns=ids.ns, entries=rows, last_at=last_at, restarts=restarts).consume()
     _change(transaction, ids, [each for each in changed if each is not None], by=1)
 
 

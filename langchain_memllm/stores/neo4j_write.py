@@ -7,6 +7,7 @@ that lock, so numbers can be handed out here and nothing can change between load
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -52,12 +53,24 @@ from langchain_memllm.stores.interface import (
 from langchain_memllm.stores.neo4j_ids import FALLBACK_TYPE, Ids, ids_of, view_type
 from langchain_memllm.stores.outbox import OutboxChanged
 from langchain_memllm.stores.parts import Name
+from langchain_memllm.times import following
 from langchain_memllm.triples import Namespace, Receipt, Source, is_literal_key, loose_key, rank_of
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["FALLBACK_TYPE", "Application", "Ids", "fill", "ids_of", "link", "locked", "transact", "view_type"]
+__all__ = [
+    "FALLBACK_TYPE",
+    "Application",
+    "Ids",
+    "fill",
+    "ids_of",
+    "link",
+    "locked",
+    "restarted",
+    "transact",
+    "view_type",
+]
 
 _EVERY: Final = 1 << 40
 _MAX_TAKEN: Final = 3
@@ -76,14 +89,19 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
             return _replay(loaded, namespace, batch, attempts)
         if batch.outbox_version is not None:
             _take_outbox(transaction, ids, batch.op_id, batch.outbox_version)
-        application = Application(ids, loaded, loaded["seq"] + 1, max(batch.recorded_at, loaded["last_at"]))
+        seq = loaded["seq"] + 1
+        moment, again = following(batch.recorded_at, loaded["last_at"])
+        application = Application(ids, loaded, seq, moment)
+        if again:
+            application.restarts = restarted(loaded["restarts"], seq, moment)
         result = plan(replace(application.current(batch), attempt=taken))
         application.take(result)
         application.keep_operation(batch, result)
         if embed is not None and application.pending:
             application.embed(bolt, embed)
         application.run(transaction)
-        attempts.append(Written(result.receipt, pending=tuple(application.pending)))
+        ahead = loaded["last_at"] if again else ""
+        attempts.append(Written(result.receipt, pending=tuple(application.pending), ahead=ahead))
         return attempts[-1]
 
     while True:
@@ -173,6 +191,11 @@ def locked(
     return loaded
 
 
+def restarted(restarts: str, seq: int, moment: str) -> str:
+    """The restarts of a namespace's clock, as JSON, with one more."""
+    return json.dumps([*json.loads(restarts), [seq, moment]], separators=(",", ":"))
+
+
 class Application:
     """One operation being applied: the parameters of ``cypher.APPLY``, gathered from a plan."""
 
@@ -193,6 +216,7 @@ class Application:
         self.spellings: dict[str, dict[str, Any]] = {}
         self.sources: dict[str, dict[str, Any]] = {}
         self.expire: str | None = None
+        self.restarts: str = loaded["restarts"]
 
     def current(self, batch: Batch) -> Current:
         """What the plan is worked out from."""
@@ -419,6 +443,7 @@ class Application:
             "relations": self.relation_count,
             "codes": self.codes,
             "relation_vectors": self.relation_vectors,
+            "restarts": self.restarts,
         }
         parameters = {
             **self.rows,

@@ -135,10 +135,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far a namespace has come: number and time of its last operation."""
+    """How far a namespace has come: number and time of its last operation.
+
+    ``restarts``: number and time of the operations at which a clock that had been ahead was right again.
+    """
 
     seq: int
     last_at: str
+    restarts: tuple[tuple[int, str], ...] = ()
 
 
 Part: TypeAlias = Name | Kept | Aliases | Operation | Quarantined | OutboxEntry | Head
@@ -191,7 +195,8 @@ def record_of(namespace: Namespace, part: Part) -> dict[str, Any]:
         return {"type": "quarantined", **where, **told, "source": asdict(part.source)}
     if isinstance(part, OutboxEntry):
         return {"type": "outbox", **where, "op_id": part.op_id, **json.loads(pack_entry(part))}
-    return {"type": "namespace", **where, "seq": part.seq, "last_at": part.last_at}
+    again = {"restarts": [list(each) for each in part.restarts]} if part.restarts else {}
+    return {"type": "namespace", **where, "seq": part.seq, "last_at": part.last_at, **again}
 
 
 def _fact_record(kept: Kept) -> dict[str, Any]:
@@ -226,7 +231,11 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
     if record["type"] == "outbox":
         return unpack_entry(operation_key(clean_name(record["op_id"], "op_id")), json.dumps(record))
     if record["type"] == "namespace":
-        return Head(_count(record["seq"], _MAX_SEQ), as_moment(record["last_at"] or None) or "")
+        return Head(
+            _count(record["seq"], _MAX_SEQ),
+            as_moment(record["last_at"] or None) or "",
+            tuple((_count(seq, _MAX_SEQ), as_moment(at) or "") for seq, at in record.get("restarts", ())),
+        )
     raise ValueError(
         f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, outbox, namespace and "
         "relation"

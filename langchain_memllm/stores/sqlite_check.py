@@ -95,7 +95,7 @@ _NS: Final = "ns IN (SELECT id FROM namespace)"
 # What else holds for every row of a table.
 _RULES: Final[dict[str, str]] = {
     "stamp": "id = 1 AND length(mark) = 40",
-    "namespace": "seq >= 0 AND seq < 1 << 43",
+    "namespace": "seq >= 0 AND seq < 1 << 43 AND json_valid(restarts) AND json_type(restarts) = 'array'",
     "name": f"""rank BETWEEN 0 AND 6 AND vector BETWEEN 0 AND 3 AND length(spelling) <= {4 * MAX_NAME} AND {_NS}
         AND (vector = 1) = EXISTS (SELECT 1 FROM name_vector v WHERE v.id = name.id)
         AND (vector = 1) = EXISTS (SELECT 1 FROM name_code c INDEXED BY name_code_id WHERE c.id = name.id)""",

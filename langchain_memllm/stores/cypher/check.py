@@ -23,6 +23,7 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
         {
             _TEXTS: ("id", "name", "last_at"),
             _NUMBERS: ("born", "seq", "epoch", "names", "relations", "codes", "relation_vectors"),
+            _MAYBE: ("restarts",),
         },
         "true",
     ),

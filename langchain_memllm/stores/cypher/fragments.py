@@ -99,8 +99,11 @@ _OPEN: Final = """
     WHERE x.oid = key AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
     RETURN x ORDER BY x.precedence DESC LIMIT $more }"""
 # Why a fact is closed as seen from record time $at (null: now), and whether event time $valid_at is in its interval.
-_WHY: Final = "CASE WHEN x.closed_at IS NOT NULL AND ($at IS NULL OR x.closed_at <= $at) THEN x.closed_why END"
-_WHEN: Final = """($at IS NULL OR x.recorded_at <= $at) AND CASE WHEN $valid_at IS NULL THEN why IS NULL
+# What was recorded before operation $since of its namespace counts as recorded by then: a clock was ahead.
+_WHY: Final = """CASE WHEN x.closed_at IS NOT NULL
+      AND ($at IS NULL OR x.closed_at <= $at OR x.closed_seq < $since[x.ns]) THEN x.closed_why END"""
+_WHEN: Final = """($at IS NULL OR x.recorded_at <= $at OR x.seq < $since[x.ns])
+      AND CASE WHEN $valid_at IS NULL THEN why IS NULL
       ELSE coalesce(why, 'past') IN ['past', 'superseded'] AND coalesce(x.valid_from, '') <= $valid_at + '~'
         AND coalesce(coalesce(x.valid_to, CASE WHEN why IS NOT NULL THEN x.ended END) + '~' >= $valid_at, true) END"""
 _TIMED_BRANCH: Final = (

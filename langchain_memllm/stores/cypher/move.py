@@ -51,7 +51,11 @@ RETURN p.seq AS seq, p.op_id AS op_id, p.payload_hash AS payload_hash, p.receipt
   ORDER BY seq, op_id LIMIT $page"""
 )
 # How far a namespace has come.
-DUMP_HEAD: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) RETURN n.seq AS seq, n.last_at AS last_at"
+DUMP_HEAD: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace {id: $ns})
+RETURN n.seq AS seq, n.last_at AS last_at, coalesce(n.restarts, '[]') AS restarts"""
+)
 # Which of these facts and operations are there, and which of these triples stand.
 KNOWN: Final = (
     CYPHER

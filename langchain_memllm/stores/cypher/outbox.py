@@ -11,7 +11,8 @@ from langchain_memllm.stores.cypher.fragments import CYPHER
 # namespace is recorded before ``last_at`` from now on.
 PUT_OUTBOX: Final = (
     CYPHER
-    + """MATCH (n:MemNamespace {id: $ns}) SET n.last_at = coalesce($last_at, n.last_at)
+    + """MATCH (n:MemNamespace {id: $ns}) SET n.last_at = coalesce($last_at, n.last_at),
+  n.restarts = coalesce($restarts, n.restarts)
 WITH n UNWIND $entries AS e
 CALL (e) {
   WITH e WHERE e.replaces

@@ -323,6 +323,17 @@ PENDING: Final = (
 RETURN kind, key, spelling ORDER BY kind DESC, number LIMIT $limit"""
 )
 # Namespaces that hold anything; a node of somebody else with the same label was not ``born`` here.
+# When namespaces were written last, and the operations at which a clock that had been ahead was right again.
+RESTARTS: Final = (
+    CYPHER
+    + """UNWIND $ns AS id MATCH (n:MemNamespace {id: id}) WHERE n.restarts IS NOT NULL
+RETURN n.id AS id, n.restarts AS restarts"""
+)
+CLOCKS: Final = (
+    CYPHER
+    + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > ''
+RETURN n.name AS name, n.seq AS seq, n.last_at AS last_at, coalesce(n.restarts, '[]') AS restarts ORDER BY name"""
+)
 NAMESPACES: Final = (
     CYPHER
     + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > '' AND n.born IS NOT NULL

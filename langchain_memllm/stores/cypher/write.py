@@ -72,7 +72,8 @@ CALL () {
   ORDER BY x.seq, x.ordinal
   RETURN collect([x.id, s.key, r.key, o.key, x.kind, x.principal, x.seq, x.recorded_at, x.valid_from, x.valid_to,
     x.said_at, beside]) AS replaced }
-RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at, n.names AS name_count,
+RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at,
+  coalesce(n.restarts, '[]') AS restarts, n.names AS name_count,
   n.relations AS relation_count, n.codes AS codes, n.relation_vectors AS relation_vectors,
   p.payload_hash AS payload_hash, p.receipt AS receipt, [e IN known | [e.key, e.id, e.rank, e.name]] AS entities,
   aliases, relations, declared[0] AS declared, facts, replaced"""
