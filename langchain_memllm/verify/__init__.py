@@ -66,6 +66,11 @@ class Check:
     unit: str = ""
     needs_server: bool = False
 
+    @property
+    def whole(self) -> bool:
+        """Whether its scale only bounds a list of cases, which no share shortens: the last may be the telling ones."""
+        return self.unit.endswith("at most")
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -135,7 +140,7 @@ def run_checks(
         soak: The long scale instead of the quick one.
         seed: Of all random choices.
         sabotage: Break the memory in the way that each check must notice.
-        share: Part of the scale to run.
+        share: Part of the scale to run; lists of cases are always run to their end.
         server: For the checks that need one; it will be killed and paused, and its data are of no use afterwards.
     """
     for check in checks:
@@ -146,7 +151,8 @@ def run_checks(
             yield Outcome(check, "not run", "needs a server: --neo4j")
             continue
         options = {"server": server} if check.needs_server else {}
-        scale = max(1, int((check.soak if soak else check.quick) * share))
+        part = 1.0 if check.whole else share
+        scale = max(1, int((check.soak if soak else check.quick) * part))
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix=f"memllm-{check.id}-") as folder:
             counts = check.run(Path(folder), scale=scale, seed=seed, sabotage=sabotage, **options)

@@ -13,6 +13,7 @@ from langchain_memllm.memory import Memory, Thresholds
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Namespace
+from langchain_memllm.verify.a17_doors import doors_of
 from langchain_memllm.verify.clients import PATIENT
 from langchain_memllm.verify.graph import facts_in
 from langchain_memllm.verify.ledger import Counts, facts_of
@@ -32,20 +33,21 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     random_ = random.Random(seed)  # noqa: S311 - a workload, not secrets
     path, counts = folder / "tenants.db", Counts()
     auth = ("", "") if server is None else (server.user, server.password)
-    store = path if server is None else open_store(server.uri, auth=auth, deadline=PATIENT)
+    options = {"durability": "normal"} if server is None else {"auth": auth, "deadline": PATIENT}  # no cut is tried
+    store = open_store(path if server is None else server.uri, **options)
     embedder = None if server is None else TinyEmbedder()
     with contextlib.ExitStack() as opened, Memory(store, embedder=embedder) as memory:
-        if server is not None:
-            opened.callback(memory.store.close)  # a memory leaves a store that it was given open
+        opened.callback(store.close)  # a memory leaves a store that it was given open
         for number in range(scale):
             tenant = random_.randrange(len(TENANTS))
             asked = random_.randrange(len(TENANTS)) if sabotage and number % 7 == 0 else tenant
             counts.wrong += _operate(memory, random_, TENANTS[asked], f"of {tenant}", number)
             counts.tell(number + 1, scale, "operations")
         counts.problems += _missing_scope(memory)
+        counts.problems += doors_of(memory, max(7, scale // 1_000))
     for held in facts_of(path) if server is None else facts_in(server.uri, auth, "u"):
-        owner = f"of {TENANTS.index(tuple(json.loads(held.namespace)))}"
-        counts.wrong += owner not in held.triple[2]
+        where = tuple(json.loads(held.namespace))
+        counts.wrong += where in TENANTS and f"of {TENANTS.index(where)}" not in held.triple[2]
     counts.figures = {"operations": scale, "tenants": len(TENANTS)}
     return counts
 

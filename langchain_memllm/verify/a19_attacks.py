@@ -388,7 +388,7 @@ def _floods() -> Iterator[Attack]:
         "names at one remove": lambda n: (f"thing {n}", "belongs to", "user"),
         "names with the word Oslo": lambda n: (f"Oslo {n}", "note", "Moscow"),
     }
-    for (what, make), kind, sources in itertools.product(shapes.items(), _LOW[:2], (1, 70)):
+    for (what, make), kind, sources in itertools.product(shapes.items(), _LOW[:2], (1, 15)):
 
         def act(
             scene: Scene, make: Callable[[int], tuple[str, str, str]] = make, kind: Kind = kind, sources: int = sources

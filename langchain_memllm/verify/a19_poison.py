@@ -39,15 +39,15 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     del seed
     path, counts = folder / "poison.db", Counts()
     auth = ("", "") if server is None else (server.user, server.password)
-    store = path if server is None else open_store(server.uri, auth=auth, deadline=PATIENT)
+    options = {"durability": "normal"} if server is None else {"auth": auth, "deadline": PATIENT}  # no cut is tried
+    store = open_store(path if server is None else server.uri, **options)
     effects: dict[str, Counter[str]] = {}
     scenes: dict[str, Attack] = {}
     with contextlib.ExitStack() as opened:
         extractor = ChatExtractor(ScriptedModel(script=believes_all))
         memory = MemLLMMemory(store, extractor=extractor, policy="edit" if sabotage else "chat")
+        opened.callback(store.close)
         opened.callback(memory.close)
-        if server is not None:
-            opened.callback(memory.core.store.close)
         for number, attack in enumerate(ATTACKS):
             scene = Scene(memory, f"victim {number}", f"other {number}")
             scenes[scene.user] = attack
