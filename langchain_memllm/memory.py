@@ -73,7 +73,7 @@ from langchain_memllm.stores.interface import (
     now,
 )
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Aliases, Kept, Name, Part, blocks_of, part_of, record_of
+from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, blocks_of, part_of, record_of
 from langchain_memllm.times import Day, Moment, as_moment, check_date, is_ahead, local_day, written
 from langchain_memllm.triples import (
     MAX_NAME,
@@ -138,6 +138,7 @@ _DIGITS: Final = re.compile(r"\d+")
 _DIRECT: Final = frozenset({"exact", "alias"})
 _MAX_SLOT: Final = 50  # values of one slot that are looked at to tell how they stand
 _MAX_LOOKED_UP: Final = 20_000  # answers looked through for those that hold
+_MOST_BETWEEN: Final = 1 << 32  # operations between two of which an export tells
 _LISTED: Final = 500
 _NO_TIES: Final = frozenset(  # they tell what somebody does to another, not who they are to them
     ["likes", "loves", "dislikes", "hates", "knows", "met", "misses", "admires", "called", "visited", "talked to"]
@@ -1286,6 +1287,7 @@ class Memory(Shared):
         self, records: Iterable[Mapping[str, Any]], namespace: Namespace | None, admission: Admission
     ) -> Iterator[tuple[Namespace, Part]]:
         held: dict[Namespace, bool] = {}  # whether a namespace held facts before the import
+        highest: dict[Namespace, int] = {}  # number of the last operation so far
         for number, record in enumerate(records, start=1):
             try:
                 if not isinstance(record, Mapping):
@@ -1295,7 +1297,10 @@ class Memory(Shared):
                     continue
                 target = check_namespace(namespace or record["namespace"])
                 part = part_of(record, target)
-            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+                if target not in highest:
+                    highest[target] = self.store.stats(target).seq
+                highest[target] = _highest(part, highest[target])
+            except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
                 reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
                 raise ConfigurationError(
                     f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"
@@ -1387,6 +1392,21 @@ class Memory(Shared):
     aquarantined = twin(quarantined)
     averify = twin(verify)
     adeclare = twin(declare)
+
+
+def _highest(part: Part, so_far: int) -> int:
+    """The number of the last operation, with that of a part of an import.
+
+    Raises:
+        ValueError: It is so far beyond the others that only a forged record makes it: it would use the numbers up.
+    """
+    seqs = [part.seq] if isinstance(part, Head) else [part.receipt.seq] if isinstance(part, Operation) else []
+    if isinstance(part, Kept):
+        seqs = [part.fact.seq, part.closed_seq or 0]
+    highest = max([so_far, *seqs])
+    if highest - so_far > _MOST_BETWEEN:
+        raise ValueError(f"the number {highest} of its operation is more than {_MOST_BETWEEN} after the one before")
+    return highest
 
 
 def said_at(source: Source, at: Moment | None) -> Source:

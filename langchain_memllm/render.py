@@ -15,7 +15,7 @@ from typing import Final
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.times import local_day
-from langchain_memllm.triples import MAX_NAME, Fact, Match, Recall, Triple
+from langchain_memllm.triples import MAX_NAME, Fact, Match, Recall, Triple, as_triple
 
 __all__ = [
     "CLOSE",
@@ -89,7 +89,9 @@ def parse_block(text: str) -> list[Triple]:
     """
     place = next(_blocks(text), None)
     lines = text[slice(*place)].splitlines()[2:-1] if place else []
-    return [Triple(*map(unescape_value, line.removeprefix("- ").split(_SEPARATOR)[:3])) for line in lines]
+    return [
+        as_triple([unescape_value(part) for part in line.removeprefix("- ").split(_SEPARATOR)[:3]]) for line in lines
+    ]
 
 
 def without_blocks(text: str) -> str:

@@ -205,8 +205,16 @@ def unpack_entry(op_id: str, packed: str, version: int = 0) -> OutboxEntry:
 
 
 def _source(data: dict[str, Any]) -> Source:
-    span = data.pop("span", None)
-    return Source(**data, span=tuple(span) if span is not None else None)
+    span, turn = data.pop("span", None), data.pop("turn", None)
+    if span is not None and not (isinstance(span, list | tuple) and len(span) == 2 and all(map(_is_place, span))):
+        raise ValueError("span is not a place in a text")
+    if turn is not None and not _is_place(turn):
+        raise ValueError("turn is not the number of a turn")
+    return Source(**data, span=None if span is None else tuple(span), turn=turn)
+
+
+def _is_place(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 53
 
 
 def _excluded(mark: object) -> str:

@@ -227,7 +227,7 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
         return _operation_of(record, namespace, moved)
     if record["type"] == "quarantined":
         text, reason = _text(record["text"]), _text(record["reason"])
-        return Quarantined(text, reason, _source_of(record["source"]), as_moment(record["recorded_at"]) or "")
+        return Quarantined(text, reason, _source_of(record["source"]), _moment(record["recorded_at"]))
     if record["type"] == "outbox":
         return unpack_entry(operation_key(clean_name(record["op_id"], "op_id")), json.dumps(record))
     if record["type"] == "namespace":
@@ -279,12 +279,12 @@ def _fact_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) -> Fa
         raise ValueError("the fact has no source")
     best = Source(record["kind"], principal=record["principal"])
     return Fact(
-        _moved_id(record["id"], namespace, moved) or "",
+        _moved_id(_text(record["id"]), namespace, moved) or "",
         namespace,
         Triple(record["subject"], record["relation"], record["object"]),
         _count(record["seq"], _MAX_SEQ),
         _count(record["ordinal"], MAX_BATCH),
-        as_moment(record["recorded_at"]) or "",
+        _moment(record["recorded_at"]),
         best.kind,
         best.principal,
         _confidence(record["confidence"]),
@@ -317,7 +317,7 @@ def _operation_of(record: Mapping[str, Any], namespace: Namespace, moved: bool) 
         operation_key(clean_name(record["op_id"], "op_id")),
         namespace,
         _count(record["seq"], _MAX_SEQ),
-        as_moment(record["recorded_at"]) or "",
+        _moment(record["recorded_at"]),
         tuple(_outcome_of(outcome, namespace, moved) for outcome in record["outcomes"]),
         _moved_ids(record["replaced"], namespace, moved),
     )
@@ -362,6 +362,14 @@ def under_own_ids(kept: Kept, others: AbstractSet[str]) -> Kept:
         return kept
     ids = {each: _moved_id(each, fact.namespace, each in others) for each in (fact.id, fact.closed_by)}
     return replace(kept, fact=replace(fact, id=ids[fact.id] or "", closed_by=ids[fact.closed_by]))
+
+
+def _moment(value: Any) -> str:
+    """A moment that must be told."""
+    moment = as_moment(value, "its time")
+    if moment is None:
+        raise ValueError("it does not say when it was recorded")
+    return moment
 
 
 def _count(value: object, limit: int) -> int:
