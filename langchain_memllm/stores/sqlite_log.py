@@ -44,6 +44,7 @@ class Log:
         self.path = Path(f"{path}-wal")
         self._connect = connect
         self._mover: sqlite3.Connection | None = None
+        self._is_stuck = False
         self._waited = False  # for a reader that did not end; not again until the log was short
 
     @property
@@ -61,8 +62,11 @@ class Log:
             return
         try:
             self.move(writer)
+            self._is_stuck = False
         except sqlite3.Error as error:
-            logger.warning("the log of %s could not be moved into it (%s); it is tried again", self.path.stem, error)
+            level = logging.DEBUG if self._is_stuck else logging.WARNING  # a full disk would say it at every commit
+            self._is_stuck = True
+            logger.log(level, "the log of %s could not be moved into it (%s); it is tried again", self.path.stem, error)
 
     def await_readers(self, writer: sqlite3.Connection) -> None:
         """Before a write: if the log is very long, wait until it can begin anew, ``READER_S`` at most.

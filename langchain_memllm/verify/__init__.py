@@ -22,6 +22,9 @@ from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify import (
     a01_kill,
     a01_outbox,
+    a02_power,
+    a03_operations,
+    a04_full,
     a05_writers,
     a06_replay,
     a07_model,
@@ -33,6 +36,7 @@ from langchain_memllm.verify import (
     a11_scripts,
     a12_malformed,
     a13_fuzz,
+    a14_receipts,
     a17_tenants,
     a18_statements,
     a19_poison,
@@ -44,6 +48,7 @@ from langchain_memllm.verify import (
     a27_erasure,
     a28_static,
     a30_long,
+    shim,
 )
 from langchain_memllm.verify.ledger import Counts
 
@@ -56,7 +61,7 @@ Run = Callable[..., Counts]
 class Check:
     """A row of the list. ``run`` is None where no check is written yet; ``quick`` is its scale in the quick run.
 
-    A check that ``needs_server`` gets a local Neo4j server as ``server``.
+    A check that ``needs_server`` gets a local Neo4j server as ``server``; one that ``needs_gcc`` builds a shim of ours.
     """
 
     id: str
@@ -66,6 +71,7 @@ class Check:
     soak: int = 0
     unit: str = ""
     needs_server: bool = False
+    needs_gcc: bool = False
 
     @property
     def whole(self) -> bool:
@@ -86,9 +92,17 @@ class Outcome:
 CHECKS: Final[tuple[Check, ...]] = (
     Check("A01", "kill -9, two writers", a01_kill.run, 120, 10_000, "kills"),
     Check("A01.outbox", "kill -9 of agents: what was said", a01_outbox.run, 30, 300, "kills"),
-    Check("A02", "power cut, simulated"),
-    Check("A03", "each file operation fails in turn"),
-    Check("A04", "disk full, three ways"),
+    Check("A02", "power cut, simulated", a02_power.run, 300, 5_000, "cuts", needs_gcc=True),
+    Check(
+        "A03",
+        "each file operation fails in turn",
+        a03_operations.run,
+        60,
+        5_000,
+        "runs at most",
+        needs_gcc=True,
+    ),
+    Check("A04", "disk full, three ways", a04_full.run, 3, 60, "disks at most"),
     Check("A05", "eight writer processes and readers", a05_writers.run, 2_000, 100_000, "messages"),
     Check("A06", "replay and duplicate delivery", a06_replay.run, 300, 20_000, "operations"),
     Check("A07", "stateful model, sync and async", a07_model.run, 9_000, 1_000_000, "steps"),
@@ -102,7 +116,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A11", "two stores, the same scripts", a11_scripts.run, 12, 500, "scripts", needs_server=True),
     Check("A12", "malformed model output", a12_malformed.run, 10_000, 10_000, "replies at most"),
     Check("A13", "fuzzed parsers", a13_fuzz.run, 8, 3_000, "tenths of a second a parser"),
-    Check("A14", "receipts account for every triple under faults"),
+    Check("A14", "receipts under faults: every triple", a14_receipts.run, 2_400, 100_000, "triples", needs_gcc=True),
     Check("A15", "cancellation, loops, threads, fork"),
     Check("A16", "clock, old and damaged files"),
     Check("A17", "tenants with the same names", a17_tenants.run, 10_000, 1_000_000, "operations"),
@@ -150,6 +164,9 @@ def run_checks(
             continue
         if check.needs_server and server is None:
             yield Outcome(check, "not run", "needs a server: --neo4j")
+            continue
+        if check.needs_gcc and not shim.is_possible():
+            yield Outcome(check, "not run", "needs gcc, on Linux")
             continue
         options = {"server": server} if check.needs_server else {}
         part = 1.0 if check.whole else share

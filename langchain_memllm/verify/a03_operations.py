@@ -1,7 +1,7 @@
-"""A03: each operation on the files fails once, with an I/O error or a full disk: a typed error, nothing lost, and on it goes.
+"""A03: each operation on the files fails once, by an I/O error or a full disk: a typed error, nothing lost, on it goes.
 
-A preloaded shim counts what a short life of a memory does to its files (open, writes, forget, purge, close), and lets the
-N-th fail, in a process of its own for each N.
+A preloaded shim counts what a short life of a memory does to its files (open, writes, forget, purge, close), and lets
+the N-th fail, in a process of its own for each N.
 """
 
 from __future__ import annotations

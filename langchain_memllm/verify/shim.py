@@ -1,6 +1,6 @@
 """The preloaded shim of the checks of faults: built from ``faults.c`` when it is needed, used in a process of its own.
 
-``python -m langchain_memllm.verify.shim CHECK FOLDER SCALE SEED SABOTAGE`` runs a check there; its counts go back as JSON.
+``main`` runs there, with a check's module, a folder, the scale, the seed and the sabotage; its counts come as JSON.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ def run_with(module: str, folder: Path, *, scale: int, seed: int, sabotage: bool
     """What ``inside`` of a check counts, in a process that has the shim."""
     library = folder / "faults.so"
     source = Path(__file__).with_name("faults.c")
-    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)  # noqa: S607
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)  # noqa: S603, S607 - ours
     environment = {**os.environ, "LD_PRELOAD": str(library), _LIBRARY: str(library), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(dir=_quick_folder()) as work:
-        command = [sys.executable, "-m", __name__, module, work, str(scale), str(seed), str(int(sabotage))]
+        start = f"from {__name__} import main; main()"
+        command = [sys.executable, "-c", start, module, work, str(scale), str(seed), str(int(sabotage))]
         environment["TMPDIR"] = work
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     counts = Counts()
     for name, value in json.loads(done.stdout.splitlines()[-1]).items():
         setattr(counts, name, value)
@@ -81,7 +82,3 @@ def main() -> None:
     inside = importlib.import_module(module).inside
     counts = inside(Path(folder), scale=int(scale), seed=int(seed), sabotage=sabotage == "1")
     print(json.dumps(asdict(counts)))  # noqa: T201 - to the process that started this one
-
-
-if __name__ == "__main__":
-    main()
