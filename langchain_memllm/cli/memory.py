@@ -219,12 +219,22 @@ def forget(
 
 
 @app.command()
-def stats(store: Store = "memllm.db", user: User = None, as_json: Json = False) -> None:
-    """Count what is stored."""
+def stats(
+    store: Store = "memllm.db",
+    user: User = None,
+    contested: Annotated[
+        bool, typer.Option("--contested", help="Also count facts beside which another value stands; reads all.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Count what is stored, what waits (pending, outbox), and the bytes of a file and of its log."""
     with open_memory(store) as memory:
         check_user(memory, user)
         counts = memory.stats(user_id=user).as_dict()
-        counts.pop("extra")
+        counts |= counts.pop("extra")
+        if contested:
+            facts = memory.facts(user_id=user, state="current", limit=None)
+            counts["contested"] = sum(fact.contested for fact in facts)
     if as_json:
         print_json(counts)
         return

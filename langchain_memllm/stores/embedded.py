@@ -469,7 +469,8 @@ class EmbeddedStore:
             head = connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone()
             if head is None:
                 return Stats()
-            return replace(Stats(*connection.execute(_COUNTS, (head[0],)).fetchone()), seq=head[1])
+            counts = Stats(*connection.execute(_COUNTS, (head[0],)).fetchone())
+        return replace(counts, seq=head[1], extra=dict(self._db.sizes))
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""

@@ -91,6 +91,14 @@ class Database:
         """The path, or ``":memory:"``."""
         return ":memory:" if self.path is None else str(self.path)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the file and of its log, for operators; none of a database in memory."""
+        if self.path is None:
+            return {}
+        files = {"file_bytes": self.path, "log_bytes": self.path.with_name(f"{self.path.name}-wal")}
+        return {name: file.stat().st_size if file.exists() else 0 for name, file in files.items()}
+
     # -- transactions ----------------------------------------------------------------------------------------------
 
     def transact(self, work: Callable[[sqlite3.Connection], _R], *, durable: bool = True) -> _R:

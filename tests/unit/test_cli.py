@@ -114,6 +114,14 @@ def test_export_and_import(filled: Run, tmp_path: Path) -> None:
     assert both.count('"type": "fact"') == 6
 
 
+def test_stats_tell_the_log_and_what_is_contested(filled: Run) -> None:
+    """Issue 20, operators: pending, log size, contested, quarantine."""
+    counts = parsed(filled("stats", "--contested", "--json"))
+    assert counts["contested"] == 0
+    assert counts["file_bytes"] > 0
+    assert {"log_bytes", "pending", "outbox", "quarantined"} <= counts.keys()
+
+
 def test_stats_and_doctor(filled: Run) -> None:
     assert filled("stats").stdout.splitlines()[:2] == ["facts                2", "past                 1"]
     found = parsed(filled("doctor", "--json"))
