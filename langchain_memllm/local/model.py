@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.forking import renewed
@@ -130,6 +129,7 @@ class MemLLMModel:
             raise MissingExtra("A model with adapters", "local") from error
         try:
             config = PeftConfig.from_pretrained(str(folder))
+            weights.check_patterns(config)
             if getattr(config, "bias", "none") != "none" and not weights.has_biases(folder / weights.ADAPTER_FILE):
                 config.bias = "none"  # peft takes a second adapter only if none may change biases
             with weights.peft_notices_off():
@@ -140,9 +140,10 @@ class MemLLMModel:
                     self.model = PeftModel.from_pretrained(
                         self.model, str(folder), adapter_name=role, config=config, use_safetensors=True
                     ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # a stranger's configuration may ask for anything
             raise ModelError(
-                f"the {role} adapter {folder} does not fit {self.name}: {error}; train it for this base"
+                f"the {role} adapter {folder} does not fit {self.name} ({type(error).__name__}: {str(error)[:300]}); "
+                "train it for this base"
             ) from error
         self._adapters.add(role)
 

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -185,6 +186,28 @@ def check_safe(folder: Path, what: str, file: str = "*.safetensors") -> None:
         raise ModelError(f"{what} {folder} holds {found} as safetensors")
 
 
+def check_patterns(config: object) -> None:
+    """Refuse patterns of an adapter's configuration that may take for ever: a group that is repeated.
+
+    Raises:
+        ValueError: There is one, or one that is no pattern.
+    """
+    for name in _PATTERNS:
+        given = getattr(config, name, None)
+        for pattern in [given] if isinstance(given, str) else given or ():
+            if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN or _REPEATED_GROUP.search(pattern):
+                raise ValueError(f"{name} holds a pattern that may take for ever; write the modules out")
+            re.compile(pattern)
+
+
+_PATTERNS: Final = (
+    *("target_modules", "exclude_modules", "layers_pattern", "modules_to_save"),
+    *("rank_pattern", "alpha_pattern"),
+)
+_MAX_PATTERN: Final = 300
+_REPEATED_GROUP: Final = re.compile(r"\)\s*[*+{]")
+
+
 def has_biases(file: Path) -> bool:
     """Whether an adapter changes biases of its base.
 
@@ -208,7 +231,9 @@ def load(folder: Path, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder} cannot be loaded as a causal language model: {error}") from error
+    except Exception as error:  # a stranger's configuration may ask for anything, also for packages that are not there
+        raise ModelError(
+            f"{folder} cannot be loaded as a causal language model ({type(error).__name__}): {str(error)[:300]}"
+        ) from error
     check_tokenizer(tokenizer, str(folder))
     return model.to(device).eval(), tokenizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -781,6 +782,32 @@ def test_adapters_are_switched_by_role(tmp_path, model):
     (tmp_path / "read" / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="no weights"):
         MemLLMModel.from_pretrained(folder, read_adapter=tmp_path / "read", device="cpu")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.parametrize("pattern", ["(.*)*x", "(", "(a+)+$", "x" * 400])
+def test_an_adapter_s_pattern_neither_hangs_nor_ends_in_a_raw_error(tmp_path, model, pattern):
+    """redteam section 2, A22: ``re.error``, and a pattern that hangs."""
+    peft = pytest.importorskip("peft")
+    model.model.save_pretrained(tmp_path / "base")
+    model.tokenizer.save_pretrained(tmp_path / "base")
+    config = peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    peft.get_peft_model(tiny().model, config).save_pretrained(tmp_path / "read")
+    file = tmp_path / "read" / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "target_modules": pattern}))
+    with pytest.raises(ModelError, match="does not fit"):
+        MemLLMModel.from_pretrained(tmp_path / "base", read_adapter=tmp_path / "read", device="cpu")
+
+
+def test_a_quantiser_that_is_not_installed_is_a_typed_error(tmp_path, model):
+    """redteam section 2, A22: ``ImportError`` of a quantiser that a folder asks for."""
+    model.model.save_pretrained(tmp_path / "base")
+    model.tokenizer.save_pretrained(tmp_path / "base")
+    file = tmp_path / "base" / "config.json"
+    asked = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "quantization_config": asked}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        MemLLMModel.from_pretrained(tmp_path / "base", device="cpu")
 
 
 def test_a_missing_package_names_the_command(monkeypatch):
