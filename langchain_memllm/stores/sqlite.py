@@ -417,6 +417,7 @@ class Database:
         self._planted = sqlite_check.planted(connection)
 
     def _connect(self) -> sqlite3.Connection:
+        self._check_open()  # again: another thread may have closed it while this one waited for the lock
         before = None if self.path is None else _identity_of(self.path)
         if self.path is not None and (before is None or self._identity not in (None, before)):
             raise StoreUnavailable(
