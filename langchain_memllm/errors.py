@@ -53,12 +53,12 @@ def reason_of(error: BaseException, *, quoting: bool = False) -> str:
     ours = MemLLMError if quoting else (ModelError, StoreError, MissingExtra)
     if not isinstance(error, ours):
         return kind
-    sentence = _CREDENTIALS.sub("//…@", str(error))
+    sentence = _CREDENTIALS.sub(r"\1…@", str(error))
     return f"{kind}: {sentence if len(sentence) <= _MAX_REASON else sentence[:_MAX_REASON] + '…'}"
 
 
 _MAX_REASON: Final = 300
-_CREDENTIALS: Final = re.compile(r"(?://[^/@\s]+|:[^\s@]+)@")
+_CREDENTIALS: Final = re.compile(r"(:/{0,2}|//)[^\s@]+@")
 
 
 class MemLLMError(Exception):
