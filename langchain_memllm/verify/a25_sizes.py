@@ -46,7 +46,7 @@ MEGABYTES: Final = 64
 
 _MEASURABLE: Final = 0.0003  # seconds of the smaller input, if the scale allows; where it outgrows a cache says nothing
 _SHORTEST: Final = 0.0001  # seconds below which a time says nothing
-_LEAST: Final = 16_384
+_LEAST: Final = 131_072  # with shorter inputs a square is not told from a line
 _REPEATS: Final = 3
 _TRIES: Final = 4
 _KEPT: Final = 65_536
