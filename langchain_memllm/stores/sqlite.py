@@ -245,7 +245,11 @@ class Database:
             connection = self._writing()
             self._check_same(connection)
             connection.execute("VACUUM")
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            ends = time.monotonic() + BUSY_MS / 1000
+            while busy := connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > ends:
+                    break
+                time.sleep(_POLL_S)  # for another process that moves the log SQLite does not wait itself
         if busy:
             raise StoreUnavailable(
                 f"what was forgotten is gone from {self.location}, but not yet from its log, which another process was "
