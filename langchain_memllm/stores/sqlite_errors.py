@@ -64,12 +64,24 @@ def translated(error: sqlite3.Error, doing: str, path: Path | None) -> StoreErro
 
 
 def _has_room(path: Path) -> bool:
-    """Whether a file as long as the largest of these can grow; tried, because quotas cannot be asked for."""
+    """Whether a file as long as the largest of these can grow; tried, because quotas cannot be asked for.
+
+    The file that met a limit of file sizes may be gone by now, so where there is one it is taken for the cause.
+    """
+    if _is_limited():
+        return False
     files = (Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm"))
     size = max((file.stat().st_size for file in files if file.exists()), default=0)
     try:
         with tempfile.TemporaryFile(dir=path.parent) as probe:
-            os.pwrite(probe.fileno(), _PROBE, size)
+            return os.pwrite(probe.fileno(), _PROBE, size) == len(_PROBE)
     except OSError as error:
         return error.errno not in _NO_ROOM
-    return True
+
+
+def _is_limited() -> bool:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
