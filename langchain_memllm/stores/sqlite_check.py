@@ -116,9 +116,7 @@ _RULES: Final[dict[str, str]] = {
     "source": f"kind IN ({_KINDS}) AND {_NS}",
     "evidence": """EXISTS (SELECT 1 FROM source q WHERE q.id = evidence.source)
         AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact)""",
-    "operation": "length(op_id) = 32 AND length(payload_hash) = 32",
     "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
-    "outbox": "length(op_id) = 32",
 }
 _TEXTS: Final = {"fact": ("principal",), "evidence": ("principal", "text"), "quarantine": ("text", "reason")}
 _DATES: Final = ("valid_from", "valid_to", "ended")

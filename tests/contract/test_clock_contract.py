@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -56,6 +56,15 @@ def test_doctor_tells_of_a_clock_that_is_ahead(at_day: Callable[[str], Memory]) 
     memory = at_day("2099-01-01")
     memory.write([("Ada", "lives in", "Oslo")], namespace=NS)
     assert ["more than a day after now" in problem for problem in memory.verify()] == [True]
+
+
+def test_doctor_tells_of_a_clock_that_was_ahead(at_day: Callable[[str], Memory]) -> None:
+    """redteam row 19: also after it is right again, for a month."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for day, town in ((now + timedelta(days=3), "Oslo"), (now, "Rome")):
+        memory = at_day(day.isoformat())
+        memory.write([("Ada", "lives in", town)], namespace=NS)
+    assert ["a clock was more than a day ahead" in problem for problem in memory.verify()] == [True]
 
 
 @pytest.mark.parametrize("day", ["1970-01-01", "1970-01-02T00:00:00.000001", "2099-12-31", "9999-12-30"])

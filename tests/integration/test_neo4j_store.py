@@ -323,11 +323,11 @@ def test_two_clients_may_make_the_schema_at_once(neo4j_server: LocalServer, auth
         ("bolt://192.0.2.1:7687", "allow_insecure"),
         ("bolt://[2001:db8::1]", "allow_insecure"),
         ("neo4j://localhost.example.org", "allow_insecure"),
-        ("neo4j://", "no Neo4j address"),
-        ("neo4j://localhost:port", "cannot be read"),
-        ("neo4j://localhost:99999", "cannot be read"),
-        ("neo4j+x://localhost", "no Neo4j address"),
-        ("http://localhost:7474", "no Neo4j address"),
+        ("neo4j://", "not the address of a Neo4j server"),
+        ("neo4j://localhost:port", "not the address of a Neo4j server"),
+        ("neo4j://localhost:99999", "not the address of a Neo4j server"),
+        ("neo4j+x://localhost", "not the address of a Neo4j server"),
+        ("http://localhost:7474", "not the address of a Neo4j server"),
     ],
 )
 def test_addresses_that_must_not_be_used_are_refused_without_a_secret(uri: str, words: str) -> None:
