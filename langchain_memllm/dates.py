@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-__all__ = ["Span", "read_date", "relative_date"]
+__all__ = ["Span", "is_date", "read_date", "relative_date"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,21 @@ def read_date(text: str, now: datetime) -> Span | None:
     words, time = _without_time(_LEADING.sub("", _folded(text)))
     since = _SINCE.match(_folded(text)) is not None
     return _timed(_relative(words, now) or _absolute(words) or _nearest(words, now.date(), since), time)
+
+
+def is_date(text: str) -> bool:
+    """Whether a value says when, and does not name something else: ``12 March 2014``, ``c. 1450``, ``the 1780s``.
+
+    It has a number or a word of dates, and no other word that is written large, in whatever language.
+
+    Args:
+        text: A value.
+    """
+    words = _LETTERS.findall(text)
+    dated = [word.casefold() in _OF_DATES for word in words]
+    known = [is_when or word.casefold() in _BESIDE for word, is_when in zip(words, dated, strict=True)]
+    named = any(word[0].isupper() and not fits for word, fits in zip(words, known, strict=True))
+    return not named and (any(map(str.isdigit, text)) or any(dated) or read_date(text, _SOME_DAY) is not None)
 
 
 def _timed(span: Span | None, time: str | None) -> Span | None:
@@ -216,6 +231,33 @@ _CLOCK: Final = re.compile(
     r"(?=$|[ ,])"
     r"|(?:^|[ ,])(?P<word2>noon|midday|midnight)(?=$)"
 )
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_SOME_DAY: Final = datetime(2000, 1, 1)
+_BESIDE: Final = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        ad bc ce bce c ca circa st nd rd th early mid late beginning middle end before after about around between since
+        until eve the of in on at and to or from q h anfang mitte ende um vor nach
+        """,
+    )
+)
+"""Words beside a date, written large too, as keys."""
+_OF_DATES: Final = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        spring summer autumn fall winter century centuries decade millennium christmas easter day year
+        frühling sommer herbst jahrhundert jänner weihnachten ostern siècle siglo secolo século eeuw århundre
+        gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
+        janeiro fevereiro março abril maio junho julho setembro outubro novembro dezembro
+        januari februari maart mei juni juli augustus oktober december maj desember
+        ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık
+        stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia
+        """,
+    )
+) | {*_MONTHS, *_WEEKDAYS}
+"""Words that say when, in more languages than dates are read in, as keys."""
 _LATE: Final = re.compile(r"\b(?:tonight|evening|night|afternoon|abend|nachmittag|soir|noche|tarde|après-midi)\b")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "Door", "LateExtractor", "Model", "built"]
 
 LOCAL: Final = "local"
-"""Name of the local model: SmolLM2-135M-Instruct."""
+"""Name of the local model, SmolLM2-135M-Instruct; ``local:0.8`` writes what it is sure of to 0.8, ``local:0`` all."""
 
 Model: TypeAlias = "str | BaseChatModel | MemLLMModel"
 
@@ -159,12 +159,27 @@ def built(model: Any) -> Any:
         MissingExtra: Its package is not installed.
         ModelError: It cannot be loaded.
     """
-    if model == LOCAL:
+    if isinstance(model, str) and model.partition(":")[0] == LOCAL:
+        threshold = _threshold_of(model)
         from langchain_memllm.local import MemLLMModel
 
-        return MemLLMModel.smollm2(adapters=True)
+        return MemLLMModel.smollm2(adapters=True, threshold=threshold)
     if _is_local(model):
         return model
     from langchain_memllm.models import chat_model
 
     return chat_model(model)
+
+
+def _threshold_of(model: str) -> float | None:
+    """The least probability that a name of the local model asks for, if it does."""
+    _, colon, threshold = model.partition(":")
+    try:
+        wanted = float(threshold) if colon else None
+    except ValueError:
+        wanted = -1.0
+    if wanted is not None and not 0 <= wanted <= 1:
+        raise ConfigurationError(
+            f"model={model!r} names no threshold; give 'local', or 'local:0.8' to write what is so probable"
+        )
+    return wanted

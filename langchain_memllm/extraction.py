@@ -36,6 +36,7 @@ from langchain_memllm.models import (
 )
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.replies import Item, Piece, Reply, read_reply
+from langchain_memllm.salience import may_state
 from langchain_memllm.speaker import FIRST_PERSON, SPEAKER, is_speaker
 from langchain_memllm.stores.interface import now
 from langchain_memllm.streams import muted, quiet
@@ -55,6 +56,7 @@ __all__ = [
     "Mode",
     "Sentence",
     "extractor_for",
+    "filled_once",
     "sentences_of",
 ]
 
@@ -81,11 +83,13 @@ class Extraction:
         statements: The facts, in order, each with its sentence.
         quarantine: Pieces of the answer that are no facts, with the reason.
         notes: Small things left out of a fact that was kept, such as a date that is none.
+        without_facts: Sentences of which the local model could say nothing, though they may state something.
     """
 
     statements: tuple[Statement, ...] = ()
     quarantine: tuple[Quarantined, ...] = ()
     notes: tuple[str, ...] = ()
+    without_facts: tuple[Sentence, ...] = ()
 
 
 @runtime_checkable
@@ -394,6 +398,7 @@ class _Collected:
         self.statements: list[Statement] = []
         self.pieces: list[Piece] = []
         self.notes: list[str] = []
+        self.without_facts: list[Sentence] = []
 
     def add(self, items: Iterable[Item], sentences: Sequence[Sentence]) -> None:
         """Items of one reply, about these sentences."""
@@ -413,6 +418,7 @@ class _Collected:
                     valid_from=self._date(item.valid_from),
                     valid_to=self._date(item.valid_to, end=True),
                     retract=item.retract,
+                    confidence=item.confidence,
                     text=sentence.text if sentence else None,
                     span=(sentence.start, sentence.end) if sentence else None,
                 )
@@ -425,7 +431,7 @@ class _Collected:
     def extraction(self) -> Extraction:
         """All of it."""
         quarantine = tuple(Quarantined(piece.text, piece.reason, self.source) for piece in self.pieces)
-        return Extraction(tuple(self.statements), quarantine, tuple(self.notes))
+        return Extraction(tuple(self.statements), quarantine, tuple(self.notes), tuple(self.without_facts))
 
     def _spoken(self, triple: Triple) -> Triple | None:
         """The triple with the speaker's name for "I"; None if nobody knows who that is."""
@@ -526,12 +532,18 @@ class LocalExtractor:
         texts = [*map(_one_line, context), *(_one_line(sentence.text) for sentence in sentences)]
         contexts = contexts_of(texts)[len(context) :]
         options, examples = self._choices()
-        outputs = self.model.write_calls(texts[len(context) :], contexts, options=options, examples=examples)
         named = source is None or source.kind in _PEOPLE
+        outputs = self.model.write_calls(
+            texts[len(context) :], contexts, options=options, examples=examples, spoken=named
+        )
         collected = _Collected(source or Source(), self.speaker if named else None)
         for sentence, output in zip(sentences, outputs, strict=True):
-            collected.add(map(Item, output.parsed.triples), [sentence])
+            rated = zip(output.triples, output.confidences, strict=True)
+            collected.add((Item(triple, confidence=round(value, 4)) for triple, value in rated), [sentence])
             collected.put_aside(Piece(piece.text, piece.reason) for piece in output.parsed.skipped)
+            collected.put_aside(Piece(render_write([triple]), _unsure(value)) for triple, value in output.unsure)
+            if not output.triples and may_state(sentence.text):
+                collected.without_facts.append(sentence)
         return collected.extraction()
 
     def _choices(self) -> tuple[WriteOptions | None, tuple[Example, ...]]:
@@ -547,6 +559,36 @@ class LocalExtractor:
     async def aextract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
         """Async twin of ``extract``: the model runs in a worker thread."""
         return await asyncio.to_thread(self.extract, text, context=context, source=source)
+
+
+def _unsure(confidence: float) -> str:
+    return f"unsure: the local model gives it a probability of {confidence:.2f}, less than is written"
+
+
+def filled_once(statements: Sequence[Statement], catalogue: Catalogue) -> tuple[list[Statement], list[Statement]]:
+    """Statements of one text, and those left out because a surer one gives a single-valued relation another object.
+
+    Only what has a confidence is compared: who gives none may say that something changed.
+    """
+    best: dict[tuple[str, str], Statement] = {}
+    slots = [_slot(each, catalogue) for each in statements]
+    for slot, each in zip(slots, statements, strict=True):
+        if slot is not None and (slot not in best or (each.confidence or 0) > (best[slot].confidence or 0)):
+            best[slot] = each
+    kept: list[Statement] = []
+    refused: list[Statement] = []
+    for slot, each in zip(slots, statements, strict=True):
+        same = slot is None or name_key(best[slot].object) == name_key(each.object)
+        (kept if same else refused).append(each)
+    return kept, refused
+
+
+def _slot(statement: Statement, catalogue: Catalogue) -> tuple[str, str] | None:
+    """What a statement with a confidence fills, if that holds one value."""
+    if statement.confidence is None or statement.retract:
+        return None
+    relation = catalogue.resolve(statement.relation)
+    return (name_key(statement.subject), relation.key) if relation.single_valued else None
 
 
 def extractor_for(model: Any, relations: Catalogue | Callable[[], Catalogue]) -> Extractor:

@@ -23,10 +23,11 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.outbox import OutboxChanged, OutboxEntry
 from langchain_memllm.times import local_day
-from langchain_memllm.triples import Namespace, Receipt, Source, Statement, Triple
+from langchain_memllm.triples import Namespace, Receipt, Source, Statement, Triple, shown
 
 if TYPE_CHECKING:
-    from langchain_memllm.extraction import Extraction, Extractor
+    from langchain_memllm.extraction import Extraction, Extractor, Sentence
+    from langchain_memllm.relations import Catalogue
 
 __all__ = ["PART", "Ingest", "Progress"]
 
@@ -43,6 +44,9 @@ _CONTEXT: Final = 24  # sentences before a part; the paper's (section 3.1)
 _GATHERED: Final = 20  # most turns that one call reads
 _MAX_FACTS: Final = MAX_BATCH - 128  # of one text; what is left holds the pieces of those beyond
 _PIECE: Final = 100  # facts of one such piece
+_NAMED: Final = 3  # sentences without facts that a receipt names
+_BEGINNING: Final = 80  # characters of one
+_ONCE: Final = "the same text gives this relation, which holds one value, another one that is surer"
 _FAILURES: Final = 2  # calls in a row that fail before what waits is left for later
 _PAGE: Final = 200
 _TRIES: Final = 3  # times a turn is read that changes while it is read
@@ -65,6 +69,7 @@ class _Found:
 
     statements: list[Statement] = field(default_factory=list)
     quarantine: list[Quarantined] = field(default_factory=list)
+    without_facts: list[Sentence] = field(default_factory=list)
 
     def add(self, extraction: Extraction, start: int = 0) -> None:
         """What was found in a part that begins at ``start``."""
@@ -72,6 +77,22 @@ class _Found:
             span = (each.span[0] + start, each.span[1] + start) if each.span else None
             self.statements.append(replace(each, span=span))
         self.quarantine += extraction.quarantine
+        self.without_facts += [
+            replace(each, start=each.start + start, end=each.end + start) for each in extraction.without_facts
+        ]
+
+    def once(self, catalogue: Catalogue, source: Source) -> _Found:
+        """Each single-valued relation filled by the surest statement; the others are quarantined."""
+        from langchain_memllm.extraction import filled_once
+
+        kept, refused = filled_once(self.statements, catalogue)
+        pieces = [Quarantined(text, _ONCE, source) for text in _written(refused)]
+        return _Found(kept, [*self.quarantine, *pieces], self.without_facts)
+
+    def told(self, receipt: Receipt) -> Receipt:
+        """The receipt, which names the sentences that gave no fact."""
+        first = tuple(shown(each.text, _BEGINNING) for each in self.without_facts[:_NAMED])
+        return replace(receipt, without_facts=len(self.without_facts), such_as=first)
 
     def cut(self, source: Source) -> _Found:
         """What fits one operation; facts beyond are quarantined, a hundred to a piece."""
@@ -79,7 +100,7 @@ class _Found:
         room = MAX_BATCH - len(kept)
         reason = f"more than {_MAX_FACTS} facts in one text; write these yourself if they are good"
         pieces = [*self.quarantine, *(Quarantined(text, reason, source) for text in _written(over))]
-        return _Found(kept, pieces[:room])
+        return _Found(kept, pieces[:room], self.without_facts)
 
 
 class Ingest(Shared):
@@ -131,7 +152,8 @@ class Ingest(Shared):
             )
             if earlier is not None:
                 return earlier
-        found = yield from self._extract(text, context, source or Source(), progress)
+        read = yield from self._extract(text, context, source or Source(), progress)
+        found = read.once(self.memory.catalogue, source or Source()).cut(source or Source())
         receipt: Receipt = yield Step(
             lambda: self.memory.write(
                 found.statements,
@@ -144,7 +166,7 @@ class Ingest(Shared):
                 by_model=True,
             )
         )
-        return receipt
+        return found.told(receipt)
 
     def _extract(
         self, text: str, context: Sequence[str], source: Source, progress: Progress | None = None
@@ -152,11 +174,13 @@ class Ingest(Shared):
         """What a text states, read part by part."""
         extractor = yield Step(self._extractor)
         found = _Found()
-        for part in _parts(text, context, extractor):
+        for number, part in enumerate(_parts(text, context, extractor)):
+            if progress is not None and not number:
+                progress(0, part.sentences)
             found.add((yield _asking(extractor, part.text, part.context, source)), part.start)
             if progress is not None:
                 progress(part.read, part.sentences)
-        return found.cut(source)
+        return found
 
     # -- what waits ------------------------------------------------------------------------------------------------
 
@@ -250,7 +274,7 @@ class Ingest(Shared):
         for _ in range(_TRIES):
             try:
                 receipt: Receipt = yield Step(lambda: self._write(namespace, entry, found))  # noqa: B023
-                return receipt
+                return found.told(receipt)
             except OutboxChanged:
                 again = yield Step(lambda: self.memory.outbox(namespace=namespace, op_ids=[entry.op_id]))  # noqa: B023
                 if not again:
@@ -276,7 +300,9 @@ class Ingest(Shared):
         """What each of the turns states."""
         first, text = group[0], _JOINT.join(entry.text for entry in group)
         found = yield from self._extract(text, first.context, _speaking(first))
-        return [_spoken(entry, each) for entry, each in zip(group, _shared(found, group), strict=True)]
+        each_turn = zip(group, _shared(found, group), strict=True)
+        catalogue = self.memory.catalogue
+        return [_spoken(entry, each.once(catalogue, entry.source).cut(entry.source)) for entry, each in each_turn]
 
 
 _JOINT: Final = "\n\n"
@@ -347,6 +373,9 @@ def _shared(found: _Found, group: Sequence[OutboxEntry]) -> list[_Found]:
         shared[at].statements.append(replace(statement, span=span))
     for piece in found.quarantine:
         shared[-1].quarantine.append(replace(piece, source=group[-1].source))
+    for sentence in found.without_facts:
+        at = next((at for at, (start, end) in enumerate(places) if start <= sentence.start < end), len(group) - 1)
+        shared[at].without_facts.append(sentence)
     return shared
 
 
@@ -374,7 +403,8 @@ def _spoken(entry: OutboxEntry, found: _Found) -> _Found:
         replace(each, subject=named.get(each.subject, each.subject), object=named.get(each.object, each.object))
         for each in found.statements
     ]
-    return _Found(renamed, [replace(piece, source=entry.source) for piece in found.quarantine])
+    pieces = [replace(piece, source=entry.source) for piece in found.quarantine]
+    return _Found(renamed, pieces, found.without_facts)
 
 
 def _written(statements: Sequence[Statement]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from langchain_memllm.dates import is_date
 from langchain_memllm.triples import name_key
 
 __all__ = ["is_unknown", "placeholder", "spelled_as_name"]
@@ -74,6 +75,14 @@ _GENERIC: Final = re.compile(
     r"|città|posto|paese|lavoro|azienda|scuola|cidade|trabalho|by|sted|hus|leilighet|jobb)"
     r"(?: (?:nueva|nuevo|nova|novo|nuova|nuovo))?"
 )
+_DATED: Final = _listed(
+    """
+    date of birth | date of death | inception | dissolved, abolished or demolished | publication date | start time
+    end time | point in time | birthday | wedding anniversary | date of official opening | service entry
+    utc date of spacecraft launch
+    """
+)
+"""Relations whose objects are dates and nothing else."""
 _QUESTION: Final = re.compile(
     r"(?:is|are|has|have|can|do|does|did|was|were|will|would|wants|drinks|smokes|eats|ist|hat) "
 )
@@ -116,6 +125,8 @@ def placeholder(
     answers = known and _QUESTION.match(name_key(relation)) is None
     if answers and key in _ANSWERS and not spelled_as_name(object_, text):
         return "its object is an answer, not a value of that relation"
+    if name_key(relation) in _DATED and not is_date(object_):
+        return "its object is not a date, which that relation wants"
     kind = _GENERIC.fullmatch(key) and not (object_.istitle() and " " in object_)  # Old Town
     if single_valued and kind and not _FAVOURITE.search(name_key(relation)):
         return "its object is a kind of thing and not its name"

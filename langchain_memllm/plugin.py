@@ -69,7 +69,8 @@ class MemLLMMemory(Shared):
         store: A file path, ``":memory:"``, ``neo4j://host`` (credentials from ``NEO4J_*``), a ``neo4j.Driver`` or a
             ``TripleStore``.
         model: Finds facts in texts and answers: ``"openai:…"`` (any name of ``init_chat_model``), a chat model, a
-            ``MemLLMModel``, or ``"local"`` for the local one. Built at its first use.
+            ``MemLLMModel``, or ``"local"`` for the local one (``"local:0"``: all that it writes, however
+            improbable). Built at its first use.
         extractor: Finds facts in texts instead of the model.
         embedder: Anything with ``embed_documents``; by default the one shipped.
         relations: Relations of your own.

@@ -47,6 +47,7 @@ class Item:
     valid_to: object = None
     retract: bool = False
     sentence: object = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

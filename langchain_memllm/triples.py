@@ -592,6 +592,8 @@ class Receipt:
 
     ``clock`` says that the clock of this machine, or of one that wrote before, was more than a day off, if it was.
     ``replaced`` lists facts that only the former version of a replaced document had stated; they are past now.
+    ``without_facts`` counts sentences of which the local model could say nothing, ``such_as`` are how the first begin;
+    neither is kept.
     """
 
     op_id: str
@@ -602,6 +604,8 @@ class Receipt:
     replaced: tuple[str, ...] = ()
     replayed: bool = field(default=False, compare=False)
     clock: str = field(default="", compare=False)
+    without_facts: int = field(default=0, compare=False)
+    such_as: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         """One line: how many of each outcome, why the first was refused, and the name of the operation."""
@@ -610,6 +614,7 @@ class Receipt:
         told += f", {len(self.replaced)} replaced" if self.replaced else ""
         why = next((outcome.reason for outcome in self.outcomes if outcome.reason), None)
         told += f" ({shown(why, 120)})" if why else ""
+        told += f", nothing found in {self.without_facts} sentences" if self.without_facts else ""
         return f"<Receipt {told}{', delivered before' if self.replayed else ''}, op_id {shown(self.op_id)!r}>"
 
     def _repr_html_(self) -> str:
@@ -647,6 +652,7 @@ class Receipt:
             "outcomes": [outcome.as_dict() for outcome in self.outcomes],
             "replaced": list(self.replaced),
             **({"clock": self.clock} if self.clock else {}),
+            **({"without_facts": self.without_facts, "such_as": list(self.such_as)} if self.without_facts else {}),
         }
 
 

@@ -30,6 +30,9 @@ Base = Annotated[str, typer.Option(help="Folder of a causal LM in safetensors, o
 Write = Annotated[
     str | None, typer.Option(help="Adapter that writes; 'none' for the base alone. Default: the shipped.")
 ]
+Talk = Annotated[
+    str | None, typer.Option(help="Adapter that writes what people say; 'none' for the writer's. Default: the shipped.")
+]
 Read = Annotated[str | None, typer.Option(help="Adapter that reads; 'none' for the base alone. Default: the shipped.")]
 Control = Annotated[Path | None, typer.Option(help="Adapter of the control.")]
 JsonOut = Annotated[
@@ -77,6 +80,11 @@ def extract(
     samples: Annotated[int, typer.Option(min=1, help="Times each sentence is written; kept is what comes often.")] = 1,
     votes: Annotated[float, typer.Option(help="Share of the samples in which a triple must come.")] = 0.25,
     temperature: Annotated[float, typer.Option(help="Of the samples.")] = 1.0,
+    threshold: Annotated[float, typer.Option(help="Least probability of the triples that count.")] = 0.0,
+    everyday: Annotated[Path | None, typer.Option(help="Sentences of people with their triples (JSON lines).")] = None,
+    talk: Talk = None,
+    skip: Annotated[int, typer.Option(min=0, help="Documents before the first.")] = 0,
+    documents: Annotated[int | None, typer.Option(min=1, help="Documents of which all sentences are used.")] = None,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
@@ -86,7 +94,8 @@ def extract(
     with _failures():
         from langchain_memllm.training import extracting
 
-        parts = [extracting.document_cases(_held_out(data, redocred))] if redocred else []
+        chosen_documents = _held_out(data, redocred)[skip:][:documents] if redocred else []
+        parts = [extracting.document_cases(chosen_documents)] if redocred else []
         if articles:
             parts += [extracting.world_cases(part, articles, seed + 1_000) for part in ("seen", "unseen")]
         cases = []
@@ -94,7 +103,8 @@ def extract(
             chosen = extracting.sampled(part, sentences, seed + number)
             marked = {case["id"] for case in extracting.sampled(chosen, free, seed)}
             cases += [{**case, "free": True} if case["id"] in marked else case for case in chosen]
-        model, about = _model(base, device, write=write, read="none")
+        cases += extracting.sentence_cases(everyday) if everyday else []
+        model, about = _model(base, device, write=write, read="none", talk=talk if everyday else "none")
         choices = extracting.Choices(
             batch_size,
             patience=patience,
@@ -103,6 +113,7 @@ def extract(
             samples=samples,
             votes=votes,
             temperature=temperature,
+            threshold=threshold,
         )
         _run("extract", model, cases, choices, about, json_out)
 
@@ -176,6 +187,7 @@ def ppl(
     thresholds: Annotated[str, typer.Option(help="As for `memllm eval edit`.")] = "chat",
     opening: Opening = None,
     copy_names: Annotated[bool, typer.Option("--copy-names", help="Written names must be spans of the text.")] = False,
+    threshold: Annotated[float, typer.Option(help="Least probability of what was written that 'own' holds.")] = 0.0,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     device: Device = None,
@@ -189,7 +201,7 @@ def ppl(
         cases = _documents(data, redocred, writes, limit)
         conditions = tuple(condition or perplexity.CONDITIONS)
         least = OPENING if opening is None else opening
-        choices = perplexity.Choices(conditions, thresholds, least, copy_names, batch_size, seed)
+        choices = perplexity.Choices(conditions, thresholds, least, copy_names, batch_size, seed, threshold)
         writing = any(map(perplexity.of_own_writes, conditions)) and any("writes" not in case for case in cases)
         model, about = _model(base, device, write=write if writing else "none", read=read)
         others, told = _others(base, device, control, conditions)
@@ -262,15 +274,22 @@ def _held_out(data: Path | None, redocred: Path | None) -> list[Document]:
     return kept
 
 
-def _model(base: str, device: str | None, *, write: str | None, read: str | None) -> tuple[MemLLMModel, dict[str, Any]]:
+def _model(
+    base: str, device: str | None, *, write: str | None, read: str | None, talk: str | None = "none"
+) -> tuple[MemLLMModel, dict[str, Any]]:
     """The model with its adapters, and what the report says of them."""
     from langchain_memllm.local import MemLLMModel, weights
     from langchain_memllm.local.manifest import read_manifest, sha256
 
     folder = weights.smollm2_folder() if base == "smollm2" else Path(base).expanduser()
-    adapters = {"write": _adapter("write", write), "read": _adapter("read", read)}
+    talk = "none" if talk is None and write is not None else talk  # the shipped one goes with the shipped writer
+    adapters = {"write": _adapter("write", write), "talk": _adapter("talk", talk), "read": _adapter("read", read)}
     model = MemLLMModel.from_pretrained(
-        folder, device=device, write_adapter=adapters["write"], read_adapter=adapters["read"]
+        folder,
+        device=device,
+        write_adapter=adapters["write"],
+        talk_adapter=adapters["talk"],
+        read_adapter=adapters["read"],
     )
     about: dict[str, Any] = {"base": folder.name}
     for role, found in adapters.items():
@@ -299,7 +318,7 @@ def _adapter(role: str, given: str | None) -> Path | None:
     """The adapter's folder: as given, the shipped one, or none."""
     from langchain_memllm.local import weights
 
-    if given == "none":
+    if given == "none" or (given is None and role not in weights.SHIPPED):
         return None
     return weights.shipped_adapter(role) if given is None else Path(given).expanduser()
 
@@ -355,6 +374,7 @@ def recheck(
     share: Annotated[float, typer.Option(help="Of its cases.")] = 0.02,
     base: Base = "smollm2",
     write: Write = None,
+    talk: Talk = None,
     read: Read = None,
     control: Control = None,
     seed: Seed = 0,
@@ -365,7 +385,7 @@ def recheck(
         from langchain_memllm.training import evaluate
 
         kept = evaluate.Report.load(file)
-        model, _ = _model(base, device, write=write, read=read)
+        model, _ = _model(base, device, write=write, read=read, talk=talk if "talk" in kept.about else "none")
         others, _ = _others(base, device, control, kept.choices.get("conditions", ()))
         with progress("recheck") as report:
             count, found = evaluate.recheck(kept, model, share, seed=seed, report=report, **others)

@@ -103,8 +103,6 @@ def demo(
     name = model_name(model)
     with open_memory(store, name, create=True) as memory:
         out.print(f"memory: {memory.core.store.location}    model: {name}", markup=False)
-        if name == "local":
-            out.print("loading SmolLM2-135M-Instruct (converted once, then cached) …", style="dim")
         faithful = Demo(memory.core, memory.load_model(), out).run(text, questions, ref)
     if not faithful:
         fail("names were pasted that the store does not hold", STORE)

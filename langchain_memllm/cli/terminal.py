@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -49,6 +50,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 NOTHING, WRONG, STORE, MODEL, CONFLICT = 1, 2, 3, 4, 5
 
+_LINES: Final = 10  # seconds between lines where there is no terminal
 _MAX_USERS: Final = 8  # named when somebody is not found
 _DEFAULT_MODEL: Final = "gpt-5-mini"
 _SEE_CAUSE: Final = "; see the cause above"
@@ -83,7 +85,8 @@ Model = Annotated[
         "--model",
         "-m",
         envvar="MEMLLM_MODEL",
-        help="'local', or a name as 'openai:gpt-5-mini'. Default: OpenAI's with OPENAI_API_KEY, else local.",
+        help="'local' ('local:0' writes all it finds), or a name as 'openai:gpt-5-mini'. Default: OpenAI's with "
+        "OPENAI_API_KEY, else local.",
     ),
 ]
 
@@ -134,7 +137,7 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
     for told in ("neo4j", "langchain_memllm.memory.rejected"):  # what the commands say themselves, once
         logging.getLogger(told).addHandler(logging.NullHandler())
     try:
-        with opened(store) as place, MemLLMMemory(place, model=model) as memory:
+        with signs_of_life(), opened(store) as place, MemLLMMemory(place, model=model) as memory:
             yield memory
     except MemLLMError as error:
         fail(_told(error), exit_status(error))
@@ -211,6 +214,10 @@ def print_receipt(receipt: Receipt, as_json: bool) -> None:
         out.print("nothing to store")
     if receipt.clock:
         err.print(receipt.clock, markup=False)
+    if receipt.without_facts:
+        such_as = ", ".join(map(repr, receipt.such_as))
+        more = ", …" if receipt.without_facts > len(receipt.such_as) else ""
+        out.print(f"nothing found in {counted(receipt.without_facts, 'sentence')}: {such_as}{more}", markup=False)
 
 
 def print_facts(facts: Sequence[Fact], as_json: bool) -> None:
@@ -292,8 +299,39 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def progress(what: str, *, quiet: bool = False) -> Iterator[Any]:
-    """A progress bar with its speed on standard error; yields a function of (done, total)."""
+    """A progress bar with its speed on standard error; yields a function of (done, total). Lines, if no terminal."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        said = monotonic()
+
+        def advance(done: int, total: int) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total)
+            if not quiet and not err.is_terminal and monotonic() - said >= _LINES:
+                said = monotonic()
+                err.print(f"{what}: {done:,} of {total:,}", style="dim")
+
+        yield advance
+
+
+class _Life(logging.Handler):
+    """Says on standard error that a local model is being loaded: it takes long, and nothing else is to be seen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        err.print(record.getMessage(), style="dim", markup=False)
+
+
+@contextmanager
+def signs_of_life() -> Iterator[None]:
+    """While it lasts, loading a local model is said on standard error."""
+    told, handler = logging.getLogger("langchain_memllm.local.weights"), _Life(logging.INFO)
+    before = told.level
+    told.addHandler(handler)
+    told.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        told.removeHandler(handler)
+        told.setLevel(before)

@@ -55,6 +55,7 @@ def data(
     articles: Annotated[int, typer.Option(help="Articles of the synthetic world.")] = 3_000,
     facts: Annotated[int, typer.Option(help="Single facts of the synthetic world, of further relations.")] = 0,
     properties: Annotated[Path | None, typer.Option(help="Labels of relations (JSON) for half of these facts.")] = None,
+    everyday: Annotated[int, typer.Option(help="Conversations of people about themselves, for the writer.")] = 0,
     mistakes: Annotated[bool, typer.Option(help="Show the reader answers that do not help, too.")] = True,
     writes: Annotated[Path | None, typer.Option(help="What a writer wrote, to fill the reader's memory.")] = None,
     seed: Annotated[int, typer.Option(help="Decides everything that is drawn.")] = 0,
@@ -76,6 +77,7 @@ def data(
             articles,
             facts,
             properties,
+            everyday,
             mistakes,
             writes,
             seed,
@@ -216,6 +218,28 @@ def scale(
 
         publish.scale(adapter, share, target)
     out.print(f"{share:g} of {adapter} is in {target}", markup=False)
+
+
+@train.command()
+def calibrate(
+    adapter: Annotated[Path, typer.Argument(help="Folder of a writer's adapter; its manifest is changed.")],
+    report: Annotated[Path, typer.Option(help="What `memllm eval extract --json-out` kept of it.")],
+    threshold: Annotated[float, typer.Option(help="Least probability of being right that it writes by default.")],
+    part: Annotated[list[str] | None, typer.Option(help="Part of the report; may be repeated. Default: all.")] = None,
+) -> None:
+    """Fit how probable it is that what a writer writes is right, and set what it writes by default."""
+    with _failures():
+        from langchain_memllm.training.calibration import calibrate as calibrated
+        from langchain_memllm.training.evaluate import Report
+
+        kept = Report.load(report)
+        parts = part or list(dict.fromkeys(case["part"] for case in kept.cases))
+        confidence = calibrated(adapter, kept, parts, threshold)
+    out.print(
+        f"1 / (1 + exp(-({confidence.intercept} + {confidence.slope} * x))), written from {threshold:g}; "
+        f"fitted to {confidence.fitted}",
+        markup=False,
+    )
 
 
 def _train(

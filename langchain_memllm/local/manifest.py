@@ -27,6 +27,7 @@ MANIFEST: Final = "memllm.json"
 _FORMAT: Final = 1
 _ROLES: Final[Mapping[str, frozenset[str]]] = {
     "write": frozenset({"write"}),
+    "talk": frozenset({"write"}),  # a writer of its own for what people say
     "read": frozenset({"read", "control"}),  # the control is compared with the reader
     "control": frozenset({"control"}),
 }
@@ -98,7 +99,7 @@ def check_manifest(folder: Path, role: str, base: str, name: str) -> None:
 
     Args:
         folder: The adapter.
-        role: What it is to be used for: ``write`` or ``read``.
+        role: What it is to be used for: ``write``, ``talk`` or ``read``.
         base: Fingerprint of the model it is put on.
         name: What that model is called.
 

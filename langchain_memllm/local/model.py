@@ -10,8 +10,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -19,10 +20,11 @@ from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.forking import renewed
 from langchain_memllm.local import weights
 from langchain_memllm.local.cache import PrefixCaches
+from langchain_memllm.local.confidence import Confidence, check_threshold
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
 from langchain_memllm.local.decoding import Asked, Decoder, Sampling
 from langchain_memllm.local.leading import Leading
-from langchain_memllm.local.manifest import check_manifest, fingerprint
+from langchain_memllm.local.manifest import check_manifest, fingerprint, read_manifest
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import Example, WriteOptions, WriteOutput, write_batch
 from langchain_memllm.reading import (
@@ -43,7 +45,8 @@ __all__ = ["MemLLMModel", "Sampling"]
 
 log = logging.getLogger(__name__)
 
-Role = Literal["write", "read"]
+Role = Literal["write", "talk", "read"]
+"""What a model does: write what a text states, write what a person says of themselves, read from memory."""
 Answers = Results | Sequence[Sequence[str]]
 
 
@@ -57,13 +60,19 @@ class MemLLMModel:
         tokenizer: Its tokenizer.
         name: What to call it in messages and logs.
         caches: Key-value caches kept for readings that go on later; 0 encodes everything again at each step.
+        threshold: Least probability of being right of a triple that is written; 0 writes all. None: what each adapter
+            was fitted for (``docs/models.md``), and 0 without one.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str = "model", caches: int = 4) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, name: str = "model", caches: int = 4, threshold: float | None = None
+    ) -> None:
         """Wrap a loaded model."""
         self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.threshold = None if threshold is None else check_threshold(threshold)
         self.vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
-        self._caches = {"write": PrefixCaches(caches), "read": PrefixCaches(caches)}
+        self._caches = {role: PrefixCaches(caches) for role in get_args(Role)}
+        self._confidence: dict[str, Confidence] = {}
         self._adapters: set[str] = set()
         self._constraints: dict[tuple[str, tuple[str, ...] | None, bool], Constraint] = {}
         self._lock = renewed(threading.RLock())
@@ -81,7 +90,7 @@ class MemLLMModel:
             MissingExtra: The package with the weights is not installed, or peft, which loads adapters.
         """
         if adapters:
-            options = {f"{role}_adapter": weights.shipped_adapter(role) for role in ("write", "read")} | options
+            options = {f"{role}_adapter": weights.shipped_adapter(role) for role in weights.SHIPPED} | options
         return cls.from_pretrained(weights.smollm2_folder(), **options)
 
     @classmethod
@@ -90,18 +99,22 @@ class MemLLMModel:
         folder: str | Path,
         *,
         write_adapter: str | Path | None = None,
+        talk_adapter: str | Path | None = None,
         read_adapter: str | Path | None = None,
         device: str | None = None,
         caches: int = 4,
+        threshold: float | None = None,
     ) -> MemLLMModel:
         """A model from a folder with safetensors, on a GPU if there is one.
 
         Args:
             folder: Base model and tokenizer, as ``save_pretrained`` leaves them.
             write_adapter: Folder of a peft adapter used when writing; ``memllm train`` makes one.
+            talk_adapter: Folder of one used when writing what a person says in a conversation; by default the writer's.
             read_adapter: Folder of a peft adapter used when reading.
             device: ``cpu``, ``cuda``, ``mps``; found if not given. On a GPU weights are bf16, else fp32.
             caches: As in the constructor.
+            threshold: As in the constructor.
 
         Raises:
             ModelError: The folder has no safetensors, is no causal LM, or an adapter does not fit it: made for another
@@ -111,8 +124,8 @@ class MemLLMModel:
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         path = Path(folder).expanduser()
         model, tokenizer = weights.load(path, device, dtype)
-        built = cls(model, tokenizer, name=path.name, caches=caches)
-        given = {"write": write_adapter, "read": read_adapter}
+        built = cls(model, tokenizer, name=path.name, caches=caches, threshold=threshold)
+        given = {"write": write_adapter, "talk": talk_adapter, "read": read_adapter}
         folders = {role: Path(adapter).expanduser() for role, adapter in given.items() if adapter is not None}
         base = fingerprint(path, tokenizer) if folders else ""
         for role, adapter in folders.items():
@@ -146,10 +159,11 @@ class MemLLMModel:
                 "train it for this base"
             ) from error
         self._adapters.add(role)
+        self._confidence[role] = Confidence.of_manifest(read_manifest(folder))
 
     @property
     def adapters(self) -> frozenset[str]:
-        """Roles for which the model has an adapter: ``write``, ``read``."""
+        """Roles for which the model has an adapter: ``write``, ``talk``, ``read``."""
         return frozenset(self._adapters)
 
     @contextmanager
@@ -175,6 +189,7 @@ class MemLLMModel:
         *,
         options: WriteOptions | None = None,
         examples: Iterable[Example] = (),
+        spoken: bool = False,
     ) -> list[WriteOutput]:
         """Write the triples of each sentence.
 
@@ -183,6 +198,7 @@ class MemLLMModel:
             contexts: For each, the sentences before it (``writer.contexts_of`` for a document); None for no context.
             options: How to decode.
             examples: Sentences with their triples, shown first: what an untrained model needs.
+            spoken: It is what a person says in a conversation: written with the adapter for that, if there is one.
 
         Returns:
             One output per sentence, in their order.
@@ -197,9 +213,18 @@ class MemLLMModel:
             raise ConfigurationError(
                 f"{len(sentences)} sentences came with {len(contexts)} contexts; give one for each"
             )
-        with self.role("write") as decoder:
+        if options.threshold is None and self.threshold is not None:
+            options = replace(options, threshold=self.threshold)
+        role: Role = "talk" if spoken and "talk" in self._adapters else "write"
+        with self.role(role) as decoder:
             return write_batch(
-                decoder, sentences, contexts, options, examples, lambda text: self._write_constraint(options, text)
+                decoder,
+                sentences,
+                contexts,
+                options,
+                examples,
+                lambda text: self._write_constraint(options, text),
+                self._confidence.get(role, Confidence()),
             )
 
     def _write_constraint(self, options: WriteOptions, text: str) -> Constraint | None:

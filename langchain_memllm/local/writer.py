@@ -5,14 +5,15 @@ stopping*: the model tends to end its list too early, so where it would end, the
 log-probability of what was generated so far (the paper's code divides by the length of the prompt too, which undoes
 the idea), and it goes on; when the best end found is ``patience`` ends old, the list is cut back to it. A triple that
 comes a second time ends the list before it: a model that repeats itself is ever surer. With a constraint the call
-always parses. Sentences are decoded together in batches.
+always parses. Each triple has a probability of being right (``confidence``); those below a threshold are taken out of
+the call. Sentences are decoded together in batches.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -21,6 +22,7 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import (
     END,
     ITEM,
+    SEP,
     WRITE_OPEN,
     Parsed,
     Skipped,
@@ -28,6 +30,7 @@ from langchain_memllm.grammar import (
     render_write,
     write_prompt_segments,
 )
+from langchain_memllm.local.confidence import NOWHERE, Confidence, check_threshold, stands_in
 from langchain_memllm.local.constraint import Constraint, State, TokenIds
 from langchain_memllm.local.decoding import Decoder
 from langchain_memllm.local.together import run_together
@@ -61,6 +64,8 @@ class WriteOptions:
         votes: Share of the samples, in (0, 1], in which a triple must come to be kept.
         temperature: Divisor of the logits when sampling, above 0.
         seed: Of the samples; the same seed and prompt give the same.
+        threshold: Least probability of being right of a triple that is written; 0 writes all. None: what the adapter
+            was fitted for, and 0 where a sentence may not be empty; there the surest is written in any case.
         spaced: Rendering style the adapter was trained with, for the examples.
     """
 
@@ -76,10 +81,13 @@ class WriteOptions:
     votes: float = 0.25
     temperature: float = 1.0
     seed: int = 0
+    threshold: float | None = None
     spaced: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        if self.threshold is not None:
+            check_threshold(self.threshold)
         least_of = {"patience": 0, "max_tokens": 1, "max_prompt_tokens": 1, "batch_size": 1, "samples": 1}
         for name, least in least_of.items():
             if getattr(self, name) < least:
@@ -110,12 +118,19 @@ class WriteOutput:
         logprob: Mean log-probability of a generated token, the end included; None if nothing was generated, or of
             several samples.
         cut_off: The budget ended it before the model would have.
+        confidences: For each of its triples, the probability that it is right.
+        logprobs: For each, the log-probability of what was decided for it (``_decided``), ``NOWHERE`` if it names what
+            the text does not; none of several samples.
+        unsure: Triples that were left out for a lower probability than the threshold, each with it.
     """
 
     text: str
     parsed: Parsed = field(default_factory=Parsed)
     logprob: float | None = None
     cut_off: bool = False
+    confidences: tuple[float, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    unsure: tuple[tuple[Triple, float], ...] = ()
 
     @property
     def triples(self) -> tuple[Triple, ...]:
@@ -179,11 +194,13 @@ class _Row:
 
     index: int
     prompt: list[int]
+    text: str
     constraint: Constraint | None
     stopping: LateStopping
     noise: Callable[[torch.Tensor], torch.Tensor] | None = None
     state: State | None = None
     written: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     logprob: float = 0.0
     name_length: int = 0
     done: bool = False
@@ -197,10 +214,12 @@ def write_batch(
     options: WriteOptions,
     examples: Iterable[Example],
     constraint_of: Callable[[str], Constraint | None],
+    confidence: Confidence,
 ) -> list[WriteOutput]:
     """Write the calls of ``sentences``, decoding ``batch_size`` at a time, those of similar length together.
 
-    ``constraint_of`` gives the automaton for a text (sentence and context). A sentence that does not fit the model
+    ``constraint_of`` gives the automaton for a text (sentence and context), ``confidence`` says how sure a triple is. A
+    sentence that does not fit the model
     together with its call yields an empty output that says so.
     """
     prefix = _examples_ids(decoder, examples, options.spaced)
@@ -213,18 +232,21 @@ def write_batch(
             reason = f"the sentence has {len(prompt)} tokens and does not fit the model's {decoder.window}; split it"
             outputs[index] = WriteOutput("", Parsed(skipped=(Skipped(sentence, reason, 0),)))
             continue
-        constraint = constraint_of(" ".join([*context[-CONTEXT_SENTENCES:], sentence]))
+        text = " ".join([*context[-CONTEXT_SENTENCES:], sentence])
+        constraint = constraint_of(text)
         state = constraint.start() if constraint else None
         noises = (
             [None] if options.samples == 1 else [_noise(options, number, prompt) for number in range(options.samples)]
         )
-        rows += [_Row(index, prompt, constraint, LateStopping(patience), noise, state) for noise in noises]
+        rows += [_Row(index, prompt, text, constraint, LateStopping(patience), noise, state) for noise in noises]
     rows.sort(key=lambda row: len(row.prompt))
     _decode(decoder, prefix, rows, options)
     samples: dict[int, list[WriteOutput]] = {}
     for row in rows:
-        samples.setdefault(row.index, []).append(_output(decoder, row))
+        samples.setdefault(row.index, []).append(_output(decoder, row, confidence))
     outputs |= {index: some[0] if options.samples == 1 else _voted(some, options) for index, some in samples.items()}
+    threshold = _threshold(options, confidence)
+    outputs = {index: _sure(output, threshold, options.may_be_empty) for index, output in outputs.items()}
     return [outputs[index] for index in range(len(sentences))]
 
 
@@ -250,7 +272,35 @@ def _voted(samples: Sequence[WriteOutput], options: WriteOptions) -> WriteOutput
     enough = sum(len(some) >= options.votes * len(samples) for some in ranked)
     kept = ranked[: enough if options.may_be_empty else max(1, enough)]
     text = render_write([some[0] for some in kept])
-    return WriteOutput(text, parse(text), cut_off=all(sample.cut_off for sample in samples))
+    shares = tuple(len(some) / len(samples) for some in kept)
+    return WriteOutput(text, parse(text), cut_off=all(sample.cut_off for sample in samples), confidences=shares)
+
+
+def _threshold(options: WriteOptions, confidence: Confidence) -> float:
+    """The least probability: the one chosen, else that of the adapter for lists written once that may be empty."""
+    if options.threshold is not None:
+        return options.threshold
+    return confidence.threshold if options.may_be_empty and options.samples == 1 else 0.0
+
+
+def _sure(output: WriteOutput, threshold: float, may_be_empty: bool) -> WriteOutput:
+    """The output without the triples below the threshold; if one is to be written in any case, at least the surest."""
+    rated = list(zip(output.triples, output.confidences, strict=True))
+    least = threshold if may_be_empty or not rated else min(threshold, max(output.confidences))
+    kept = [each for each in rated if each[1] >= least]
+    if len(kept) == len(rated):
+        return output
+    text = render_write([triple for triple, _ in kept])
+    return replace(
+        output,
+        text=text,
+        parsed=replace(parse(text), skipped=output.parsed.skipped),
+        confidences=tuple(value for _, value in kept),
+        logprobs=tuple(
+            each for each, value in zip(output.logprobs, output.confidences, strict=False) if value >= least
+        ),
+        unsure=tuple(each for each in rated if each[1] < least),
+    )
 
 
 def _examples_ids(decoder: Decoder, examples: Iterable[Example], spaced: bool) -> list[int]:
@@ -339,6 +389,7 @@ def _choose(decoder: Decoder, row: _Row, best: list[tuple[int, float]], logits: 
         return 0
     token, value = found
     row.written.append(token)
+    row.logprobs.append(value - norm)
     row.logprob += value - norm
     _follow(decoder, row, token)
     return token
@@ -394,12 +445,47 @@ def _inside(decoder: Decoder, row: _Row, ids: Sequence[int]) -> str:
     return text.partition(END)[0] if END in text else text.removesuffix(END[:1])
 
 
-def _output(decoder: Decoder, row: _Row) -> WriteOutput:
+def _output(decoder: Decoder, row: _Row, confidence: Confidence) -> WriteOutput:
     """The call, cut back to its best end; without any, to its last complete item."""
-    inside, value = row.stopping.best, row.stopping.value
+    inside, value, cut_off = row.stopping.best, row.stopping.value, row.stopping.best is None
     if inside is None:
         inside = decoder.vocabulary.decode(row.written, row.prompt).partition(END)[0].rpartition(ITEM)[0]
-        text = WRITE_OPEN + inside + END
-        return WriteOutput(text, parse(text), None, cut_off=True)
     text = WRITE_OPEN + inside + END
-    return WriteOutput(text, parse(text), value)
+    parsed = parse(text)
+    rated = _rated(decoder, row, inside)
+    logprobs = tuple(rated[triple] for triple in parsed.triples)
+    confidences = tuple(map(confidence.of, logprobs))
+    return WriteOutput(text, parsed, None if cut_off else value, cut_off, confidences, logprobs)
+
+
+def _rated(decoder: Decoder, row: _Row, inside: str) -> dict[Triple, float]:
+    """What was decided for each triple: a token counts for the item in which it ends, a mark for the one it opens."""
+    pieces: list[list[tuple[bytes, float]]] = [[]]
+    for token, logprob in zip(row.written, row.logprobs, strict=True):
+        written = decoder.vocabulary.bytes.get(token, b"")
+        pieces += [[] for _ in range(written.count(ITEM.encode()))]
+        pieces[-1].append((written, logprob))
+    found: dict[Triple, float] = {}
+    for item, some in zip(inside.split(ITEM), pieces, strict=False):
+        for triple in parse(WRITE_OPEN + item + END).triples:
+            named = stands_in(triple.subject, row.text) and stands_in(triple.object, row.text)
+            found.setdefault(triple, _decided(some) if named else NOWHERE)
+    return found
+
+
+def _decided(pieces: Sequence[tuple[bytes, float]]) -> float:
+    """The log-probability of going on, of how subject and object begin, and of the whole relation.
+
+    How a name goes on once it has begun is spelling: it says how strange the name is, and little of whether it is
+    right. On 60 documents the whole call tells right from wrong about as well (AUC 0.76, this 0.75), on made-up facts,
+    whose names nobody knows, much worse (0.63, this 0.88).
+    """
+    total, before, begun = 0.0, b"", set[int]()
+    for written, logprob in pieces:
+        part = before.count(SEP.encode())
+        if part == 1 or part not in begun:
+            total += logprob
+        if written != ITEM.encode():
+            begun.add(part)
+        before += written
+    return total

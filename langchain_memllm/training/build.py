@@ -20,6 +20,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.training.data import Keep, answers_of, fill, read_document, write_document
 from langchain_memllm.training.documents import Document, read_redocred, split, swapped
 from langchain_memllm.training.edits import Edited, counterfact, fewrel, knowedit, property_labels
+from langchain_memllm.training.everyday import Everyday
 from langchain_memllm.training.examples import ReadDocument, WriteDocument, load, save
 from langchain_memllm.training.world import World
 
@@ -33,6 +34,7 @@ _LICENCES: Final = {
     "fewrel": "MIT; text of Wikipedia, CC BY-SA",
     "counterfact": "MIT",
     "knowedit": "Apache-2.0 (KnowEdit: MIT)",
+    "everyday": "Apache-2.0, made by this package",
     "world": "Apache-2.0, made by this package; labels of --properties: CC0, Wikidata",
 }
 
@@ -54,6 +56,7 @@ class Sources:
         articles: Articles of the synthetic world; a conversation for every two, questions about every third fact.
         facts: Facts of the synthetic world that no article states, each told in a sentence and asked for.
         properties: Labels of relations (JSON, id to label), for every second of these facts.
+        everyday: Conversations of people about themselves, to write only.
         mistakes: Each call in Re-DocRED also has an answer that does not help, see ``data.read_document``.
         writes: What a writer wrote of these documents (JSON lines, kind "write"), to fill the reader's memory with;
             the gold triples by default.
@@ -72,6 +75,7 @@ class Sources:
     articles: int = 3_000
     facts: int = 0
     properties: Path | None = None
+    everyday: int = 0
     mistakes: bool = True
     writes: Path | None = None
     seed: int = 0
@@ -167,6 +171,10 @@ def _made(
     if sources.facts:
         report("facts of the synthetic world")
         yield "world facts", _facts(World(sources.seed + 2), sources)
+    if sources.everyday:
+        report("everyday conversations")
+        everyday = Everyday(sources.seed)
+        yield "everyday", (everyday.conversation() for _ in range(sources.everyday))
 
 
 def _drawn(edits: Sequence[Edited], sources: Sources) -> Made:

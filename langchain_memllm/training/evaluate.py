@@ -241,7 +241,7 @@ def joined(kept: Report, new: Report) -> Report:
     """
     check_joins(kept, new)
     module = _module(new.evaluation)
-    every = [name for name in module.CONDITIONS if name in {*kept.choices["conditions"], *new.choices["conditions"]}]
+    every = module.ordered([*kept.choices["conditions"], *new.choices["conditions"]])
     choices = {**kept.choices, "conditions": every}
     results = {name: module.joined(result, new.results[name]) for name, result in kept.results.items()}
     figures = tuple(module.figures(kept.cases, results, module.Choices(**choices)))

@@ -1,20 +1,26 @@
 """How well the writer extracts: precision, recall and F1 of its triples, well-formed calls, confused relations.
 
-A case is a sentence with the text before it and its gold triples. *Exact*: the same three names, letter case and
-Unicode form aside. *Relaxed*: an entity may be called by any name that it has in the document, and a relation by its
-alias in the catalogue or from the other end by its inverse. Figures are micro averages over all triples; intervals are
-drawn over documents.
+A case is a sentence with the text before it and its gold triples; ``everyday`` ones are what a person says. *Exact*:
+the same three names, letter case and Unicode form aside. *Relaxed*: an entity may be called by any name that it has in
+the document, and a relation by its alias in the catalogue or from the other end by its inverse. Figures are micro
+averages over all triples; intervals are drawn over documents. All that is written is kept with its probability, so the
+figures of any threshold come from one run: those of ``threshold`` are in the table, the others in the *curve* (part,
+least probability, precision, recall, right, written, gold; exact).
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.local import MemLLMModel, WriteOptions, WriteOutput
+from langchain_memllm.local.confidence import NOWHERE
 from langchain_memllm.local.writer import contexts_of
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.training.data import write_document
@@ -24,7 +30,21 @@ from langchain_memllm.training.scores import Figure, f1, figure, mean, precision
 from langchain_memllm.training.world import World
 from langchain_memllm.triples import Triple, name_key
 
-__all__ = ["PORTION", "Choices", "cases_of", "confusion", "document_cases", "figures", "run", "sampled", "world_cases"]
+__all__ = [
+    "PORTION",
+    "Choices",
+    "cases_of",
+    "confusion",
+    "counts",
+    "curve",
+    "document_cases",
+    "figures",
+    "rated",
+    "run",
+    "sampled",
+    "sentence_cases",
+    "world_cases",
+]
 
 PORTION: Final = 256  # sentences
 
@@ -44,6 +64,7 @@ class Choices:
         samples: See ``WriteOptions``, also for the next two.
         votes: Share of the samples in which a triple must come.
         temperature: Of the samples.
+        threshold: Least probability of the triples that figures count.
     """
 
     batch_size: int = 32
@@ -54,6 +75,7 @@ class Choices:
     samples: int = 1
     votes: float = 0.25
     temperature: float = 1.0
+    threshold: float = 0.0
 
 
 def cases_of(
@@ -99,6 +121,34 @@ def world_cases(part: str, articles: int, seed: int) -> list[dict[str, Any]]:
     return cases_of(part, documents)
 
 
+def sentence_cases(file: Path) -> list[dict[str, Any]]:
+    """Sentences of conversations with their triples, a JSON object a line: part, sentence, context, gold.
+
+    Raises:
+        ConfigurationError: The file cannot be read so.
+    """
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [
+            {
+                "id": f"everyday/{number}",
+                "part": f"everyday {row['part']}",
+                "document": f"everyday {number}",
+                "sentence": row["sentence"],
+                "context": list(row["context"]),
+                "gold": [list(Triple(*triple)) for triple in row["gold"]],
+                "names": [],
+                "spoken": True,
+            }
+            for number, row in enumerate(rows)
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{file} cannot be read as sentences ({type(error).__name__}: {error}); give JSON lines with part, "
+            "sentence, context and gold"
+        ) from error
+
+
 def sampled(cases: Sequence[dict[str, Any]], count: int | None, seed: int) -> list[dict[str, Any]]:
     """At most ``count`` cases, in their order."""
     if count is None or count >= len(cases):
@@ -116,8 +166,8 @@ def run(
     """Write every sentence and compare; those marked ``free`` once more without the constraint.
 
     Returns:
-        For each case: the triples, whether the call is well formed, (right, written, gold) exact and relaxed, and the
-        relations written between the ends of each gold triple.
+        For each case: the triples with their probabilities, whether the call is well formed, and the relations
+        written between the ends of each gold triple.
     """
     options = WriteOptions(
         max_tokens=choices.max_tokens,
@@ -128,12 +178,14 @@ def run(
         votes=choices.votes,
         temperature=choices.temperature,
         seed=choices.seed,
+        threshold=0,
     )
     free = WriteOptions(
         constrained=False,
         max_tokens=choices.max_tokens,
         patience=choices.patience,
         batch_size=choices.batch_size,
+        threshold=0,
     )
     constrained = _written(model, cases, options)
     unconstrained = _written(model, [case for case in cases if case.get("free")], free)
@@ -142,6 +194,8 @@ def run(
         output, loose = constrained[case["id"]], unconstrained.get(case["id"])
         results[case["id"]] = {
             "written": [list(triple) for triple in output.triples],
+            "confidences": [round(value, 4) for value in output.confidences],
+            "logprobs": [round(value, 3) for value in output.logprobs],
             "well_formed": not output.parsed.skipped and bool(output.parsed.writes),
             "cut_off": output.cut_off,
             "free_well_formed": None if loose is None else not loose.parsed.skipped and not loose.cut_off,
@@ -151,25 +205,54 @@ def run(
 
 
 def _written(model: MemLLMModel, cases: Sequence[Case], options: WriteOptions) -> dict[str, WriteOutput]:
-    """The calls by case; sentences of similar length are written together."""
-    ordered = sorted(cases, key=lambda case: len(case["sentence"]) + sum(map(len, case["context"])))
-    calls = model.write_calls([c["sentence"] for c in ordered], [c["context"] for c in ordered], options=options)
-    return {case["id"]: call for case, call in zip(ordered, calls, strict=True)}
+    """The calls by case; sentences of similar length are written together, those of people by the model for them."""
+    found: dict[str, WriteOutput] = {}
+    for spoken in (False, True):
+        some = [case for case in cases if case.get("spoken", False) == spoken]
+        ordered = sorted(some, key=lambda case: len(case["sentence"]) + sum(map(len, case["context"])))
+        sentences, contexts = [c["sentence"] for c in ordered], [c["context"] for c in ordered]
+        calls = model.write_calls(sentences, contexts, options=options, spoken=spoken)
+        found |= {case["id"]: call for case, call in zip(ordered, calls, strict=True)}
+    return found
 
 
 def _compared(case: Case, written: Sequence[Triple]) -> dict[str, Any]:
     gold = [Triple(*triple) for triple in case["gold"]]
-    entities = {name_key(name): f"entity {number}" for number, group in enumerate(case["names"]) for name in group}
-    exact = [{tuple(map(name_key, triple)) for triple in some} for some in (written, gold)]
-    relaxed = [{_canonical(triple, entities) for triple in some} for some in (written, gold)]
+    entities = _entities(case)
     between: dict[tuple[str, str], list[str]] = defaultdict(list)
     for triple in written:
         between[_ends(triple, entities)].append(_label(triple.relation))
-    return {
-        "exact": [len(exact[0] & exact[1]), len(exact[0]), len(exact[1])],
-        "relaxed": [len(relaxed[0] & relaxed[1]), len(relaxed[0]), len(relaxed[1])],
-        "relations": [[_label(triple.relation), between.get(_ends(triple, entities), [])] for triple in gold],
-    }
+    return {"relations": [[_label(triple.relation), between.get(_ends(triple, entities), [])] for triple in gold]}
+
+
+def counts(case: Case, result: Mapping[str, Any], threshold: float = 0.0, *, relaxed: bool = False) -> list[int]:
+    """Right, written and gold triples of a case, of those that are at least so probable."""
+    entities = _entities(case)
+
+    def canonical(triple: Triple) -> tuple[str, ...]:
+        if relaxed:
+            return _canonical(triple, entities)
+        return tuple(map(name_key, triple))
+
+    sure = [
+        triple for triple, value in zip(result["written"], result["confidences"], strict=True) if value >= threshold
+    ]
+    written, gold = ({canonical(Triple(*triple)) for triple in some} for some in (sure, case["gold"]))
+    return [len(written & gold), len(written), len(gold)]
+
+
+def rated(case: Case, result: Mapping[str, Any]) -> list[tuple[float, bool]]:
+    """The log-probability of each triple that was written of a case with names of the text, and whether it is right."""
+    gold = {tuple(map(name_key, triple)) for triple in case["gold"]}
+    found: dict[tuple[str, ...], float] = {}
+    for triple, logprob in zip(result["written"], result["logprobs"], strict=True):
+        if logprob > NOWHERE:
+            found.setdefault(tuple(map(name_key, triple)), logprob)
+    return [(logprob, key in gold) for key, logprob in found.items()]
+
+
+def _entities(case: Case) -> dict[str, str]:
+    return {name_key(name): f"entity {number}" for number, group in enumerate(case["names"]) for name in group}
 
 
 def _canonical(triple: Triple, entities: Mapping[str, str]) -> tuple[str, str, str]:
@@ -201,8 +284,8 @@ def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], cho
         for kind in ("exact", "relaxed"):
             sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
             for case in here:
-                counts = results[case["id"]][kind]
-                sums[case["document"]] = [a + b for a, b in zip(sums[case["document"]], counts, strict=True)]
+                found = counts(case, results[case["id"]], choices.threshold, relaxed=kind == "relaxed")
+                sums[case["document"]] = [a + b for a, b in zip(sums[case["document"]], found, strict=True)]
             gold = sum(each[2] for each in sums.values())
             for name, statistic in (("F1", f1), ("precision", precision), ("recall", recall)):
                 made.append(
@@ -216,12 +299,34 @@ def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], cho
 
 def confusion(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
     """Part, gold relation, what was written between the same ends ("(nothing)" for no triple), how often."""
-    counts: Counter[tuple[str, str, str]] = Counter()
+    pairs: Counter[tuple[str, str, str]] = Counter()
     for case in cases:
         for gold, written in results[case["id"]]["relations"]:
             found = gold if gold in written else written[0] if written else "(nothing)"
-            counts[case["part"], gold, found] += 1
-    return [[*key, count] for key, count in counts.most_common()]
+            pairs[case["part"], gold, found] += 1
+    return [[*key, count] for key, count in pairs.most_common()]
 
 
-DETAILS: Final = {"confusion": confusion}
+def curve(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
+    """Part, least probability, precision and recall, right, written and gold triples (exact), for each threshold."""
+    rows: list[list[Any]] = []
+    for part in dict.fromkeys(case["part"] for case in cases):
+        for threshold in _THRESHOLDS:
+            some = [counts(case, results[case["id"]], threshold) for case in cases if case["part"] == part]
+            right, written, gold = (sum(column) for column in zip(*some, strict=True))
+            rows.append(
+                [
+                    part,
+                    threshold,
+                    round(right / written, 3) if written else None,
+                    round(right / gold, 3) if gold else None,
+                    right,
+                    written,
+                    gold,
+                ]
+            )
+    return rows
+
+
+_THRESHOLDS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+DETAILS: Final = {"confusion": confusion, "curve": curve}

@@ -5,8 +5,10 @@ new in it: the mean over them of a name's mean negative log-likelihood) and *ent
 mention). Only tokens of the text count, in natural spacing, in one tokenisation for all conditions: it is cut where
 mentions begin and end. What calls cost is in ``scoring``.
 
-Conditions: ``off`` (no call may open), ``empty``, ``own`` (what the writer wrote of all the documents), ``gold`` (their
-labels), ``shuffled`` (the labels with objects of the same relation exchanged): the reader opens calls as it likes.
+Conditions: ``off`` (no call may open), ``empty``, ``own`` (what the writer wrote of all the documents, as far as it is
+at least so probable as ``threshold`` says; ``own@0.8``: as 0.8; each single-valued relation of a document once),
+``gold`` (their labels), ``shuffled`` (the labels with objects of the same relation exchanged): the reader opens calls
+as it likes.
 ``charged/empty``, ``charged/own``, ``charged/gold``: the same calls, but a token before which the reader does not open
 one is charged for that even where generation takes an improbable opening out.
 ``position/own`` and ``position/gold``: a call at each target and nowhere else, uncharged. ``query/own`` and
@@ -25,12 +27,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from langchain_memllm.errors import ConfigurationError, InvalidTriple
+from langchain_memllm.extraction import filled_once
 from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions
+from langchain_memllm.local.confidence import check_threshold
 from langchain_memllm.local.decoding import OPENING
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.local.writer import contexts_of
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Results
+from langchain_memllm.relations import Catalogue
 from langchain_memllm.training.baselines import Store, baselines
 from langchain_memllm.training.data import answerable
 from langchain_memllm.training.documents import Document, Label, Mention
@@ -38,7 +43,7 @@ from langchain_memllm.training.lookups import thresholds_of
 from langchain_memllm.training.scores import Figure, exp_mean, figure, ratio_of_exp
 from langchain_memllm.training.scoring import Key, Outcome, Page, Run, drive, free_run, off, placed_run
 from langchain_memllm.training.texts import Text
-from langchain_memllm.triples import Query, Source, Triple
+from langchain_memllm.triples import Query, Source, Statement, Triple
 
 __all__ = [
     "CONDITIONS",
@@ -50,8 +55,10 @@ __all__ = [
     "gold_triples",
     "joined",
     "of_own_writes",
+    "ordered",
     "run",
     "shuffled",
+    "sure",
     "write",
 ]
 
@@ -62,6 +69,7 @@ CHARGED: Final = ("charged/empty", "charged/own", "charged/gold")
 PLACED: Final = ("position/own", "position/gold", "query/own", "query/gold")
 BASELINES: Final = ("base", "control", "text", "search")
 CONDITIONS: Final = ("off", *MEMORIES, *CHARGED, *PLACED, *BASELINES)
+_AT: Final = "own@"
 _RATIOS: Final = (
     *((name, "off") for name in (*MEMORIES, *CHARGED, *PLACED)),
     ("off", "control"),
@@ -83,6 +91,7 @@ class Choices:
         copy_names: The writer's names are spans of the text.
         batch_size: Queries and sentences written together.
         seed: Of the exchange and the intervals.
+        threshold: Least probability of what was written that ``own`` holds; 0 for all of it, as it is.
     """
 
     conditions: tuple[str, ...] = CONDITIONS
@@ -91,15 +100,34 @@ class Choices:
     copy_names: bool = False
     batch_size: int = 32
     seed: int = 0
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what can be mistyped."""
+        check_threshold(self.threshold)
         object.__setattr__(self, "conditions", tuple(self.conditions))
         thresholds_of(self.thresholds)
         Sampling(opening=self.opening)
         for name in self.conditions:
-            if name not in CONDITIONS:
-                raise ConfigurationError(f"there is no condition {name!r}; use some of {', '.join(CONDITIONS)}")
+            if name not in CONDITIONS and _least(name) is None:
+                raise ConfigurationError(
+                    f"there is no condition {name!r}; use some of {', '.join(CONDITIONS)} or own@0.8"
+                )
+
+
+def _least(condition: str) -> float | None:
+    """The threshold of a condition such as ``own@0.8``; None if it is none."""
+    try:
+        return check_threshold(float(condition.removeprefix(_AT))) if condition.startswith(_AT) else None
+    except (ValueError, ConfigurationError):
+        return None
+
+
+def ordered(conditions: Iterable[str]) -> list[str]:
+    """Conditions in the order of the table, those with a threshold after ``own``."""
+    some = set(conditions)
+    own = sorted(name for name in some if name.startswith(_AT))
+    return [each for name in CONDITIONS for each in ([name] if name in some else []) + (own if name == "own" else [])]
 
 
 # --- documents and memories -------------------------------------------------------------------------------------------
@@ -194,17 +222,32 @@ def write(model: MemLLMModel, cases: Sequence[Case], choices: Choices) -> dict[s
     """
     if not any(map(of_own_writes, choices.conditions)):
         return {case["id"]: {"written": []} for case in cases}
-    found: dict[str, dict[str, Any]] = {case["id"]: {"written": list(case.get("writes", ()))} for case in cases}
+    found: dict[str, dict[str, Any]] = {
+        case["id"]: {"written": list(case.get("writes", ())), "confidences": [1.0] * len(case.get("writes", ()))}
+        for case in cases
+    }
     sentences = [
         (document.title, sentence, context)
         for document in (document_of(case) for case in cases if "writes" not in case)
         for sentence, context in zip(document.sentences, contexts_of(document.sentences), strict=True)
     ]
-    options = WriteOptions(copy_names=choices.copy_names, batch_size=choices.batch_size)
+    options = WriteOptions(copy_names=choices.copy_names, batch_size=choices.batch_size, threshold=0)
     outputs = model.write_calls([s for _, s, _ in sentences], [c for _, _, c in sentences], options=options)
     for (title, _, _), output in zip(sentences, outputs, strict=True):
         found[title]["written"] += [list(triple) for triple in output.triples]
+        found[title]["confidences"] += [round(value, 4) for value in output.confidences]
     return found
+
+
+def sure(written: Mapping[str, Any], threshold: float) -> list[Triple]:
+    """What was written of a document and is at least so probable; above 0 a single-valued relation is filled once."""
+    triples = [Triple(*triple) for triple in written.get("written", ())]
+    if not threshold:
+        return triples
+    rated = zip(triples, written.get("confidences", ()), strict=True)
+    statements = [Statement(s, r, o, confidence=value) for (s, r, o), value in rated if value >= threshold]
+    kept, _ = filled_once(statements, Catalogue.docred())
+    return [Triple(each.subject, each.relation, each.object) for each in kept]
 
 
 def run(
@@ -230,11 +273,13 @@ def run(
     """
     documents = [document_of(case) for case in cases]
     whole = [document_of(case) for case in every or cases]
-    writes = {d.title: (written or {}).get(d.title, {}).get("written", []) for d in whole}
+    writes = {d.title: (written or {}).get(d.title, {}) for d in whole}
     results: dict[str, dict[str, Any]] = {}
     with Memory(policy="paper", thresholds=thresholds_of(choices.thresholds)) as memory:
         gold = {document.title: gold_triples(document) for document in whole}
-        _fill(memory, "own", {title: [Triple(*triple) for triple in some] for title, some in writes.items()})
+        for name in ("own", *(each for each in choices.conditions if each.startswith(_AT))):
+            least = choices.threshold if name == "own" else _least(name) or 0.0
+            _fill(memory, name, {title: sure(some, least) for title, some in writes.items()})
         _fill(memory, "gold", gold)
         _fill(memory, "shuffled", {"all": shuffled([t for some in gold.values() for t in some], choices.seed)})
         store = Store(gold) if base is not None and "search" in choices.conditions else None
@@ -243,7 +288,9 @@ def run(
     for number, (document, text) in enumerate(zip(documents, texts, strict=True)):
         mine = {name: outcomes[at, name] for at, name in outcomes if at == number}
         mine |= baselines(text, gold[document.title], store, choices.conditions, base, control)
-        results[document.title] = _result(text, mine, model.vocabulary) | {"written": writes[document.title]}
+        results[document.title] = _result(text, mine, model.vocabulary) | _kept(
+            writes[document.title], choices.conditions, choices.threshold
+        )
     return results
 
 
@@ -259,14 +306,14 @@ def _namespace(condition: str) -> tuple[str, ...]:
 
 def _under_memories(model: MemLLMModel, texts: Sequence[Text], memory: Memory, choices: Choices) -> dict[Key, Outcome]:
     """The reader's conditions for some texts."""
-    wanted = [name for name in choices.conditions if name in (*MEMORIES, *CHARGED, *PLACED)]
+    wanted = [name for name in choices.conditions if _least(name) is not None or name in (*MEMORIES, *CHARGED, *PLACED)]
     if not wanted and "off" not in choices.conditions:
         return {}
     pages = [Page(model, text.ids) for text in texts]
     runs: dict[Key, Run] = {}
     for number, (text, page) in enumerate(zip(texts, pages, strict=True)):
         for name in wanted:
-            if name in (*MEMORIES, *CHARGED):
+            if name in (*MEMORIES, *CHARGED) or _least(name) is not None:
                 runs[number, name] = free_run(page, choices.opening, name in CHARGED)
             elif name.startswith("position"):
                 runs[number, name] = placed_run(page, dict.fromkeys(text.targets))
@@ -300,12 +347,12 @@ def _result(text: Text, outcomes: Mapping[str, Outcome], vocabulary: Vocabulary)
         name: [(max(first, begin), end) for begin, end in some if end > max(first, begin)]
         for name, some in (("targets", text.target_spans), ("entities", text.entity_spans))
     }
-    ordered = {name: outcomes[name] for name in CONDITIONS if name in outcomes}
+    measured = {name: outcomes[name] for name in ordered(outcomes)}
     return {
         "counts": {"tokens": len(text.ids) - first} | {name: len(some) for name, some in spans.items()},
-        "overall": {name: round(sum(outcome.nll), 5) for name, outcome in ordered.items()},
-        "targets": {name: [round(each, 5) for each in _means(o, spans["targets"])] for name, o in ordered.items()},
-        "entities": {name: round(sum(_means(o, spans["entities"])), 5) for name, o in ordered.items()},
+        "overall": {name: round(sum(outcome.nll), 5) for name, outcome in measured.items()},
+        "targets": {name: [round(each, 5) for each in _means(o, spans["targets"])] for name, o in measured.items()},
+        "entities": {name: round(sum(_means(o, spans["entities"])), 5) for name, o in measured.items()},
         "calls": {
             name: [
                 {
@@ -316,7 +363,7 @@ def _result(text: Text, outcomes: Mapping[str, Outcome], vocabulary: Vocabulary)
                 }
                 for at, call in outcome.calls
             ]
-            for name, outcome in ordered.items()
+            for name, outcome in measured.items()
             if outcome.calls
         },
     }
@@ -327,14 +374,22 @@ def joined(kept: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     views, measured = {}, new["overall"]
     for view in ("overall", "targets", "entities", "calls"):
         both = {name: value for name, value in kept[view].items() if name not in measured} | new[view]
-        views[view] = {name: both[name] for name in CONDITIONS if name in both}
+        views[view] = {name: both[name] for name in ordered(both)}
     wrote = new if any(map(of_own_writes, measured)) else kept
-    return {**new, **views, "written": wrote["written"]}
+    return {**new, **views, **{key: wrote[key] for key in ("written", "confidences") if key in wrote}}
 
 
 def of_own_writes(condition: str) -> bool:
     """Whether a condition needs what the writer wrote of the documents."""
-    return condition.endswith("own")
+    return condition.endswith("own") or condition.startswith(_AT)
+
+
+def _kept(written: Mapping[str, Any], conditions: Iterable[str], threshold: float) -> dict[str, Any]:
+    """What was written, as a report keeps it; with the probabilities where they count."""
+    kept = {"written": written.get("written", [])}
+    if threshold or any(name.startswith(_AT) for name in conditions):
+        kept["confidences"] = written.get("confidences", [])
+    return kept
 
 
 def _means(outcome: Outcome, spans: Iterable[tuple[int, int]]) -> list[float]:
@@ -345,7 +400,8 @@ def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], cho
     """The table: the three perplexities of each condition, then the ratios of two conditions over the same names."""
     every = [results[case["id"]] for case in cases]
     made = []
-    present = [name for name in CONDITIONS if every and name in every[0]["overall"]]
+    present = ordered(every[0]["overall"]) if every else []
+    ratios = (*((name, "off") for name in present if name.startswith(_AT)), *_RATIOS)
     for view, unit in (("overall", "tokens"), ("targets", "targets"), ("entities", "entities")):
         count = sum(result["counts"][unit] for result in every)
         sums = {name: [_sum(result[view][name]) for result in every] for name in present}
@@ -353,7 +409,7 @@ def figures(cases: Sequence[Case], results: Mapping[str, Mapping[str, Any]], cho
         for name in present:
             pairs = list(zip(sums[name], counts, strict=True))
             made.append(figure(f"{view} {name}", pairs, exp_mean, seed=choices.seed, count=count))
-        for name, other in _RATIOS:
+        for name, other in ratios:
             if name in present and other in present:
                 rows = list(zip(sums[name], sums[other], counts, strict=True))
                 made.append(figure(f"{view} {name} / {other}", rows, ratio_of_exp, seed=choices.seed, count=count))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from langchain_memllm.extraction import Extraction, sentences_of
 from langchain_memllm.memory import Memory
 from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.stores.interface import TripleStore
+from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.testing import ScriptedModel, tool_call
 from langchain_memllm.triples import Source, Statement
 
@@ -114,3 +118,75 @@ def test_an_application_is_taken_at_its_word_but_for_what_nobody_knows(memory: M
     receipt = memory.write(rows, namespace=NS, source=ADA)
     assert [outcome.status for outcome in receipt] == ["rejected", "stored", "stored"]
     assert memory.read("user", "lives in", namespace=NS).answers == ("Oslo",)
+
+
+class Rated:
+    """What the local writer gives: statements with their probabilities, and sentences of which it says nothing."""
+
+    def extract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
+        """Each sentence "S R O 0.7" is a statement so probable; "Hm" gives none."""
+        statements, nothing = [], []
+        for sentence in sentences_of(text):
+            words = sentence.text.rstrip(".").split(" / ")
+            if len(words) == 1:
+                nothing.append(sentence)
+                continue
+            subject, relation, object_, probability = words
+            span = (sentence.start, sentence.end)
+            statements.append(Statement(subject, relation, object_, confidence=float(probability), span=span))
+        return Extraction(tuple(statements), without_facts=tuple(nothing))
+
+    async def aextract(self, text: str, *, context: Sequence[str] = (), source: Source | None = None) -> Extraction:
+        """The same."""
+        return self.extract(text, context=context, source=source)
+
+
+TEXT = "\n\n".join(
+    (
+        "Ada / lives in / Oslo / 0.5",
+        "Ada / residence / Rome / 0.75",
+        "Ada / likes / tea / 0.25",
+        "Ada / date of birth / Bergen / 0.9",
+        "My back hurts",
+        "It was a long day, and " + "so on " * 40,
+    )
+)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_how_sure_a_model_was_is_kept_and_a_slot_is_filled_once(store: TripleStore, asynchronous: bool) -> None:
+    """Issue 19 F: confidence, single-valued slots, dates, and the sentences that gave nothing."""
+    memory = MemLLMMemory(store, extractor=Rated())
+    if asynchronous:
+        receipt = asyncio.run(memory.aremember(TEXT, user_id="ada", op_id="text"))
+    else:
+        receipt = memory.remember(TEXT, user_id="ada", op_id="text")
+    (home,) = memory.history("Ada", "lives in", user_id="ada")
+    assert (home.triple.object, home.confidence) == ("Rome", 0.75)
+    assert [fact.confidence for fact in memory.history("Ada", "likes", user_id="ada")] == [0.25]
+    assert memory.history("Ada", "date of birth", user_id="ada") == []
+    told = sorted((piece.text, piece.reason) for piece in memory.quarantined(user_id="ada"))
+    assert [reason for _, reason in told] == [
+        "its object is not a date, which that relation wants",
+        "the same text gives this relation, which holds one value, another one that is surer",
+    ]
+    assert "Oslo" in told[1][0]
+    assert receipt.without_facts == 2
+    assert receipt.such_as[0] == "My back hurts"
+    assert len(receipt.such_as[1]) == 80
+    assert "nothing found in 2 sentences" in repr(receipt)
+    assert receipt.as_dict()["without_facts"] == 2
+    again = memory.remember(TEXT, user_id="ada", op_id="text")
+    assert (again, again.replayed, again.without_facts) == (receipt, True, 0)
+    assert "back hurts" not in str([*memory.export(user_id="ada"), memory.stats(user_id="ada")])
+
+
+def test_each_waiting_turn_tells_of_its_own_sentences(store: TripleStore) -> None:
+    """Issue 19 F, by way of the outbox: several turns are read by one call, each fills its slots by itself."""
+    memory = MemLLMMemory(store, extractor=Rated())
+    texts = ["Ada / lives in / Oslo / 0.9. Hm", "Ada / lives in / Rome / 0.6", "Well. Ada / lives in / Kiel / 0.5"]
+    waiting = [OutboxEntry(f"turn-{number}", text, source=ADA) for number, text in enumerate(texts)]
+    memory.core.put_outbox(waiting, namespace=NS)
+    receipts = memory.flush(user_id="ada")
+    assert [receipt.such_as for receipt in receipts] == [("Hm",), (), ("Well.",)]
+    assert memory.read("Ada", "lives in", user_id="ada").answers == ("Kiel",)

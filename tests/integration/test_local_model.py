@@ -6,6 +6,7 @@ import json
 import math
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -19,6 +20,7 @@ from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.grammar import END, START, parse, parse_queries, render_write  # noqa: E402
 from langchain_memllm.local import MemLLMModel, Sampling, WriteOptions, weights, writer  # noqa: E402
 from langchain_memllm.local.cache import PrefixCaches, join_rows, keep_rows, new_cache  # noqa: E402
+from langchain_memllm.local.confidence import NOWHERE, Confidence, stands_in  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
 from langchain_memllm.local.decoding import Decoder  # noqa: E402
 from langchain_memllm.local.together import run_together  # noqa: E402
@@ -601,6 +603,119 @@ def test_batched_writing_equals_one_by_one(seed):
             for sentence, context in zip(SENTENCES, contexts, strict=True)
         ]
         assert [output.text for output in together] == [output.text for output in alone]
+        for one, other in zip(together, alone, strict=True):
+            assert one.confidences == pytest.approx(other.confidences, rel=1e-3)
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_a_triple_is_as_probable_as_its_tokens(constrained):
+    """Issue 19 F: the log-probability from the mark before a triple to its last token, whatever the batch."""
+    for seed in range(2):
+        model = tiny(seed)
+        options = WriteOptions(constrained=constrained, max_tokens=60, patience=1, may_be_empty=not constrained)
+        for sentence, output in zip(SENTENCES, model.write_calls(SENTENCES, options=options), strict=True):
+            assert len(output.confidences) == len(output.triples)
+            if len(output.triples) != 1 or output.text != render_write(output.triples):
+                continue
+            with model.role("write") as decoder:
+                prompt = [*model.vocabulary.bos, *prompt_ids(model.vocabulary, sentence, (), 512)]
+                inside = encode(model, output.text.removeprefix("({MEM_WRITE-->").removesuffix(END))
+                sums = [0.0, *(decoder.logprobs(prompt, [inside[:end]])[0] for end in range(1, len(inside) + 1))]
+            if encode(model, decoder.vocabulary.decode(inside)) == inside:
+                logprobs = [after - before for before, after in pairwise(sums)]
+                pieces = [(model.vocabulary.bytes[token], each) for token, each in zip(inside, logprobs, strict=True)]
+                assert output.confidences == pytest.approx([math.exp(output.logprobs[0])])
+                named = all(stands_in(name, sentence) for name in (output.triples[0].subject, output.triples[0].object))
+                expected = writer._decided(pieces) if named else NOWHERE
+                assert output.logprobs[0] == pytest.approx(expected, abs=1e-2)
+
+
+def test_confidences_by_hand(model):
+    """Two triples of a list: the mark between them counts for the second; of a name its first token counts."""
+
+    tokens = [token for character in "a>>b>>c;d>>e>>f" for token in encode(model, character)]
+    text = "a b c d e f"
+    made = writer._Row(0, [], text, None, LateStopping(0), written=tokens, logprobs=[-0.125] * len(tokens))
+    first, rest = len("ab>>c"), len(";de>>f")
+    decoder = Decoder(model.model, model.vocabulary, PrefixCaches(0))
+    rated = writer._rated(decoder, made, "a>>b>>c;d>>e>>f")
+    assert list(rated) == [Triple("a", "b", "c"), Triple("d", "e", "f")]
+    assert list(rated.values()) == pytest.approx([-0.125 * first, -0.125 * rest])
+    made.text = "a is c, and D F"
+    assert list(writer._rated(decoder, made, "a>>b>>c;d>>e>>f").values())[1] == pytest.approx(-0.125 * rest)
+    made.text = "a is c, and d"  # nobody said f
+    assert list(writer._rated(decoder, made, "a>>b>>c;d>>e>>f").values())[1] == NOWHERE
+    assert Confidence(intercept=1.0).of(NOWHERE) < 1e-40
+    assert Confidence().of(-0.5) == pytest.approx(math.exp(-0.5))
+    assert Confidence(intercept=1.0, slope=2.0).of(-0.25) == pytest.approx(1 / (1 + math.exp(-0.5)))
+    assert Confidence(intercept=1.0, slope=2.0).of(-1e9) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "stands"),
+    [
+        ("Ada Byron", "ADA  Byron, of London", True),
+        ("London", "Londonderry", False),
+        ("user", "", True),
+        ("I", "", True),
+        ("my sister", "I have a sister.", True),
+        ("my brother", "I have a sister.", False),
+        ("12 March 2014", "born on 12 March, 2014", True),
+        ("東京", "彼は東京に住む", True),
+        ("Oslo", "He lives there.", False),
+    ],
+)
+def test_names_that_stand_in_a_text(name, text, stands):
+    """Issue 19 F: what nobody wrote is made up."""
+    assert stands_in(name, text) is stands
+
+
+def test_what_is_decided_by_hand():
+    pieces = [(b"Ada", -1), (b" Byron", -2), (b">>", -4), (b"born", -8), (b" in", -16), (b">>", -32), (b"Oslo", -64)]
+    assert writer._decided(pieces) == -1 - 8 - 16 - 32 - 64
+    assert writer._decided([*pieces, (b" by", -128)]) == -1 - 8 - 16 - 32 - 64
+    assert writer._decided([(b";", -0.5), *pieces]) == -0.5 - 1 - 8 - 16 - 32 - 64
+    assert writer._decided([(b";A", -1), (b">>b", -2), (b">>", -4), (b"c", -8)]) == -1 - 4 - 8
+    assert writer._decided([]) == 0
+
+
+def test_what_is_below_the_threshold_is_told_and_not_written():
+    """Issue 19 F: silence rather than a wrong fact; 0 is as before, and an edit is always written."""
+    ada, bo = Triple("Ada", "born", "London"), Triple("Bo", "likes", "tea")
+    text = render_write([ada, bo])
+    output = writer.WriteOutput(text, parse(text), -1.0, confidences=(0.4, 0.9))
+    assert writer._sure(output, 0.0, True) is output
+    kept = writer._sure(output, 0.5, True)
+    assert (kept.text, kept.triples, kept.confidences) == (render_write([bo]), (bo,), (0.9,))
+    assert kept.unsure == ((ada, 0.4),)
+    none = writer._sure(output, 0.95, True)
+    assert (none.text, none.triples, len(none.unsure)) == ("({MEM_WRITE-->})", (), 2)
+    assert writer._sure(output, 0.95, False).triples == (bo,)
+    fitted = Confidence(threshold=0.7)
+    assert writer._threshold(WriteOptions(), fitted) == 0.7
+    assert writer._threshold(WriteOptions(threshold=0), fitted) == 0
+    assert writer._threshold(WriteOptions(may_be_empty=False), fitted) == 0
+    assert writer._threshold(WriteOptions(samples=4), fitted) == 0
+
+
+def test_a_threshold_of_a_model_and_of_its_adapter(tmp_path, model):
+    options = WriteOptions(max_tokens=40, patience=1)
+    every = [t for output in tiny(1).write_calls(SENTENCES, options=options) for t in output.triples]
+    sceptic = MemLLMModel(tiny(1).model, tiny(1).tokenizer, threshold=1)
+    silent = sceptic.write_calls(SENTENCES, options=options)
+    assert [t for output in silent for t in output.triples] == []
+    assert [t for output in silent for t, _ in output.unsure] == every
+    loud = sceptic.write_calls(SENTENCES, options=replace(options, threshold=0))
+    assert [t for output in loud for t in output.triples] == every
+    for wrong in (-0.1, 1.1, math.nan, "much", True):
+        with pytest.raises(ConfigurationError, match="threshold="):
+            MemLLMModel(model.model, model.tokenizer, threshold=wrong)
+    assert Confidence.of_manifest(None) == Confidence.of_manifest({"role": "write"}) == Confidence()
+    known = {"intercept": 1.0, "slope": 0.5, "threshold": 0.6, "fitted": "by hand"}
+    assert Confidence.of_manifest({"confidence": known}).as_dict() == known
+    for broken in ({"threshold": 2}, {"thresholds": 0.5}):
+        with pytest.raises(ModelError, match="confidence"):
+            Confidence.of_manifest({"confidence": broken})
 
 
 def test_samples_depend_on_the_seed_and_on_nothing_beside(model):
@@ -669,7 +784,7 @@ def scripted_write(text: str, **options) -> str:
     decoder = Decoder(script, model.vocabulary, PrefixCaches(0))
     chosen = WriteOptions(**options)
     constraint = Constraint(model.vocabulary) if chosen.constrained else None
-    (output,) = write_batch(decoder, ["Hm."], [()], chosen, (), lambda _text: constraint)
+    (output,) = write_batch(decoder, ["Hm."], [()], chosen, (), lambda _text: constraint, Confidence())
     return output.text
 
 
@@ -779,6 +894,15 @@ def test_adapters_are_switched_by_role(tmp_path, model):
     assert writes[0] == writes[2] != writes[1]
     assert reads[0] != reads[1] == reads[2]
     assert write(both) == writes[1]  # back again
+    talking = MemLLMModel.from_pretrained(
+        folder, write_adapter=tmp_path / "write", talk_adapter=tmp_path / "read", device="cpu"
+    )
+    other = MemLLMModel.from_pretrained(folder, write_adapter=tmp_path / "read", device="cpu")
+    options = WriteOptions(max_tokens=40, patience=1)
+    for spoken, same in ((False, both), (True, other)):
+        said = talking.write_calls(SENTENCES, options=options, spoken=spoken)
+        assert [each.text for each in said] == [each.text for each in same.write_calls(SENTENCES, options=options)]
+    assert both.write_calls(SENTENCES, options=options, spoken=True) == both.write_calls(SENTENCES, options=options)
     (tmp_path / "read" / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match="no weights"):
         MemLLMModel.from_pretrained(folder, read_adapter=tmp_path / "read", device="cpu")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import random
 from importlib import import_module
 from pathlib import Path
 
@@ -17,8 +19,12 @@ from training.documents_fixture import CURIE
 from typer.testing import CliRunner
 
 from langchain_memllm.cli import app
+from langchain_memllm.local.confidence import Confidence
+from langchain_memllm.local.manifest import read_manifest, sha256, write_manifest
+from langchain_memllm.training.calibration import fit
 from langchain_memllm.training.evaluate import Report, differences
-from langchain_memllm.training.perplexity import CONDITIONS
+from langchain_memllm.training.extracting import counts, rated
+from langchain_memllm.training.perplexity import CONDITIONS, sure
 
 
 def memllm(*arguments: str | Path):
@@ -58,9 +64,83 @@ def test_extract(folder):
     figures = {figure.name: figure for figure in made.figures}
     assert figures["redocred well-formed, constrained"].value == 1.0
     assert figures["redocred F1, exact"].count == sum(
-        made.results[case["id"]]["exact"][2] for case in made.cases if case["part"] == "redocred"
+        len({tuple(triple) for triple in case["gold"]}) for case in made.cases if case["part"] == "redocred"
     )
     assert sum(count for *_, count in made.details["confusion"]) == sum(len(case["gold"]) for case in made.cases)
+
+
+def test_extract_at_a_threshold_with_what_people_say(folder, tmp_path):
+    """Issue 19 F: the figures of a threshold, and the curve of all, come from one writing; spoken sentences beside."""
+    sentences = tmp_path / "everyday.jsonl"
+    row = {"sentence": "I live in Oslo.", "context": [], "gold": [["user", "lives in", "Oslo"]]}
+    lines = [json.dumps({"part": part, **row}) for part in ("tuned", "unseen")]
+    sentences.write_text("\n".join(lines) + "\n")
+    options = ("--write", "none", "--articles", 1, "--limit", 6, "--everyday", sentences)
+    every = evaluated(folder, "extract", *options)
+    assert [case["id"] for case in every.cases if case.get("spoken")] == ["everyday/0", "everyday/1"]
+    written = [len(result["confidences"]) for result in every.results.values()]
+    assert sum(written) > 0
+    assert written == [len(result["written"]) for result in every.results.values()]
+    curve = {(part, threshold): rest for part, threshold, *rest in every.details["curve"]}
+    sure = evaluated(folder, "extract", *options, "--threshold", 0.3)
+    assert sure.results == every.results
+    for made, threshold in ((every, 0.0), (sure, 0.3)):
+        for figure in made.figures:
+            part, _, what = figure.name.rpartition(", ")[0].rpartition(" ")
+            if figure.name.endswith("exact") and what == "precision":
+                value = None if figure.value is None else round(figure.value, 3)
+                assert value == curve[part, threshold][0]
+    sentences.write_text('{"part": "tuned"}\n')
+    broken = memllm("eval", "extract", "--base", folder / "base", *options)
+    assert broken.exit_code == 2
+    assert "cannot be read as sentences" in " ".join(broken.output.split())
+
+
+def test_what_is_sure_of_a_case_by_hand():
+    case = {"gold": [["Ada", "born in", "Oslo"], ["Ada", "likes", "tea"]], "names": []}
+    result = {
+        "written": [["ADA", "born in", "Oslo"], ["Ada", "likes", "jam"], ["Ada", "likes", "tea"]],
+        "confidences": [0.9, 0.5, 0.2],
+        "logprobs": [-0.1, -0.7, -1.6],
+    }
+    assert [counts(case, result, threshold) for threshold in (0, 0.5, 0.6, 0.95)] == [
+        [2, 3, 2],
+        [1, 2, 2],
+        [1, 1, 2],
+        [0, 0, 2],
+    ]
+    assert rated(case, result) == [(-0.1, True), (-0.7, False), (-1.6, True)]
+
+
+def test_a_confidence_is_fitted_and_kept_with_the_adapter(tmp_path):
+    """Issue 19 F: two numbers in the manifest; the line is the one that the triples were drawn from."""
+    draw = random.Random(3)
+    logprobs = [-draw.expovariate(0.5) for _ in range(4_000)]
+    right = [draw.random() < 1 / (1 + math.exp(-(1.0 + 0.8 * each))) for each in logprobs]
+    intercept, slope = fit(logprobs, right)
+    assert (intercept, slope) == (pytest.approx(1.0, abs=0.15), pytest.approx(0.8, abs=0.08))
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    write_manifest(adapter, {"role": "write", "spaced": False})
+    names = [["a", "r", str(number)] for number in range(40)]
+    case = {"id": "x", "part": "seen", "gold": names[:20]}
+    result = {"written": names, "logprobs": [*([-0.1] * 15), *([-2.0] * 10), *([-4.0] * 15)]}
+    about = {"write": {"sha256": sha256(adapter / "adapter_model.safetensors")}}
+    report = Report("extract", {}, (), [case], {"x": result}, about)
+    report.save(tmp_path / "report.json")
+    command = ("train", "calibrate", adapter, "--report", tmp_path / "report.json", "--threshold", 0.5)
+    done = memllm(*command)
+    assert done.exit_code == 0, done.output
+    kept = Confidence.of_manifest(manifest := read_manifest(adapter))
+    assert (manifest["role"], manifest["spaced"], kept.threshold) == ("write", False, 0.5)
+    assert kept.of(-0.1) > 0.9 > kept.of(-2.0) > 0.1 > kept.of(-4.0)
+    assert kept.fitted == "20 right of 40 triples of 1 sentences, seen"
+    few = memllm(*command, "--part", "unseen")
+    assert (few.exit_code, "fits nothing" in few.output) == (2, True)
+    (adapter / "adapter_model.safetensors").write_bytes(b"others")
+    other = memllm(*command)
+    assert (other.exit_code, "not of what" in " ".join(other.output.split())) == (2, True)
 
 
 ZSRE = [
@@ -127,6 +207,29 @@ def test_ppl(folder):
     )
     assert given.results["Curie"]["written"] == [["Ada Curie", "spouse", "Bo"]]
     assert list(given.results["Curie"]["overall"]) == ["off", "own"]
+
+
+def test_ppl_of_what_the_writer_is_sure_of(folder):
+    """Issue 19 F: own writes at several thresholds, of one writing; at 1 a random model wrote nothing."""
+    documents = ("--write", "none", "--read", "none", "--redocred", folder / "docs.json.gz")
+    names = ("off", "own", "own@0.1", "own@1", "empty")
+    made = evaluated(folder, "ppl", *documents, *(word for name in names for word in ("--condition", name)))
+    result = made.results["Curie"]
+    assert list(result["overall"]) == ["off", "empty", "own", "own@0.1", "own@1"]
+    assert len(result["confidences"]) == len(result["written"]) > 0
+    assert result["overall"]["own@1"] == result["overall"]["empty"]
+    assert {"targets own@0.1 / off", "overall own@1 / off"} <= {figure.name for figure in made.figures}
+    for wrong in ("own@2", "own@", "own@much", "gold@1"):
+        done = memllm("eval", "ppl", "--base", folder / "base", *documents, "--condition", wrong)
+        assert (done.exit_code, f"no condition '{wrong}'" in " ".join(done.output.split())) == (2, True)
+
+
+def test_what_a_memory_of_own_writes_holds_by_hand():
+    born = [["Ada", "place of birth", place] for place in ("Oslo", "Rome", "Kiel")]
+    written = {"written": [*born, ["Ada", "award received", "Prize"]], "confidences": [0.5, 0.7, 0.1, 0.6]}
+    assert [list(each) for each in sure(written, 0)] == written["written"]
+    assert [each.object for each in sure(written, 0.2)] == ["Rome", "Prize"]
+    assert sure(written, 0.9) == sure({}, 0.5) == []
 
 
 def test_conditions_that_are_measured_later_join_a_report(folder):

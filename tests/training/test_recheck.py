@@ -12,7 +12,7 @@ pytest.importorskip("peft")
 
 from typer.testing import CliRunner
 
-from benchmarks.models import ablation, rows
+from benchmarks.models import ablation, curve, rows
 from langchain_memllm.cli import app
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -36,5 +36,5 @@ def test_each_evaluation_has_a_published_report():
 
 def test_the_tables_in_the_docs_are_those_of_the_reports():
     document = (RESULTS.parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
-    for table in (rows(), ablation()):
+    for table in (rows(), ablation(), curve()):
         assert "\n".join(table) in document, "print it: python -m benchmarks.models"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from pathlib import Path
 import pytest
 from cli_runner import Run, parsed, told
 
-from langchain_memllm.cli.terminal import MODEL, NOTHING, WRONG
+from langchain_memllm.cli import terminal
+from langchain_memllm.cli.terminal import MODEL, NOTHING, WRONG, signs_of_life
+from langchain_memllm.door import built
+from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.testing import ScriptedModel, tool_call
-from langchain_memllm.triples import Source
+from langchain_memllm.triples import Receipt, Source
 
 TEA = '{"subject": "Ada", "relation": "likes", "object": "tea"}'
 
@@ -422,3 +426,46 @@ def test_a_model_that_fails_says_why_without_its_secrets(
     message = told(filled(*command, "-m", "test:model"), MODEL)
     assert "(ConnectionError); check its key, its address and the network, and try again" in message
     assert not any(secret in message for secret in ("sk-secret", "host", "cause above"))
+
+
+# -- the local model (friction 16) -------------------------------------------------------------------------------------
+
+
+def test_loading_a_local_model_is_said_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """Friction 16: 32 seconds without a sign of life."""
+    loading = logging.getLogger("langchain_memllm.local.weights")
+    with signs_of_life():
+        loading.info("loading the local model %s; this takes some seconds", "smollm2")
+    loading.info("loading once more")
+    told_of = capfd.readouterr()
+    assert (told_of.out, told_of.err) == ("", "loading the local model smollm2; this takes some seconds\n")
+    assert loading.handlers == []
+
+
+def test_progress_is_said_in_lines_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """Friction 16: also where standard error goes to a file."""
+    clock = iter([0.0, 4.0, 11.0, 11.0, 12.0, 25.0, 25.0, 30.0])
+    monkeypatch.setattr(terminal, "monotonic", lambda: next(clock))
+    with terminal.progress("sentences") as advance:
+        for done in (0, 10, 20, 1000):
+            advance(done, 1200)
+    assert capfd.readouterr().err == "sentences: 10 of 1,200\nsentences: 1,000 of 1,200\n"
+    with terminal.progress("sentences", quiet=True) as advance:
+        advance(1, 2)
+    assert capfd.readouterr().err == ""
+
+
+def test_sentences_that_gave_nothing_are_named(capfd: pytest.CaptureFixture[str]) -> None:
+    """Friction 16: nothing said what was not understood."""
+    receipt = Receipt("op", ("memllm", "ada"), 1, "2026-11-29", without_facts=4, such_as=("My [back] hurts.", "Hm."))
+    terminal.print_receipt(receipt, as_json=False)
+    assert capfd.readouterr().out.splitlines()[1] == "nothing found in 4 sentences: 'My [back] hurts.', 'Hm.', …"
+    terminal.print_receipt(receipt, as_json=True)
+    assert json.loads(capfd.readouterr().out)["such_as"] == ["My [back] hurts.", "Hm."]
+
+
+@pytest.mark.parametrize("name", ["local:", "local:much", "local:2", "local:-1"])
+def test_a_local_model_is_named_with_a_threshold(name: str) -> None:
+    """Issue 19 F: ``local:0.8``; what is no probability is refused before anything is loaded."""
+    with pytest.raises(ConfigurationError, match="threshold"):
+        built(name)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_memllm.dates import read_date, relative_date
+from langchain_memllm.dates import is_date, read_date, relative_date
 from langchain_memllm.times import check_date
 
 NOW = datetime(2026, 11, 29, 15)
@@ -282,3 +282,23 @@ def test_whatever_is_read_is_a_date(case: tuple[str, str], now: datetime, more: 
 def test_any_text_can_be_read(text: str, now: datetime) -> None:
     relative_date(text, now)
     read_date(text, now)
+
+
+DATES = """
+12 March 2014 | March 12, 2014 | 12th of March 2014 | 12/3/2014 | 2014-03-12 | 2014 | Mar 1998 | 3rd of August | May
+c. 1450 | circa 300 BC | 44 BC | 5th century | Late 1864 | the 1780s | Summer 1990 | 1914-1918 | between 1850 and 1853
+Christmas Eve | tomorrow | next Friday | nineteenth century | 12. März 2014 | 12 mars 2014 | 12 de marzo de 2014
+12 marzo 2014 | 12 de Março de 2014 | 12 Mart 2014 | 12 maart 2014 | 12 marca 2014 | 2014年3月12日 | 12 марта 2014
+"""
+NO_DATES = "Oslo | the king | Apollo 11 | Battle of 1812 | a | World War II | when Bo came | Ada 1815 | 7th Cavalry | -"
+
+
+@pytest.mark.parametrize("text", DATES.replace("\n", "|").strip("|").split("|"))
+def test_values_that_say_when(text: str) -> None:
+    """Issue 19 F."""
+    assert is_date(text.strip())
+
+
+@pytest.mark.parametrize("text", NO_DATES.split("|"))
+def test_values_that_do_not(text: str) -> None:
+    assert not is_date(text.strip())

@@ -17,13 +17,15 @@ from langchain_memllm.extraction import (
     Extraction,
     Extractor,
     LocalExtractor,
+    filled_once,
     sentences_of,
 )
 from langchain_memllm.grammar import parse
 from langchain_memllm.memory import Memory
 from langchain_memllm.models import Manners
+from langchain_memllm.relations import Catalogue
 from langchain_memllm.testing import ScriptedModel, tool_call
-from langchain_memllm.triples import Source, Triple
+from langchain_memllm.triples import Source, Statement, Triple
 
 NS = ("memllm", "ada")
 
@@ -469,16 +471,21 @@ def test_sentences():
 class FakeWriter:
     """What ``LocalExtractor`` needs of a ``MemLLMModel``."""
 
-    def __init__(self, *calls, adapters=frozenset()):
+    def __init__(self, *calls, adapters=frozenset(), unsure=()):
         self.calls, self.asked, self.shown, self.adapters = calls, [], [], adapters
+        self.unsure, self.spoken = unsure, []
 
-    def write_calls(self, sentences, contexts, *, options=None, examples=()):
+    def write_calls(self, sentences, contexts, *, options=None, examples=(), spoken=False):
         pytest.importorskip("torch")
         from langchain_memllm.local import WriteOutput
 
         self.asked += zip(sentences, contexts, strict=True)
         self.shown.append((options, examples))
-        return [WriteOutput(call, parse(call)) for call in self.calls]
+        self.spoken.append(spoken)
+        return [
+            WriteOutput(call, found := parse(call), confidences=(0.75,) * len(found.triples), unsure=self.unsure)
+            for call in self.calls
+        ]
 
 
 async def test_the_local_writer_reads_sentence_by_sentence():
@@ -491,6 +498,36 @@ async def test_the_local_writer_reads_sentence_by_sentence():
     assert [piece.text for piece in extraction.quarantine] == ["x"]
     assert model.asked == [("I like tea.", ("Hello.",)), ("Bo likes jam.", ("Hello.", "I like tea."))]
     assert extractor.extract("") == Extraction()
+
+
+def test_the_local_writer_says_how_sure_it_is_and_what_it_left_out():
+    """Issue 19 F: probabilities go with the statements; what is below the threshold and what gave nothing is told."""
+    unsure = ((Triple("Bo", "likes", "ham"), 0.31),)
+    model = FakeWriter("({MEM_WRITE-->Bo>>likes>>jam})", "({MEM_WRITE-->})", "({MEM_WRITE-->})", unsure=unsure)
+    text = "Bo likes jam. Thanks! My back hurts."
+    extraction = LocalExtractor(model).extract(text, source=Source("document"))
+    assert [each.confidence for each in extraction.statements] == [0.75]
+    assert {piece.text for piece in extraction.quarantine} == {"({MEM_WRITE-->Bo>>likes>>ham})"}
+    assert "0.31" in extraction.quarantine[0].reason
+    assert [(each.text, text[each.start : each.end]) for each in extraction.without_facts] == [("My back hurts.",) * 2]
+    LocalExtractor(model).extract(text, source=Source("user"))
+    LocalExtractor(model).extract(text)
+    assert model.spoken == [False, True, True]
+
+
+def test_a_slot_of_one_text_is_filled_once_by_the_surest():
+    """Issue 19 F. Many-valued relations and what has no confidence are left alone."""
+
+    def said(relation, object_, confidence):
+        return Statement("Ada", relation, object_, confidence=confidence)
+
+    oslo, rome, paris = (said("place of birth", name, p) for name, p in (("Oslo", 0.6), ("Rome", 0.9), ("Paris", None)))
+    alias, again = said("born in", "Kiel", 0.7), said("place of birth", "ROME", 0.2)
+    tea, jam = said("likes", "tea", 0.1), said("likes", "jam", 0.2)
+    kept, refused = filled_once([oslo, tea, rome, paris, alias, jam, again], Catalogue.shipped())
+    assert kept == [tea, rome, paris, jam, again]
+    assert refused == [oslo, alias]
+    assert filled_once([], Catalogue.shipped()) == ([], [])
 
 
 def test_an_untrained_writer_is_shown_examples_and_a_trained_one_is_not():

@@ -67,3 +67,14 @@ def test_a_kind_of_thing_is_a_value_where_nothing_is_replaced() -> None:
 def test_what_application_code_may_not_store_either() -> None:
     assert all(map(is_unknown, ("unknown", "N/A", "None", "?", "not specified")))
     assert not any(map(is_unknown, ("there", "yes", "it", "a new city", "🍵", "C#", "+")))
+
+
+@pytest.mark.parametrize("relation", ["date of birth", "Birthday", "inception", "publication date"])
+def test_a_relation_that_wants_a_date_takes_nothing_else(relation: str) -> None:
+    """Issue 19 F."""
+    for date in ("12 March 2014", "1864", "c. 1450", "the 1780s", "May", "1998-02-03"):
+        assert placeholder("Ada", relation, date) is None, date
+    for other in ("Oslo", "Battle of 1812", "Apollo 11", "a doctor", "Ada Byron"):
+        assert placeholder("Ada", relation, other) is not None, other
+    assert placeholder("Ada", "place of birth", "Oslo") is None
+    assert placeholder("Ada", "deadline", "when Bo is back", single_valued=False) is None
