@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 
 from benchmarks.measure import RESULTS
-from langchain_memllm.local.weights import ADAPTER_FILE, shipped_adapter
+from langchain_memllm.local.weights import ADAPTER_FILE, SHIPPED, shipped_adapter
 from langchain_memllm.training.evaluate import Report
 from langchain_memllm.training.scores import Figure
 
@@ -26,6 +26,14 @@ GOALS: dict[str, dict[str, tuple[str, float, float, str]]] = {
     "edit": {
         "zsre average": ("editing average, zsRE", 1, 0.75, "≥ 0.75"),
         "counterfact average": ("editing average, CounterFact", 1, 0.75, "≥ 0.75"),
+    },
+    "extract-others": {
+        "redocred precision, exact": ("precision at 0.45, the 40 documents not fitted to", 1, 0.5, "≥ 0.50"),
+        "redocred recall, exact": ("recall at 0.45, the 40 documents not fitted to", 1, 0.05, "≥ 0.05"),
+    },
+    "everyday": {
+        "everyday unseen precision, exact": ("precision at 0.65, first person, unseen half", 1, 0.8, "≥ 0.80"),
+        "everyday unseen recall, exact": ("recall at 0.65, first person, unseen half", 1, 0.5, "≥ 0.50"),
     },
     "extract": {
         "redocred F1, exact": ("extraction F1, unseen Re-DocRED sentences", 1, 0.30, "≥ 0.30"),
@@ -53,7 +61,7 @@ def rows() -> Iterator[str]:
     yield _row(
         Figure("ratio", written["ratio"], count=written["sentences"]), "writing, batched / one by one", 1, 3, "≥ 3"
     )
-    sizes = [(shipped_adapter(role) / ADAPTER_FILE).stat().st_size for role in ("write", "read")]
+    sizes = [(shipped_adapter(role) / ADAPTER_FILE).stat().st_size for role in SHIPPED]
     size = Figure("size", sum(sizes) / 1e6, count=len(sizes))
     yield _row(size, "shipped adapters together, MB", -1, 30, "< 30")
 
@@ -82,6 +90,35 @@ def ablation() -> Iterator[str]:
         yield f"| {label} | {' | '.join('' if value is None else f'{value:.3f}' for value in values)} |"
 
 
+CURVE: dict[str, tuple[str, str]] = {
+    "60 documents, fitted": ("confidence-fitted", "redocred"),
+    "the 40 others": ("eval-extract-others", "redocred"),
+    "made-up, unseen forms": ("eval-extract", "unseen"),
+    "first person, unseen half": ("eval-everyday", "everyday unseen"),
+}
+"""What the columns of the curve are about, and where they are kept: a report in ``results/`` and its part."""
+
+
+def curve() -> Iterator[str]:
+    """The lines of the table of precision and recall at each threshold."""
+    columns: list[dict[float, str]] = []
+    for file, part in CURVE.values():
+        rows = json.loads((RESULTS / f"{file}.json").read_text(encoding="utf-8"))["details"]["curve"]
+        columns.append(
+            {
+                threshold: "" if precision is None else f"{precision:.2f} / {recall:.2f}"
+                for name, threshold, precision, recall, *_ in rows
+                if name == part
+            }
+        )
+    yield f"| least probability | {' | '.join(CURVE)} |"
+    yield f"| --- |{' --- |' * len(CURVE)}"
+    for threshold in columns[0]:
+        cells = [column.get(threshold, "") for column in columns]
+        if any(cells):
+            yield f"| {threshold:g} | {' | '.join(cells)} |"
+
+
 def _row(figure: Figure | None, label: str, better: float, least: float, words: str) -> str:
     if figure is None or figure.value is None:
         return f"| {label} | not measured | | | {words} |"
@@ -93,4 +130,4 @@ def _row(figure: Figure | None, label: str, better: float, least: float, words: 
 
 
 if __name__ == "__main__":
-    print(*("\n".join(lines) for lines in (rows(), ablation())), sep="\n\n")
+    print(*("\n".join(lines) for lines in (rows(), ablation(), curve())), sep="\n\n")
