@@ -279,13 +279,13 @@ def test_calls(folder):
 def test_a_report_that_changed_is_told_item_by_item(folder):
     made = evaluated(folder, "extract", "--write", "none", "--articles", 1, "--limit", 2, "--free", 0)
     for result in made.results.values():
-        result["exact"] = [9, 9, 9]
+        result["cut_off"] = 9
     made.save(folder / "changed.json")
     done = memllm(
         "eval", "recheck", folder / "changed.json", "--base", folder / "base", "--write", "none", "--read", "none"
     )
     assert done.exit_code == 1
-    assert ".exact[0]: 9 became" in done.output
+    assert ".cut_off: 9 became" in done.output
 
 
 @pytest.mark.parametrize("what", ["edit", "ppl"])
