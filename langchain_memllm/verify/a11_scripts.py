@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from langchain_memllm import transfer
@@ -33,33 +34,33 @@ def _agree(folder: Path, seed: int, sabotage: bool, server: LocalServer) -> list
     """One script in three parts: after a restart, and after a copy each way. Returns what the memories find wrong."""
     folder.mkdir()
     namespaces: list[Namespace] = [("a11", folder.name, "one"), ("a11", folder.name, "two")]
-    file, graph = opened(folder / "file.db"), _opened_graph(server)
-    script = Script(seed, [file, graph], namespaces)
-    script.run(14)
+    with contextlib.ExitStack() as closing:
 
-    for memory in (file, graph):
-        memory.store.close()
-    file, graph = opened(folder / "file.db"), _opened_graph(server)
-    script.memories = [file, graph]
-    if sabotage:
-        file.write([("Ada", "likes", "a fact of one store")], namespace=namespaces[0])
-    script.run(4)
-    script.compare_dumps()
+        def both() -> list[Memory]:
+            graph = open_store(server.uri, auth=(server.user, server.password), deadline=PATIENT)
+            memories = [opened(folder / "file.db"), opened(graph)]
+            for memory in memories:
+                closing.callback(memory.store.close)
+            return memories
 
-    other = opened(folder / "other.db")
-    transfer.copy(graph, other, namespaces=namespaces)
-    for namespace in namespaces:
-        graph.forget(everything=True, namespace=namespace)
-    transfer.copy(file, graph, namespaces=namespaces)
-    script.memories = [file, graph, other]
-    script.compare()
-    script.run(6)
-    script.compare_dumps()
-    found = [f"{memory!r}: {problem}" for memory in script.memories for problem in memory.verify()]
-    for memory in script.memories:
-        memory.store.close()
-    return found
+        script = Script(seed, both(), namespaces)
+        script.run(14)
 
+        closing.pop_all().close()
+        script.memories = file, graph = both()
+        if sabotage:
+            file.write([("Ada", "likes", "a fact of one store")], namespace=namespaces[0])
+        script.run(4)
+        script.compare_dumps()
 
-def _opened_graph(server: LocalServer) -> Memory:
-    return opened(open_store(server.uri, auth=(server.user, server.password), deadline=PATIENT))
+        other = opened(folder / "other.db")
+        closing.callback(other.store.close)
+        transfer.copy(graph, other, namespaces=namespaces)
+        for namespace in namespaces:
+            graph.forget(everything=True, namespace=namespace)
+        transfer.copy(file, graph, namespaces=namespaces)
+        script.memories = [file, graph, other]
+        script.compare()
+        script.run(6)
+        script.compare_dumps()
+        return [f"{memory!r}: {problem}" for memory in script.memories for problem in memory.verify()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from unittest import mock
@@ -180,7 +181,8 @@ class Script:
     def held(self, memory: Memory, namespace: Namespace) -> tuple[Any, ...]:
         """All that a memory holds of a namespace."""
         exported = list(memory.export(namespace=namespace))
-        return exported, memory.stats(namespace=namespace), memory.quarantined(namespace=namespace)
+        stats = replace(memory.stats(namespace=namespace), extra={})  # what a store tells of itself
+        return exported, stats, memory.quarantined(namespace=namespace)
 
     def compare(self) -> None:
         """All memories hold the same, and answer alike."""

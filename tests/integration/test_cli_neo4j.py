@@ -194,7 +194,7 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 def test_browser_says_what_it_cannot_do(shell: Shell, tmp_path: Path) -> None:
     assert "give --store neo4j://host" in shell("browser", "--store", "memllm.db", status=2)
-    assert "not an address of Neo4j Browser" in shell("browser", "--http", "example.org", status=2)
+    assert "not the address of Neo4j Browser" in shell("browser", "--http", "example.org", status=2)
     shell("browser", "--save", str(tmp_path / "pages"))
     assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == ["memllm-favourites.zip", "memllm.grass"]
 

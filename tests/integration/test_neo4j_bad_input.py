@@ -185,7 +185,7 @@ def test_what_others_keep_there_is_neither_touched_nor_read(opened: Open, driver
     assert memory.read("Ida", "resides in", namespace=NS).answers in ((), ("Bonn",))
     assert {match.answer for match in memory.recall("Ada in Oslo", namespace=NS)} == {"Bonn", "tea"}
     assert memory.store.namespaces() == [NS]
-    assert memory.verify() == []
+    assert all("are not what memllm writes" in problem for problem in memory.verify())  # what others wrote is told
     assert len(list(memory.facts(namespace=NS))) == 3
     for way in ({"source": "x"}, {"name": "tea"}, {"subject": "Ada", "relation": "lives in"}, {"everything": True}):
         memory.forget(namespace=NS, **way)  # type: ignore[arg-type]
@@ -256,7 +256,7 @@ def test_a_database_set_read_only_answers_and_refuses_to_write(opened: Open, dri
         lambda: memory.alias("Ada", "Countess", namespace=NS),
         lambda: memory.forget(name="Ada", namespace=NS),
         lambda: memory.forget(everything=True, namespace=NS),
-        lambda: memory.restore([{"type": "alias", "namespace": list(NS), "names": ["tea", "chai"]}]),
+        lambda: memory.restore([{"type": "alias", "namespace": list(NS), "names": ["milk", "chai"]}]),
     ):
         with pytest.raises(StoreUnavailable, match="read-only"):
             call()
