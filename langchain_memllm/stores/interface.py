@@ -477,7 +477,16 @@ def clock_problems(namespace: str, seq: int, last_at: str, restarts: str, moment
         last_at: Time of its last operation.
         restarts: Number and time of the operations at which a clock was right again, as JSON.
         moment: The present.
+
+    Values that are not such things say nothing here: the check of the rows tells them.
     """
+    try:
+        return _clock_problems(namespace, seq, last_at, restarts, moment)
+    except (TypeError, ValueError, RecursionError):
+        return []
+
+
+def _clock_problems(namespace: str, seq: int, last_at: str, restarts: str, moment: str) -> list[str]:
     oldest = (datetime.fromisoformat(moment) - timedelta(days=OPERATION_DAYS)).isoformat(timespec="microseconds")
     found = [
         f"namespace {namespace}: until operation {number} a clock was more than a day ahead; it was right again at "

@@ -315,10 +315,12 @@ class Database:
         if self._closed or self._pid != os.getpid():
             return
         with self._write_lock:
-            self._closed = True
-            if self._log is not None and self._writer is not None:
-                self._log.tend(self._writer)
-            self._close_all()
+            try:
+                if self._log is not None and self._writer is not None:
+                    self._log.tend(self._writer)
+            finally:
+                self._closed = True
+                self._close_all()
 
     # -- forks -----------------------------------------------------------------------------------------------------
 

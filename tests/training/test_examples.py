@@ -13,6 +13,7 @@ from tiny_model import tiny
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.grammar import render_read, render_write, render_write_prompt
+from langchain_memllm.local.confidence import Confidence
 from langchain_memllm.local.writer import WriteOptions, write_batch
 from langchain_memllm.reading import Generate, Generated, Reading, Results, advance, next_action
 from langchain_memllm.training.examples import (
@@ -79,7 +80,7 @@ def prompt_in_use(sentence: str, context: list[str]) -> list[int]:
     forward = model.model.forward
     model.model.forward = lambda **inputs: (fed.append(inputs["input_ids"][0].tolist()), forward(**inputs))[1]
     with model.role("write") as decoder:
-        write_batch(decoder, [sentence], [context], WriteOptions(max_tokens=1), (), lambda _text: None)
+        write_batch(decoder, [sentence], [context], WriteOptions(max_tokens=1), (), lambda _text: None, Confidence())
     return [*fed[0], *fed[1]]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from langchain_memllm.training.extracting import _compared, confusion
+from langchain_memllm.training.extracting import _compared, confusion, counts
 from langchain_memllm.training.scores import exp_mean, f1, figure, mean, precision, ratio_of_exp, recall
 from langchain_memllm.triples import Triple
 
@@ -60,8 +60,10 @@ def test_exact_and_relaxed_by_hand():
         Triple("Curie", "place of birth", "Rome"),
     ]
     got = _compared(case, written)
-    assert got["exact"] == [1, 4, 2]
-    assert got["relaxed"] == [1, 3, 2]
+    result = {"written": [list(triple) for triple in written], "confidences": [0.5] * 4}
+    assert counts(case, result) == [1, 4, 2]
+    assert counts(case, result, relaxed=True) == [1, 3, 2]
+    assert counts(case, result, 0.6) == [0, 0, 2]
     assert got["relations"] == [["spouse", ["spouse"]], ["place of birth", ["place of death"]]]
     table = confusion([{**case, "id": "1", "part": "p"}], {"1": got})
     assert table == [["p", "spouse", "spouse", 1], ["p", "place of birth", "place of death", 1]]
