@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
 import sqlite3
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from langchain_memllm import private
 from langchain_memllm.stores.server import DEFAULT_VERSION, LocalServer
 from langchain_memllm.verify import CHECKS, Outcome, run_checks
+from langchain_memllm.verify.report import add, commit
 
 _STYLE = {"pass": "green", "fail": "red", "not run": "yellow"}
 app = typer.Typer(add_completion=False)
@@ -51,17 +49,18 @@ def verify(
         f"{'soak' if soak else 'quick'}{', sabotaged' if prove_red else ''}"
     )
     outcomes = []
+    began = commit()
     with _server(neo4j and any(check.needs_server for check in checks)) as server:
         if server is not None:
             console.print(f"Neo4j {server.version} at {server.uri}")
+        about = {"soak": soak, "share": share, "seed": seed, "sabotaged": prove_red, "neo4j": server and server.version}
         for outcome in run_checks(checks, soak=soak, seed=seed, sabotage=prove_red, share=share, server=server):
             outcomes.append(outcome)
             if outcome.result != "not run":
                 console.print(f"{outcome.check.id} {outcome.result} in {outcome.seconds:.1f} s")
+            if report is not None:
+                add(report, outcome, began, about)
     console.print(_table(outcomes))
-    if report is not None:
-        about = {"neo4j": server and server.version, "soak": soak, "share": share, "seed": seed, "sabotaged": prove_red}
-        _write(report, [_plain(outcome) | about for outcome in outcomes])
     wanted = {"fail" if prove_red else "pass"} | (set() if only else {"not run"})
     raise typer.Exit(0 if all(outcome.result in wanted for outcome in outcomes) else 1)
 
@@ -96,26 +95,6 @@ def _show_progress() -> None:
     logger.addHandler(shown)
     logger.setLevel(logging.INFO)
     logging.getLogger().addHandler(logging.NullHandler())
-
-
-def _write(report: Path, outcomes: list[dict[str, object]]) -> None:
-    """Into the file, beside what earlier runs of other checks left there."""
-    before = json.loads(report.read_text(encoding="utf-8")) if report.exists() else []
-    ran = [row for row in outcomes if row["result"] != "not run"]
-    rows = {row["id"]: row for row in [*outcomes, *before, *ran]}
-    with private.replaced(report) as file:
-        file.write(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n")
-
-
-def _plain(outcome: Outcome) -> dict[str, object]:
-    return {
-        "id": outcome.check.id,
-        "title": outcome.check.title,
-        "result": outcome.result,
-        "summary": outcome.summary,
-        "seconds": round(outcome.seconds, 2),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 if __name__ == "__main__":

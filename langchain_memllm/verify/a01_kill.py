@@ -34,7 +34,8 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     ledgers = [folder / "parent.ledger"]
     mine = Ledger(ledgers[0])
     killed = 0
-    for round_ in range((scale + WRITERS - 1) // WRITERS):
+    rounds = (scale + WRITERS - 1) // WRITERS
+    for round_ in range(rounds):
         pids = []
         _write(parent, mine, f"parent-{round_}", False)
         for writer in range(WRITERS):
@@ -43,6 +44,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
             pids.append(spawn(partial(_work, path, ledgers[-1], f"{round_}-{writer}", sabotage, given)))
         killed += kill(pids, random_.uniform(0.08, 0.25))
         counts.problems += integrity(path)
+        counts.tell(round_ + 1, rounds, "pairs of kills")
     parent.close()
     sqlite_log._DUE = former  # type: ignore[misc]
     forgets = _compare(path, ledgers, counts)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import langchain_memllm.verify
-from langchain_memllm.verify import CHECKS, a28_static, run_checks
+from langchain_memllm.verify import CHECKS, Check, Outcome, a28_static, report, run_checks
 
 WRITTEN = [check for check in CHECKS if check.run is not None and not check.needs_server]
 ON_A_SERVER = {
@@ -56,6 +56,33 @@ def test_what_was_asked_for_and_did_not_run_is_a_failure(asked: str, words: str)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert words in " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_report_names_the_commit_of_each_row_and_keeps_those_of_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, about = tmp_path / "report.json", {"soak": True}
+    root = Path(__file__).parents[2]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert (report.commit() or "").rstrip("+") == head.strip()
+    monkeypatch.setattr(report, "commit", lambda: "b")
+    report.add(file, Outcome(Check("A13", "fuzzed"), "pass", "12 parsers", 3600.0), "a", about)
+    report.add(file, Outcome(Check("A01", "kill"), "pass", "2,000 kills", 300.0), "b", about)
+    report.add(file, Outcome(Check("A01", "kill"), "not run"), "b", about)
+    rows = json.loads(file.read_text())
+    assert [(row["id"], row["result"], row["commit"], row["soak"]) for row in rows] == [
+        ("A01", "pass", "b", True),
+        ("A13", "pass", "a to b", True),
+    ]
+
+
+def test_the_long_scale_is_what_the_soak_promises() -> None:
+    scales = {check.id: (check.soak, check.unit) for check in CHECKS}
+    assert scales["A01"] == (2_000, "kills")
+    assert scales["A02"] == (5_000, "cuts")
+    assert scales["A13"] == (3_000, "tenths of a second a parser")
+    assert scales["A17"] == scales["A17.neo4j"] == (200_000, "operations")
+    assert scales["A30"] == (3_600, "seconds")
 
 
 def test_each_thing_that_no_source_may_do_is_found() -> None:
