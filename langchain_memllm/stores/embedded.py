@@ -49,14 +49,14 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.outbox import OutboxEntry, stamped
 from langchain_memllm.stores.parts import Part
-from langchain_memllm.stores.rows import corrupt, fact_of, namespace_of
+from langchain_memllm.stores.rows import fact_of_columns, namespace_of
 from langchain_memllm.stores.sqlite import Database, Durability
 from langchain_memllm.times import since
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
 
 __all__ = ["READ", "EmbeddedStore"]
 
-# The columns of a fact with the spellings of its names, in the order ``_fact`` reads them.
+# The columns of a fact with the spellings of its names, in the order ``rows.fact_of_columns`` reads them.
 _FACT: Final = """f.fid, s.spelling, r.label, o.spelling, f.seq, f.ordinal, f.recorded_at, f.kind, f.principal,
     f.confidence, f.valid_from, f.valid_to, f.closed_at, f.closed_by, f.closed_why,
     coalesce(f.said_at, f.recorded_at)"""
@@ -139,7 +139,6 @@ _MAX_RECALL_NAMES: Final = 64
 
 Side = Literal["subject", "object"]
 _R = TypeVar("_R")
-_FactRow = tuple[object, ...]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -295,7 +294,7 @@ class EmbeddedStore:
                 READ[query.side], (encode_namespace(namespace), query.keys[0], query.relation, limit + 1)
             ).fetchall()
             if rows and rows[0][0] is None:
-                found = tuple([Row(_fact(namespace, row, 1), "exact") for row in rows[:limit]])
+                found = tuple([Row(fact_of_columns(namespace, row, 1), "exact") for row in rows[:limit]])
                 return Found(found, len(rows) > limit, (True,), (True,))
         return _lookup(connection, (namespace,), query, (None, None), limit)
 
@@ -381,7 +380,7 @@ class EmbeddedStore:
             with self._db.snapshot() as connection:
                 statement, parameters = _listing(connection, namespace, where, seq, ordinal)
                 page = [
-                    _with_sources(connection, _fact(namespace, row))
+                    _with_sources(connection, fact_of_columns(namespace, row))
                     for row in (connection.execute(statement, parameters) if statement else ())
                 ]
             yield from page
@@ -400,7 +399,7 @@ class EmbeddedStore:
         for start in range(0, len(ids), _PAGE):
             with self._db.snapshot() as connection:
                 rows = connection.execute(_BY_ID, (json.dumps(ids[start : start + _PAGE]),))
-                page = [_with_sources(connection, _fact(namespace, row)) for row in rows]
+                page = [_with_sources(connection, fact_of_columns(namespace, row)) for row in rows]
             yield from page
 
     def dump(self, namespace: Namespace) -> Iterator[Part]:
@@ -490,14 +489,6 @@ class EmbeddedStore:
 
 
 _PAGE: Final = 2_000
-
-
-def _fact(namespace: Namespace, row: _FactRow, start: int = 0) -> Fact:
-    """A fact from the columns ``_FACT``."""
-    fid, *middle, by, why, said = row[start : start + 16]
-    if type(fid) is not bytes or (by is not None and type(by) is not bytes):
-        raise corrupt("table fact", "the id of a fact")
-    return fact_of(namespace, (fid.hex(), *middle, None if by is None else by.hex(), why, said), "table fact or name")
 
 
 def _with_sources(connection: sqlite3.Connection, fact: Fact) -> Fact:
@@ -597,7 +588,7 @@ def _rows_of_members(
                 found = connection.execute(_TIMED[side], (member, relation, *when, limit + 1, begins))
             rows.extend(
                 (_precedence_of(fact), Row(fact, forced or how, via=spelling))
-                for fact in (_fact(namespace, row) for row in found)
+                for fact in (fact_of_columns(namespace, row) for row in found)
             )
     rows.sort(key=lambda item: -item[0])
     unique = {row.fact.id: row for _, row in rows}
@@ -708,7 +699,7 @@ def _rows_of_pairs(
         if len(rows) > limit and similarity < least_taken:
             break
         for found in connection.execute(_OPEN_RELATION[query.side], (name, relation_id, limit + 1)):
-            fact = _fact(namespace, found)
+            fact = fact_of_columns(namespace, found)
             via = fact.triple.subject if query.side == "subject" else fact.triple.object
             rows.append(Row(fact, "similar", entity, relation, via))
         least_taken = min(least_taken, similarity)
@@ -778,7 +769,7 @@ def _around(
     for member, spelling in names:
         for column in ("s", "o"):
             for row in connection.execute(_AROUND[column], (member, limit)):
-                fact = _fact(namespace, row)
+                fact = fact_of_columns(namespace, row)
                 found.setdefault(fact.id, (Row(fact, how, via=spelling), row[16], row[17]))
     best = sorted(found.values(), key=lambda item: -_precedence_of(item[0].fact))
     for row, other, spelling in best[:limit]:

@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -23,10 +24,11 @@ from langchain_memllm.stores.embedded_write import Application, link
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
+from langchain_memllm.stores.rows import fact_of_columns
 from langchain_memllm.stores.sqlite_check import foreign_rows
-from langchain_memllm.triples import Fact, Namespace, Source, Triple, is_literal_key
+from langchain_memllm.triples import Namespace, Source, is_literal_key
 
-__all__ = ["FACTS", "dump", "restore"]
+__all__ = ["dump", "restore"]
 
 _PAGE: Final = 2_000
 _MAX_ALIASES: Final = 1 << 16  # classes of an export are put back whatever their size, also those that meet
@@ -34,9 +36,9 @@ _NAME_IDS: Final = "SELECT id FROM name WHERE ns = ?"
 _NAMES: Final = "SELECT key, spelling, rank FROM name WHERE id IN ({}) ORDER BY id"
 _RELATIONS: Final = "SELECT label FROM relation WHERE ns = ? ORDER BY id"
 # Facts of a namespace after a place, in commit order, with what closed them.
-FACTS: Final = """SELECT f.id, f.fid, s.spelling, r.label, o.spelling, f.seq, f.ordinal, f.recorded_at, f.kind,
-    f.principal, f.confidence, f.valid_from, f.valid_to, f.closed_at, f.closed_by, f.closed_why, o.key, f.ended,
-    f.closed_seq, q.kind, q.ref, coalesce(f.said_at, f.recorded_at)
+_FACTS: Final = """SELECT f.id, f.fid, s.spelling, r.label, o.spelling, f.seq, f.ordinal, f.recorded_at, f.kind,
+    f.principal, f.confidence, f.valid_from, f.valid_to, f.closed_at, f.closed_by, f.closed_why,
+    coalesce(f.said_at, f.recorded_at), o.key, f.ended, f.closed_seq, q.kind, q.ref
     FROM fact f INDEXED BY fact_ns CROSS JOIN relation r ON r.id = f.r CROSS JOIN name s ON s.id = f.s
     CROSS JOIN name o ON o.id = f.o LEFT JOIN source q ON q.id = f.closed_source
     WHERE f.ns = ? AND (f.seq, f.ordinal, f.fid) > (?, ?, ?) ORDER BY f.seq, f.ordinal, f.fid LIMIT ?"""
@@ -98,7 +100,7 @@ def _facts(snapshot: Snapshot, namespace: Namespace, ns: int) -> Iterator[Kept]:
     place: tuple[Any, ...] = (-1, -1, b"")
     while True:
         with snapshot() as connection:
-            rows = connection.execute(FACTS, (ns, *place, _PAGE)).fetchall()
+            rows = connection.execute(_FACTS, (ns, *place, _PAGE)).fetchall()
             page = [_kept(namespace, row, connection.execute(_EVIDENCE, (row[0],)).fetchall()) for row in rows]
         yield from page
         if len(rows) < _PAGE:
@@ -107,30 +109,12 @@ def _facts(snapshot: Snapshot, namespace: Namespace, ns: int) -> Iterator[Kept]:
 
 
 def _kept(namespace: Namespace, row: tuple[Any, ...], evidence: Sequence[tuple[Any, ...]]) -> Kept:
-    (_, fid, subject, relation, object_, seq, ordinal, at, kind, principal, confidence) = row[:11]
-    (begin, end, closed, by, why, object_key, ended, closed_seq, closer_kind, closer_ref, said) = row[11:]
+    object_key, ended, closed_seq, closer_kind, closer_ref = row[17:]
     sources = tuple(
         Source(kind, ref, who, text, (first, last) if first is not None else None, turn, said)
         for kind, ref, who, text, first, last, turn, _, _, said in evidence
     )
-    fact = Fact(
-        fid.hex(),
-        namespace,
-        Triple.trusted(subject, relation, object_),
-        seq,
-        ordinal,
-        at,
-        kind,
-        principal,
-        confidence,
-        begin,
-        end,
-        closed,
-        by.hex() if by is not None else None,
-        why,
-        sources=sources,
-        said_at=said,
-    )
+    fact = replace(fact_of_columns(namespace, row, 1), sources=sources)
     closer = None if closer_kind is None else (closer_kind, closer_ref)
     places = tuple((each[7], each[8]) for each in evidence)
     return Kept(fact, is_literal_key(object_key), ended, closed_seq, closer, places)

@@ -15,7 +15,16 @@ from typing import Any, Final, NoReturn, cast, get_args
 from langchain_memllm.errors import StoreCorrupt
 from langchain_memllm.triples import KINDS, MAX_NAME, Fact, Namespace, Outcome, Receipt, Status, Triple
 
-__all__ = ["CLOSED", "corrupt", "date_is_sound", "fact_of", "moment_is_sound", "namespace_of", "receipt_of"]
+__all__ = [
+    "CLOSED",
+    "corrupt",
+    "date_is_sound",
+    "fact_of",
+    "fact_of_columns",
+    "moment_is_sound",
+    "namespace_of",
+    "receipt_of",
+]
 
 CLOSED: Final = ("superseded", "retracted", "past", "replaced")
 """Why a fact was closed."""
@@ -97,6 +106,18 @@ def fact_of(namespace: Namespace, row: Sequence[Any], place: str) -> Fact:
         why,
         said_at=said,
     )
+
+
+def fact_of_columns(namespace: Namespace, row: Sequence[Any], start: int = 0) -> Fact:
+    """A fact from the columns of a file from ``start`` on, in the order of ``_COLUMNS``; ids are 16 bytes.
+
+    Raises:
+        StoreCorrupt: A value is not what we write.
+    """
+    fid, *middle, by, why, said = row[start : start + 16]
+    if type(fid) is not bytes or (by is not None and type(by) is not bytes):
+        raise corrupt("table fact", "the id of a fact")
+    return fact_of(namespace, (fid.hex(), *middle, None if by is None else by.hex(), why, said), "table fact or name")
 
 
 def _learn(types: tuple[type, ...], place: str) -> None:

@@ -8,18 +8,17 @@ wished, or over states nothing. Forms are in ``everyday.json``; the last one of 
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from functools import partial
 from typing import Any, Final
 
 from langchain_memllm.speaker import SPEAKER
 from langchain_memllm.training.examples import WriteDocument
 from langchain_memllm.training.names import Names
+from langchain_memllm.training.world import forms
 from langchain_memllm.triples import Triple
 
 __all__ = ["Everyday"]
@@ -32,13 +31,7 @@ _I: Final = re.compile(r"I\b")
 _FEW: Final = 4  # lists of fewer forms are not held out of
 _INVENTED: Final = {"given": "person", "town": "town", "country": "country", "company": "company", "school": "school"}
 _OF_PETS: Final = ("likes", "dislikes", "afraid of", "birthday")
-
-
-@cache
-def _forms() -> dict[str, Any]:
-    text = resources.files("langchain_memllm.training").joinpath("everyday.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+_forms: Final = partial(forms, "everyday")
 
 
 @dataclass(frozen=True, slots=True)

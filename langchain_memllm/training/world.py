@@ -31,9 +31,13 @@ _ARTICLE_KINDS: Final = frozenset({"event"})
 
 
 @cache
-def forms() -> dict[str, Any]:
-    """The surface forms: of relations, of those only asked for, of talk, updates, retractions and what says nothing."""
-    text = resources.files("langchain_memllm.training").joinpath("world.json").read_text(encoding="utf-8")
+def forms(of: str = "world") -> dict[str, Any]:
+    """The surface forms: of relations, of those only asked for, of talk, updates, retractions and what says nothing.
+
+    Args:
+        of: ``world``, or ``everyday`` for what people say of themselves.
+    """
+    text = resources.files("langchain_memllm.training").joinpath(f"{of}.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

@@ -22,7 +22,7 @@ from langchain_memllm.stores import sqlite_log
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.verify import shim
 from langchain_memllm.verify.ledger import Counts
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import TinyEmbedder, spawn, wait
 
 __all__ = ["inside", "run"]
 
@@ -89,21 +89,14 @@ def _recorded(folder: Path, durability: Literal["full", "normal"]) -> list[Step]
     """Every operation on the files of a memory that is written, forgotten in and purged, with the acknowledgements."""
     folder.mkdir()
     noted = folder.with_suffix(".log")
-    pid = os.fork()
-    if pid == 0:
-        try:
-            shim.watch(folder)
-            shim.log_to(noted)
-            _work(folder, durability)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+    if wait([spawn(lambda: _work(folder, noted, durability))]):
         raise RuntimeError("the run that is recorded failed")
     return list(_read(noted))
 
 
-def _work(folder: Path, durability: Literal["full", "normal"]) -> None:
+def _work(folder: Path, noted: Path, durability: Literal["full", "normal"]) -> None:
+    shim.watch(folder)
+    shim.log_to(noted)
     sqlite_log._DUE = _DUE  # type: ignore[misc]
     acks = os.open(folder / "acks", os.O_CREAT | os.O_WRONLY)
     memory = Memory(EmbeddedStore(folder / "memllm.db", durability=durability), embedder=TinyEmbedder())

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.stores import sqlite_log
 from langchain_memllm.verify import shim
 from langchain_memllm.verify.ledger import Counts, facts_of, integrity
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import TinyEmbedder, told_by
 
 __all__ = ["inside", "run"]
 
@@ -54,21 +52,12 @@ def inside(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
 def _lived(folder: Path, operation: int, error: int, sabotage: bool) -> dict[str, Any]:
     """One life in a process of its own, and what it tells of it."""
     folder.mkdir()
-    readable, writable = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            shim.arm(operation, error)
-            told = _live(folder / "memllm.db", sabotage)
-            os.write(writable, json.dumps(told).encode())
-        finally:
-            os._exit(0)
-    os.close(writable)
-    with os.fdopen(readable, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(pid, 0)
-    dead = {"problems": ["the process ended"], "tried": [], "acked": [], "forgotten": "no"}
-    return dict(json.loads(answer)) if answer else dead
+
+    def life() -> dict[str, Any]:
+        shim.arm(operation, error)
+        return _live(folder / "memllm.db", sabotage)
+
+    return told_by(life) or {"problems": ["the process ended"], "tried": [], "acked": [], "forgotten": "no"}
 
 
 def _live(path: Path, sabotage: bool) -> dict[str, Any]:

@@ -5,7 +5,6 @@ By the database's own limit of pages, by a limit of file sizes, and by a real sm
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import resource
@@ -19,7 +18,7 @@ from typing import Any
 from langchain_memllm.errors import StoreUnavailable
 from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.verify.ledger import Counts, facts_of, integrity
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import TinyEmbedder, told_by
 
 __all__ = ["run"]
 
@@ -46,18 +45,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
 
 def _fill(path: Path, way: str, lift: Callable[[], None], sabotage: bool, counts: Counts) -> None:
     """Write until there is no room, look, make room, write on; in a process of its own, since limits stay."""
-    readable, writable = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writable, json.dumps(_live(path, lift, sabotage)).encode())
-        finally:
-            os._exit(0)
-    os.close(writable)
-    with os.fdopen(readable, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(pid, 0)
-    told: dict[str, Any] = json.loads(answer) if answer else {"acked": 0, "problems": ["the process ended"]}
+    told = told_by(lambda: _live(path, lift, sabotage)) or {"acked": 0, "problems": ["the process ended"]}
     counts.problems += [f"{way}: {problem}" for problem in [*told["problems"], *integrity(path)]]
     held = [fact.triple[0] for fact in facts_of(path)]
     counts.lost += len({f"name {number}" for number in range(told["acked"])} - set(held))

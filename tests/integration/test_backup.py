@@ -18,26 +18,13 @@ from typer.testing import CliRunner
 from langchain_memllm.cli import app
 from langchain_memllm.errors import StoreUnavailable
 from langchain_memllm.memory import Memory
-
-NS = ("memllm", "local")
+from tests.kept_file import NS, facts, written
 
 
 def run(*arguments: object, status: int = 0) -> str:
     done = CliRunner().invoke(app, [str(each) for each in arguments])
     assert done.exit_code == status, done.output
     return " ".join(done.output.split())
-
-
-def written(path: Path, count: int, name: str = "name") -> Path:
-    with Memory(path) as memory:
-        memory.write([(f"{name} {n}", "likes", f"thing {n}") for n in range(count)], namespace=NS)
-    return path
-
-
-def facts(path: Path) -> int:
-    with Memory(path) as memory:
-        assert memory.verify() == []
-        return memory.stats(namespace=NS).facts
 
 
 def test_a_backup_of_a_memory_that_is_written_is_whole_and_cp_is_not(tmp_path: Path) -> None:

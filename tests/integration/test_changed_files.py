@@ -17,25 +17,12 @@ from langchain_memllm.errors import SchemaTooNew, StoreCorrupt, StoreUnavailable
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import sqlite
 from langchain_memllm.stores.sqlite import SCHEMA_VERSION
-
-NS = ("memllm", "ada")
+from tests.kept_file import NS, facts, written
 
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "_LOOK_S", 0.0)
-
-
-def written(path: Path, count: int, name: str = "name") -> Path:
-    with Memory(path) as memory:
-        memory.write([(f"{name} {n}", "likes", f"thing {n}") for n in range(count)], namespace=NS)
-    return path
-
-
-def facts(path: Path) -> int:
-    with Memory(path) as memory:
-        assert memory.verify() == []
-        return memory.stats(namespace=NS).facts
 
 
 def removed(path: Path, spare: Path) -> None:
@@ -106,7 +93,7 @@ import os, signal, sys
 from langchain_memllm.memory import Memory
 memory = Memory(sys.argv[1])
 for number in range(int(sys.argv[2])):
-    memory.write([(f"killed {number}", "likes", f"thing {number}")], namespace=("memllm", "ada"))
+    memory.write([(f"killed {number}", "likes", f"thing {number}")], namespace=("memllm", "local"))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -28,21 +28,13 @@ from langchain_memllm.stores.interface import (
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.testing import FakeEmbedder
 from langchain_memllm.triples import Namespace, Source, Triple, literal_key, name_key
+from langchain_memllm.verify.scripts import NAMES, SOURCES
 
 pytestmark = pytest.mark.neo4j
 
 TENANTS: list[Namespace] = [("t", "one"), ("t", "two")]
-NAMES = ["Ada", "ADA", "Ada Lovelace", "Bob", "Oslo", "Oslo city", "Rome", "tea", "black tea", "Néo 😀"]
 SINGLE, MANY, CODE = "lives in", "likes", "password"
 RELATIONS = [SINGLE, MANY, CODE]
-SOURCES = [
-    Source("user", "chat", "ada"),
-    Source("user", "chat", "bob"),
-    Source("document", "notes.md"),
-    Source("document", "book.md"),
-    Source("web", "notes.md"),
-    Source("system", "boss"),
-]
 EMBEDDER = FakeEmbedder([["ada", "ada lovelace"], ["oslo", "oslo city"], ["tea", "black tea"], [SINGLE, "dwells in"]])
 
 
