@@ -66,8 +66,8 @@ def chat_model(model: ChatModel) -> BaseChatModel:
         built: BaseChatModel = init_chat_model(model)
     except ImportError as error:
         package = re.search(r"langchain-[\w-]+", str(error).replace("_", "-"))
-        ours = package is None or package[0] == "langchain-openai"  # which the extra brings
-        command = None if ours else f"pip install {package[0]}"
+        name = package[0] if package else "langchain-openai"  # which the extra brings
+        command = None if name == "langchain-openai" else f"pip install {name}"
         raise MissingExtra(f"The model {model!r}", "openai", command) from error
     except ValueError as error:
         raise ConfigurationError(

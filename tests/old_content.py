@@ -2,7 +2,7 @@
 
 It runs with the code of any commit since the stores exist, and says what that code wrote:
 
-    PYTHONPATH=FOLDER_OF_THAT_COMMIT python tests/old_content.py tests/data COMMIT
+    PYTHONPATH=FOLDER_OF_THAT_COMMIT python tests/old_content.py langchain_memllm/verify/old COMMIT
     PYTHONPATH=FOLDER_OF_THAT_COMMIT MEMLLM_TEST_PASSWORD=… python tests/old_content.py tests/data COMMIT bolt://…
 """
 

@@ -1,7 +1,7 @@
 """A memory as older versions kept it, with names and relations that are one by now: what migrations are tested from.
 
-``old_content`` made the fixtures. ``export_0_1.jsonl`` is the export of version 0.1, commit 9111564, before
-``triples.name_key`` and the catalogue changed.
+``old_content`` made the fixtures; those of files are in ``langchain_memllm/verify/old``. ``export_0_1.jsonl`` is the
+export of version 0.1, commit 9111564, before ``triples.name_key`` and the catalogue changed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +23,12 @@ from langchain_memllm.relations import Catalogue
 from langchain_memllm.stores import embedded_write, neo4j_write, parts
 from langchain_memllm.stores.interface import TripleStore
 from langchain_memllm.stores.parts import record_of
+from langchain_memllm.verify.old_files import COMMITS, old_file
 from tests.old_content import BOB, KARI, fill
 
 __all__ = ["BOB", "COMMITS", "KARI", "content", "fill", "old_export", "old_file", "old_rules", "put_old_graph"]
 
 DATA = Path(__file__).parent / "data"
-COMMITS = ("421ecb1", "9111564", "9677c80", "c55b18f")
-"""The last that wrote schema 1, 2, 3 and 5 of a file; schema 4 and 6 came in one commit."""
 
 
 @contextmanager
@@ -51,14 +49,6 @@ def content(store: TripleStore, namespace: tuple[str, ...]) -> list[str]:
     records = [record_of(namespace, part) for part in store.dump(namespace)]
     times = re.compile(r'"(recorded_at|closed_at|last_at|said_at)": "[^"]*"')
     return sorted(times.sub("", json.dumps(each)) for each in records)
-
-
-def old_file(path: Path, commit: str = "9111564") -> Path:
-    """The file that the code of a commit wrote, at a path; by default that of version 0.1."""
-    with sqlite3.connect(path) as connection:
-        connection.executescript(gzip.decompress((DATA / f"store_{commit}.sql.gz").read_bytes()).decode())
-    connection.close()
-    return path
 
 
 def old_export() -> list[dict[str, Any]]:

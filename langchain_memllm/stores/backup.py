@@ -88,7 +88,11 @@ def _poured(part: Path, target: Path, former: Path) -> bool:
     except StoreError:
         return False
     try:
-        if _shape(part) != _shape(target) or database.problems():
+        if database.problems():
+            return False
+        if _shape(part) != _shape(target):
+            with _told(target), contextlib.closing(_opened(target)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is whole while its log is moved
             return False
         back_up(database, former)
         with _told(target), contextlib.closing(sqlite3.connect(part, isolation_level=None)) as source:
@@ -141,7 +145,12 @@ def _aside(target: Path) -> Path | None:
 
 
 def _moved(target: Path, former: Path) -> None:
-    for suffix in ("", *_LOG):
+    """Give the former state another name; the file keeps its own, too, until another one takes its place."""
+    try:
+        former.hardlink_to(target)
+    except OSError:  # a file system without links
+        target.replace(former)
+    for suffix in _LOG:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{target}{suffix}").replace(f"{former}{suffix}")
 

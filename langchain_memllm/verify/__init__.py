@@ -20,6 +20,7 @@ from typing import Final
 
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify import (
+    a01_files,
     a01_kill,
     a01_outbox,
     a02_power,
@@ -93,6 +94,7 @@ class Outcome:
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check("A01", "kill -9, two writers", a01_kill.run, 120, 2_000, "kills"),
+    Check("A01.files", "kill -9 of restoring, importing, migrating", a01_files.run, 49, 2_000, "kills"),
     Check("A01.outbox", "kill -9 of agents: what was said", a01_outbox.run, 30, 300, "kills"),
     Check("A02", "power cut, simulated", a02_power.run, 300, 5_000, "cuts", needs_gcc=True),
     Check(
@@ -120,7 +122,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A13", "fuzzed parsers", a13_fuzz.run, 8, 3_000, "tenths of a second a parser"),
     Check("A14", "receipts under faults: every triple", a14_receipts.run, 2_400, 100_000, "triples", needs_gcc=True),
     Check("A15", "cancellation, interrupts, threads, forks", a15_cancel.run, 60, 4_000, "operations a way"),
-    Check("A16", "clocks, damaged and mixed-up files", a16_files.run, 27, 2_000, "files at most"),
+    Check("A16", "clocks, damaged and mixed-up files", a16_files.run, 72, 2_000, "files at most"),
     Check("A17", "tenants with the same names", a17_tenants.run, 10_000, 200_000, "operations"),
     Check("A17.neo4j", "Neo4j: the same", a17_tenants.run, 1_000, 200_000, "operations", needs_server=True),
     Check("A18", "Neo4j: query injection", a18_statements.run, 32, 1_000, "texts", needs_server=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from langchain_memllm.cli import app
 from langchain_memllm.errors import StoreUnavailable
 from langchain_memllm.memory import Memory
+from langchain_memllm.testing import FakeEmbedder
 from tests.kept_file import NS, facts, written
 
 
@@ -84,6 +86,7 @@ def test_a_graph_is_backed_up_by_its_own_tools(tmp_path: Path) -> None:
 CLIENT = """
 import sys
 from langchain_memllm.memory import Memory
+from langchain_memllm.testing import FakeEmbedder
 memory, ns = Memory(sys.argv[1]), ("memllm", "local")
 memory.read("nama 1", "is fond of", namespace=ns)
 print("open", flush=True)
@@ -127,6 +130,7 @@ def test_a_kill_after_a_restore_loses_nothing(tmp_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 from langchain_memllm.memory import Memory
+from langchain_memllm.testing import FakeEmbedder
 from langchain_memllm.stores.backup import restore
 memory = Memory(sys.argv[1])
 memory.stats(namespace=("memllm", "local"))
@@ -138,6 +142,47 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL
     assert path.with_name("memllm.db-wal").stat().st_size > 0
     assert facts(path) == 21
+
+
+MOVED_AWAY = """
+import os, pathlib, signal, sys
+from langchain_memllm.stores import backup
+left, moves = int(sys.argv[3]), {}
+for name in ("replace", "hardlink_to"):
+    def move(self, other, name=name, plain=getattr(pathlib.Path, name)):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, other)
+    setattr(pathlib.Path, name, move)
+backup.restore(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_while_a_memory_is_moved_away_leaves_one_of_the_two(tmp_path: Path) -> None:
+    """One that was filled with another embedder cannot be poured over; for a moment its path named nothing."""
+    former, backup = written(tmp_path / "former.db", 20), tmp_path / "backup.db"
+    with Memory(backup, embedder=FakeEmbedder()) as memory:
+        memory.write([(f"name {n}", "likes", f"thing {n}") for n in range(7)], namespace=NS)
+    held = []
+    for moves in range(9):
+        path = tmp_path / f"{moves}" / "memllm.db"
+        path.parent.mkdir()
+        shutil.copy(former, path)
+        open_elsewhere = Memory(path)
+        open_elsewhere.write([("Ada", "likes", "tea")], namespace=NS)
+        command = [sys.executable, "-c", MOVED_AWAY, str(path), str(backup), str(moves)]
+        ended = subprocess.run(command, check=False).returncode
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            held += connection.execute("SELECT count(*) FROM fact").fetchone()
+        open_elsewhere.close()
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert held == sorted(held, reverse=True)
+    assert set(held) == {21, 7}
+    assert len(held) > 2
 
 
 @pytest.mark.parametrize("damage", ["header", "foreign log"])

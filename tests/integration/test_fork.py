@@ -26,6 +26,7 @@ from langchain_memllm.errors import StoreError
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
+from langchain_memllm.verify.ledger import facts_of
 
 NS = ("memllm", "ada")
 
@@ -177,21 +178,22 @@ def test_multiprocessing_loses_nothing(tmp_path: Path, method: str) -> None:
 
 
 def test_gunicorn_with_preload_loses_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "memllm.db"
+    look_at_gunicorn(tmp_path / "memllm.db", requests=400, each=60)
+
+
+def look_at_gunicorn(path: Path, requests: int, each: int) -> None:
+    """So many writes by four preloaded workers, each of which is replaced by a new one after about ``each`` of them.
+
+    By hand at 10,000: ``python -c "from pathlib import Path; from tests.integration.test_fork import look_at_gunicorn;
+    look_at_gunicorn(Path('memllm.db'), 10_000, 1_000)"``.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--preload",
-        "--workers=4",
-        f"--bind=127.0.0.1:{port}",
-        "--no-control-socket",
-    ]
+    module = "tests.integration.preloaded"
+    options = ["--preload", "--workers=4", f"--max-requests={each}", f"--bind=127.0.0.1:{port}", "--no-control-socket"]
     server = subprocess.Popen(
-        [*command, "tests.integration.preloaded:application"],
+        [sys.executable, "-m", "gunicorn", *options, f"--config=python:{module}", f"{module}:application"],
         env={**os.environ, "PRELOADED_STORE": str(path)},
         stderr=subprocess.PIPE,
     )
@@ -203,13 +205,20 @@ def test_gunicorn_with_preload_loses_nothing(tmp_path: Path) -> None:
                 return str(answer.read().decode())
 
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(ask, range(200)))
+            answers = list(pool.map(ask, range(requests)))
     finally:
         server.terminate()
         server.communicate(timeout=30)
+    assert server.returncode == 0
     assert {answer.split()[1] for answer in answers} == {"stored"}
-    assert len({answer.split()[0] for answer in answers}) > 1
-    assert held(path) == 201
+    workers = {answer.split()[0] for answer in answers}
+    assert len(workers) > 4, "no worker was replaced"
+    facts = [fact.triple for fact in facts_of(path)]
+    of_parent = [triple for triple in facts if triple[0] == "parent"]
+    assert ("parent", "likes", "preloading") in of_parent
+    assert len(of_parent) > len(workers), "one for each fork"
+    assert sorted(set(facts) - set(of_parent)) == sorted((f"request {n}", "likes", "answers") for n in range(requests))
+    assert len(facts) == len(set(facts)) == held(path)
 
 
 def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
