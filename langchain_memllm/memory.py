@@ -880,10 +880,7 @@ class Memory(Shared):
         whole = [result for result in results if result.query.subject is not None and not result.truncated]
         sure = [m for result in whole for m in result.matches if m.how in _DIRECT]
         standing = self._standing(every, sure, when) if every else {}
-        return [
-            replace(result, matches=tuple(m for m in _phased(result.matches, standing, when) if m.fact.phase == "now"))
-            for result in results
-        ]
+        return [_standing_now(result, standing, when) for result in results]
 
     def _standing(self, matches: Sequence[Match], sure: Sequence[Match], when: _When) -> dict[str, Stands]:
         """How the facts of the matches' single-valued slots stand; ``sure`` are matches whose whole slot is among them.
@@ -1574,11 +1571,19 @@ def _phased(matches: Iterable[Match], standing: Mapping[str, Stands], when: _Whe
     for match in matches:
         fact = match.fact
         if _is_open(fact, when):
-            how = standing.get(fact.id) or Stands(_phase(fact, when))
-            if how != Stands(fact.phase, fact.contested):
-                new = replace(fact, phase=how.phase, contested=how.contested, unconfirmed=how.unconfirmed)
+            how = standing.get(fact.id)
+            phase = _phase(fact, when) if how is None else how.phase
+            contested, unconfirmed = (False, False) if how is None else (how.contested, how.unconfirmed)
+            if (phase, contested, unconfirmed) != (fact.phase, fact.contested, fact.unconfirmed):
+                new = replace(fact, phase=phase, contested=contested, unconfirmed=unconfirmed)
                 match = replace(match, fact=new)
         yield match
+
+
+def _standing_now(result: ReadResult, standing: Mapping[str, Stands], when: _When) -> ReadResult:
+    """The answers of a result that hold at that time, as they stand then."""
+    matches = tuple([match for match in _phased(result.matches, standing, when) if match.fact.phase == "now"])
+    return result if matches == result.matches else replace(result, matches=matches)
 
 
 def _recalled(similarity: float, row: Row) -> Match:

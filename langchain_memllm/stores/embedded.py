@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
@@ -72,6 +72,11 @@ READ: Final = {
         CROSS JOIN name k ON k.ns = x.id AND k.key = ?2 CROSS JOIN relation r ON r.ns = x.id AND r.key = ?3
         CROSS JOIN fact f INDEXED BY fact_open_o ON f.o = k.id AND f.r = r.id AND f.open = 1 {_NAMES}
         WHERE x.name = ?1 ORDER BY f.precedence DESC LIMIT ?4""",
+}
+# The same, and those that say it from the other end (?5: the inverse relation), which have a 1 in the last column.
+READ_BOTH: Final = {
+    side: f"SELECT *, 0 FROM ({READ[side]}) UNION ALL SELECT *, 1 FROM ({READ[other].replace('?3', '?5')})"
+    for side, other in (("subject", "object"), ("object", "subject"))
 }
 # Open facts of one name id, of one relation or (?2 NULL) of any, best first.
 _OPEN: Final = {
@@ -289,10 +294,14 @@ class EmbeddedStore:
         self, connection: sqlite3.Connection, namespace: Namespace, query: LookupQuery, limit: int
     ) -> Found:
         """The common case in one statement: one namespace, one key, a name without aliases, an answer."""
-        if len(query.keys) == 1 and query.relation is not None and not (query.narrower or query.inverse):
-            rows = connection.execute(
-                READ[query.side], (encode_namespace(namespace), query.keys[0], query.relation, limit + 1)
-            ).fetchall()
+        if len(query.keys) == 1 and query.relation is not None and not (query.narrower or query.narrower_inverse):
+            values = (encode_namespace(namespace), query.keys[0], query.relation, limit + 1)
+            if query.inverse is not None:
+                rows = connection.execute(READ_BOTH[query.side], (*values, query.inverse)).fetchall()
+                if rows and rows[0][0] is None and not rows[0][-1]:
+                    return _from_both_ends(namespace, query.side, rows, limit)
+                return _lookup(connection, (namespace,), query, (None, None), limit)
+            rows = connection.execute(READ[query.side], values).fetchall()
             if rows and rows[0][0] is None:
                 found = tuple([Row(fact_of_columns(namespace, row, 1), "exact") for row in rows[:limit]])
                 return Found(found, len(rows) > limit, (True,), (True,))
@@ -513,6 +522,19 @@ def _members(connection: sqlite3.Connection, ns: int, keys: Iterable[str]) -> li
             for member, spelling in connection.execute(_CLASS, (group,)):
                 members.setdefault(member, (member, "alias", spelling))
     return list(members.values())
+
+
+def _from_both_ends(namespace: Namespace, side: Side, rows: Sequence[Sequence[Any]], limit: int) -> Found:
+    """The answers of ``READ_BOTH`` in one order."""
+    found = []
+    for row in rows:
+        fact, inverse = fact_of_columns(namespace, row, 1), row[-1] == 1
+        known = fact.triple.object if (side == "object") != inverse else fact.triple.subject
+        found.append(Row(fact, "inverse" if inverse else "exact", via=known))
+    if not rows[-1][-1]:  # all from one end: in order
+        return Found(tuple(found[:limit]), len(found) > limit, (True,), (True,))
+    merged = _merged([found], limit)
+    return Found(merged.rows, merged.truncated, (True,), (True,))
 
 
 def _lookup(

@@ -74,14 +74,32 @@ def fact_of(namespace: Namespace, row: Sequence[Any], place: str) -> Fact:
     types = tuple(map(type, row))
     if types not in _GOOD:
         _learn(types, place)
-    fact_id, subject, relation, object_, seq, ordinal, at, kind, principal, confidence, *rest = row
-    begin, end, closed, by, why, said = rest
+    (
+        fact_id,
+        subject,
+        relation,
+        object_,
+        seq,
+        ordinal,
+        at,
+        kind,
+        principal,
+        confidence,
+        begin,
+        end,
+        closed,
+        by,
+        why,
+        said,
+    ) = row
     if (
         kind not in _KINDS
         or why not in _WHY
         or len(fact_id) != 32
         or not (0 <= seq < _MAX_SEQ and 0 <= ordinal < 1 << 12)
-        or max(len(subject), len(relation), len(object_)) > _MOST
+        or len(subject) > _MOST
+        or len(relation) > _MOST
+        or len(object_) > _MOST
         or not moment_is_sound(at)
         or (said != at and not moment_is_sound(said))
         or (closed is not None and not moment_is_sound(closed))
@@ -114,10 +132,13 @@ def fact_of_columns(namespace: Namespace, row: Sequence[Any], start: int = 0) ->
     Raises:
         StoreCorrupt: A value is not what we write.
     """
-    fid, *middle, by, why, said = row[start : start + 16]
-    if type(fid) is not bytes or (by is not None and type(by) is not bytes):
-        raise corrupt("table fact", "the id of a fact")
-    return fact_of(namespace, (fid.hex(), *middle, None if by is None else by.hex(), why, said), "table fact or name")
+    values = list(row[start : start + 16])
+    for place in (0, 13):  # the ids
+        if type(values[place]) is bytes:
+            values[place] = values[place].hex()
+        elif place == 0 or values[place] is not None:
+            raise corrupt("table fact", "the id of a fact")
+    return fact_of(namespace, values, "table fact or name")
 
 
 def _learn(types: tuple[type, ...], place: str) -> None:

@@ -18,6 +18,7 @@ TABLES |= {"f", "s", "o", "r", "k", "x", "e", "q", "p", "c", "d", "n", "m", "v",
 
 READING = {
     **{f"read {side}": embedded.READ[side] for side in embedded.READ},
+    **{f"both ends, {side}": embedded.READ_BOTH[side] for side in embedded.READ_BOTH},
     **{f"any relation, {side}": embedded._OPEN[side] for side in embedded._OPEN},
     **{f"one relation, {side}": embedded._OPEN_RELATION[side] for side in embedded._OPEN_RELATION},
     **{f"as of, {side}": embedded._TIMED[side] for side in embedded._TIMED},
@@ -55,6 +56,8 @@ WRITING = {
 EXPECTED = {
     "read subject": "SEARCH f USING INDEX fact_open_s (s=? AND r=?)",
     "read object": "SEARCH f USING INDEX fact_open_o (o=? AND r=?)",
+    "both ends, subject": "SEARCH f USING INDEX fact_open_o (o=? AND r=?)",
+    "both ends, object": "SEARCH f USING INDEX fact_open_s (s=? AND r=?)",
     "one relation, subject": "SEARCH f USING INDEX fact_open_s (s=? AND r=?)",
     "one relation, object": "SEARCH f USING INDEX fact_open_o (o=? AND r=?)",
     "as of, subject": "SEARCH f USING INDEX fact_past_s (s=?)",
@@ -104,6 +107,7 @@ def test_a_scan_would_be_seen(connection: sqlite3.Connection) -> None:
 def test_the_best_of_one_slot_are_found_without_sorting(connection: sqlite3.Connection) -> None:
     for side in ("subject", "object"):
         assert not [step for step in plan(connection, embedded.READ[side]) if "B-TREE" in step]
+        assert not [step for step in plan(connection, embedded.READ_BOTH[side]) if "B-TREE" in step]
         assert not [step for step in plan(connection, embedded._OPEN_RELATION[side]) if "B-TREE" in step]
 
 

@@ -14,7 +14,9 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores import sqlite
 from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.stores.interface import LookupQuery
 from langchain_memllm.stores.sqlite import Database
+from langchain_memllm.triples import Source
 from tests.old_store import old_file
 
 NS = ("memllm", "ada")
@@ -125,3 +127,23 @@ def test_in_a_file_of_before_facts_were_said_when_they_were_recorded(tmp_path: P
         for fact in facts:
             assert fact.said_at == fact.recorded_at
             assert {source.at for source in fact.sources} == {None}
+
+
+def test_one_statement_answers_from_both_ends_as_the_many_do() -> None:
+    """Norway has the capital Oslo from one end and Bergen from the other: two queries at once take the longer way."""
+    ns = ("n",)
+    with Memory(":memory:") as memory:
+        memory.write([("Norway", "capital", "Oslo"), ("Norway", "likes", "Bergen")], namespace=ns)
+        memory.write([("Bergen", "capital of", "Norway")], namespace=ns, source=Source("web", "w"))
+        memory.write([("Moss", "capital of", "Norway")], namespace=ns, source=Source("document", "d"))
+        for side, key in (("subject", "norway"), ("object", "oslo"), ("object", "bergen"), ("subject", "nobody")):
+            for limit in (1, 2, 3, 30):
+                query = LookupQuery(side, (key,), "capital", "capital of")
+                (one,) = memory.store.lookup([ns], [query], limit=limit)
+                assert [one, one] == memory.store.lookup([ns], [query, query], limit=limit)
+        (found,) = memory.store.lookup([ns], [LookupQuery("subject", ("norway",), "capital", "capital of")])
+        assert [(str(row.fact.triple), row.how, row.via) for row in found.rows] == [
+            ("(Norway, capital, Oslo)", "exact", "Norway"),
+            ("(Moss, capital of, Norway)", "inverse", "Norway"),
+            ("(Bergen, capital of, Norway)", "inverse", "Norway"),
+        ]
