@@ -16,6 +16,7 @@ from neo4j import Driver, GraphDatabase
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.memory import Memory
 from langchain_memllm.relations import Relation
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.server import LocalServer
@@ -26,10 +27,10 @@ START, END = "<!-- drawn by docs/make_model.py -->\n", "<!-- end of the drawing 
 
 LABELS = """MATCH (n) UNWIND labels(n) AS label UNWIND keys(n) AS key
 WITH label, key ORDER BY key RETURN label, collect(DISTINCT key) AS keys ORDER BY label"""
-LINES = """MATCH (a)-[r]->(b) UNWIND keys(r) AS key
-WITH labels(a)[0] AS a, CASE type(r) WHEN 'MEM_FROM' THEN 'MEM_FROM' ELSE 'LIVES_IN, LIKES, …' END AS type,
+LINES = """MATCH (a)-[r]->(b) UNWIND CASE keys(r) WHEN [] THEN [null] ELSE keys(r) END AS key
+WITH labels(a)[0] AS a, CASE WHEN type(r) STARTS WITH 'MEM_' THEN type(r) ELSE 'LIVES_IN, LIKES, …' END AS type,
   labels(b)[0] AS b, key
-ORDER BY key RETURN a, type, b, collect(DISTINCT key) AS keys ORDER BY a, b"""
+ORDER BY key RETURN a, type, b, collect(DISTINCT key) AS keys ORDER BY a, b, type"""
 REFERENCES = """MATCH (a) UNWIND [key IN keys(a) WHERE key <> 'id' AND key <> 'ns'] AS key
 MATCH (b) WHERE b.id = a[key] AND valueType(a[key]) STARTS WITH 'STRING'
 WITH DISTINCT labels(a)[0] AS a, key, labels(b)[0] AS b ORDER BY key
@@ -58,7 +59,12 @@ def fill(store: Neo4jStore) -> None:
     for place, since in [("Bergen", "2024"), ("Rome", "2025")]:
         moved = Statement("Ada", "lives in", place, valid_from=since)
         memory.write([moved], namespace=("memllm", "ada"), source=Source())
-    memory.put_outbox([OutboxEntry("said", "Ada sold her boat.", source=paper)], namespace=("memllm", "ada"))
+    said = Turn(Turn.named("t", "1"), "t", "Ada sold her boat.", speaker="Ada", kind="document", ref="people.md")
+    gone = Turn(Turn.named("t", "2"), "t", "Forget that.", ref="t/2")
+    waiting = OutboxEntry("said", "Ada sold her boat.", source=paper)
+    memory.put_outbox([waiting], namespace=("memllm", "ada"), turns=[said, gone])
+    memory.forget(source="t/2", namespace=("memllm", "ada"))
+    store.turns.grant(("memllm", "ada"), "planner", [""])
     memory.alias("Ada", "Ada King-Noel", namespace=("memllm", "ada"))
 
 
@@ -76,7 +82,8 @@ def _nodes(driver: Driver) -> Iterator[str]:
 
 def _relationships(driver: Driver) -> Iterator[str]:
     for start, kind, end, keys in driver.execute_query(LINES).records:
-        yield f'{start} -- "{kind}<br/>{", ".join(keys)}" --> {end}'
+        told = "<br/>".join([kind, *([", ".join(keys)] if keys else [])])
+        yield f'{start} -- "{told}" --> {end}'
 
 
 def _references(driver: Driver) -> Iterator[str]:

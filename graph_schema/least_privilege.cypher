@@ -7,10 +7,10 @@ GRANT ACCESS ON DATABASE neo4j TO memllm;
 GRANT SHOW INDEX ON DATABASE neo4j TO memllm;
 
 // Reading and writing the package's labels, and no other.
-GRANT MATCH {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox TO memllm;
-GRANT CREATE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox TO memllm;
-GRANT DELETE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox TO memllm;
-GRANT SET PROPERTY {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox TO memllm;
+GRANT MATCH {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
+GRANT CREATE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
+GRANT DELETE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
+GRANT SET PROPERTY {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemWord, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
 GRANT SET LABEL MemFact, MemPast ON GRAPH neo4j TO memllm;
 GRANT REMOVE LABEL MemFact, MemPast ON GRAPH neo4j TO memllm;
 
@@ -36,5 +36,5 @@ GRANT SET PROPERTY {*} ON GRAPH neo4j NODES MemMeta TO memllm_schema;
 // For people who look: reading only.
 CREATE ROLE memllm_reader IF NOT EXISTS;
 GRANT ACCESS ON DATABASE neo4j TO memllm_reader;
-GRANT MATCH {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource TO memllm_reader;
+GRANT MATCH {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemSession, MemEpisode, MemTurn TO memllm_reader;
 GRANT MATCH {*} ON GRAPH neo4j RELATIONSHIPS * TO memllm_reader;

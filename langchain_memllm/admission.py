@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from langchain_memllm.stores.episodes import Grant, Turn
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Kept, Name, Operation, Part
 from langchain_memllm.triples import Kind, Source, rank_of
@@ -30,6 +31,7 @@ class Admission:
     lowered: int = 0
     left_out: int = 0
     aliases: int = 0
+    grants: int = 0
     relations: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +50,11 @@ class Admission:
             return replace(part, rank=min(part.rank, rank_of(self.most)))
         if isinstance(part, OutboxEntry):
             return self._unheard(part)
+        if isinstance(part, Turn):
+            return replace(part, kind=self.most) if rank_of(part.kind) > rank_of(self.most) else part
+        if isinstance(part, Grant):  # it would show to a role what it may not see here
+            self.grants += 1
+            return None
         return self._lowered(part) if isinstance(part, Kept) else part
 
     def _lowered(self, kept: Kept) -> Kept:
@@ -73,6 +80,7 @@ class Admission:
         counts = {
             f"kinds lowered to {self.most!r}": self.lowered,
             "operations": self.left_out,
+            "scopes of roles": self.grants,
             "aliases of names that somebody stated facts of": self.aliases,
         }
         said = [f"{count} {what}" for what, count in counts.items() if count]

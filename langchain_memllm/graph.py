@@ -260,6 +260,7 @@ def build_graph(
     mode: ReaderMode = "auto",
     on_error: OnError = "warn",
     source_type: Kind | None = None,
+    episodes: bool = False,
     context_schema: type[Any] | None = MemLLMContext,
     checkpointer: Any = None,
     store: Any = None,
@@ -285,6 +286,7 @@ def build_graph(
         mode: How a chat model reads.
         on_error: ``warn`` lets a run go on without memory when memory fails.
         source_type: Whose words human messages are; see ``TurnWriter``.
+        episodes: Also keep every message as it was said; see ``TurnWriter``.
         context_schema: Type of the run's context, as for any LangGraph graph.
         checkpointer: Any LangGraph checkpointer.
         store: As ``StateGraph.compile`` takes it; so are ``cache``, ``interrupt_before`` and ``interrupt_after``.
@@ -314,7 +316,15 @@ def build_graph(
         ingest = Ingest(memory, lambda: finder)
 
         def writer(answers: bool) -> TurnWriter:
-            return TurnWriter(memory, scope, ingest, answers=answers, source_type=source_type, on_error=on_error)
+            return TurnWriter(
+                memory,
+                scope,
+                ingest,
+                answers=answers,
+                source_type=source_type,
+                episodes=episodes,
+                on_error=on_error,
+            )
 
         before.append(_MEMORY_NOTE)
         graph.add_node(_MEMORY_NOTE, note_node(writer(False)) if write == "after" else write_node(writer(False)))

@@ -57,6 +57,7 @@ from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER
 from langchain_memllm.stores import open_store
+from langchain_memllm.stores.episodes import Turn, TurnFilter
 from langchain_memllm.stores.interface import (
     TRUSTED,
     Embed,
@@ -273,6 +274,10 @@ class Memory(Shared):
                     f"the clock of this machine went from {before[1]} to {moment} since the operation before; check it"
                 )
         return ""
+
+    def now(self) -> str:
+        """The present, by this memory's clock (ISO, UTC)."""
+        return self._now()
 
     def _now(self) -> str:
         return now() if self._clock is None else written(self._clock())
@@ -694,8 +699,10 @@ class Memory(Shared):
 
     # -- what was said and is not yet extracted --------------------------------------------------------------------
 
-    def put_outbox(self, entries: Sequence[OutboxEntry], *, namespace: Namespace) -> str:
+    def put_outbox(self, entries: Sequence[OutboxEntry], *, namespace: Namespace, turns: Sequence[Turn] = ()) -> str:
         """Commit what was said before anything is made of it; ``write(entry=…)`` takes it out again.
+
+        ``turns`` are kept for good, in the same transaction: see ``hub``.
 
         Returns:
             When they were recorded: now, or later than all that was recorded before if the clock went back.
@@ -705,7 +712,7 @@ class Memory(Shared):
             StoreError: Nothing was committed.
         """
         kept = [replace(entry, op_id=operation_key(entry.op_id)) for entry in entries]
-        return self.store.put_outbox(check_namespace(namespace), kept, self._now())
+        return self.store.put_outbox(check_namespace(namespace), kept, self._now(), turns)
 
     def outbox(
         self, *, namespace: Namespace, op_ids: Sequence[str] | None = None, limit: int = 1000
@@ -1303,10 +1310,16 @@ class Memory(Shared):
                     f"record {number} is not one of an export: {reason}; those before it are restored, mend or drop it"
                 ) from error
             if target not in held:
-                held[target] = next(iter(self.store.facts([target])), None) is not None
+                held[target] = self._holds_anything(target)
             admitted = self._admitted(target, part, admission) if held[target] else part
             if admitted is not None:
                 yield target, self._settled(admitted, record)
+
+    def _holds_anything(self, namespace: Namespace) -> bool:
+        """Whether there are facts, or something was said."""
+        if next(iter(self.store.facts([namespace])), None) is not None:
+            return True
+        return bool(self.store.turns.select(namespace, TurnFilter(), limit=1))
 
     def _adopt(self, relation: Relation, admission: Admission, namespace: Namespace | None) -> None:
         """Take a relation over from an import, unless others' memories would follow it."""

@@ -20,6 +20,7 @@ from langchain_memllm.door import Door, Model, built
 from langchain_memllm.embeddings import Embedder
 from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict
 from langchain_memllm.flow import Flow, Step, arun, run
+from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
 from langchain_memllm.relations import Relation
@@ -83,6 +84,8 @@ class MemLLMMemory(Shared):
         thresholds: How similar an answer must be.
         unknown_relations: How many values a relation holds that nobody declared: ``"many"`` or ``"one_at_a_time"``.
         on_error: What a failing memory does to a run: ``"warn"`` or ``"raise"``. Direct verbs always raise.
+        episodes: Also keep what was said, word for word: every message of a run whose words are written, the
+            assistant's and its tools' as well, for ``hub``. Needs no model: without one nothing else is written.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -104,6 +107,7 @@ class MemLLMMemory(Shared):
         thresholds: Thresholds = CHAT,
         unknown_relations: UnknownRelations = "many",
         on_error: OnError = "warn",
+        episodes: bool = False,
     ) -> None:
         """Open the store; no model is built."""
         if require_user not in (None, True, False):
@@ -112,6 +116,9 @@ class MemLLMMemory(Shared):
             raise ConfigurationError(f"on_error={on_error!r} is unknown; use 'warn' or 'raise'")
         self.scope = Scope(namespace, default_user=LOCAL_USER if require_user is False else None, identity=identity)
         self.on_error: OnError = on_error
+        if not isinstance(episodes, bool):
+            raise ConfigurationError(f"episodes={episodes!r} is neither True nor False")
+        self._episodes = episodes
         self._backgrounds: list[BackgroundWriter] = []
         self.core = Memory(
             store,
@@ -122,6 +129,7 @@ class MemLLMMemory(Shared):
             unknown_relations=unknown_relations,
         )
         self._require_user = self.core.store.shared if require_user is None else require_user
+        self._hub = Hub(self.core, lambda namespace, user_id: self._whose(namespace, user_id)[0])
         self._named = type(model).__name__ if model is not None and not isinstance(model, str) else model
         try:
             self._door = Door(self.core, model=model, extractor=extractor)
@@ -190,6 +198,11 @@ class MemLLMMemory(Shared):
         """
         namespace: Namespace = self._whose(None, user_id)[0]
         return namespace
+
+    @property
+    def hub(self) -> Hub:
+        """What was said: windows of threads, whole episodes, the turns behind a fact; filled with ``episodes=True``."""
+        return self._hub
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -869,7 +882,11 @@ class MemLLMMemory(Shared):
         """
         from langchain_memllm.turns import TurnWriter
 
-        self._door.extractor  # noqa: B018 - a memory that cannot extract is refused now, not in a run
+        if self._episodes and not self._door.can_extract:
+            options["extract_when"] = _never
+        else:
+            self._door.extractor  # noqa: B018 - a memory that cannot extract is refused now, not in a run
+        options["episodes"] = self._episodes
         return TurnWriter(self.core, self.scope, self._door.ingest, on_error=self.on_error, **options)
 
     def tools(self, *, prefix: str | None = None, erase: bool = False) -> list[BaseTool]:
@@ -1087,6 +1104,7 @@ class MemLLMMemory(Shared):
             mode=mode,
             on_error=on_error or self.on_error,
             source_type=source_type,
+            episodes=self._episodes,
             context_schema=context_schema,
             checkpointer=checkpointer,
             store=store,
@@ -1106,6 +1124,11 @@ class MemLLMMemory(Shared):
         if model is None and self._named is None:
             raise ConfigurationError("there is no model to answer; give one here, or MemLLMMemory(…, model='local')")
         return self._door.load_model() if model is None else built(model)
+
+
+def _never(text: str, before: Sequence[str]) -> bool:
+    """Nothing can be extracted, so nothing waits for it."""
+    return False
 
 
 def _as_spoken(

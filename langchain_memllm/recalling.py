@@ -50,6 +50,10 @@ _STOPWORDS: Final = frozenset(
 )
 
 
+STOPWORDS: Final = _STOPWORDS | _SHORT
+"""Words that say nothing of what a text is about."""
+
+
 def keys_of(text: str, speaker: str | None) -> tuple[list[str], list[str]]:
     """Keys of every run of up to six words of a text, and its telling words; "I" stands for the speaker.
 

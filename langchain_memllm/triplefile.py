@@ -26,7 +26,9 @@ __all__ = ["MAX_LINE", "Given", "Line", "is_exported", "triples_of"]
 MAX_LINE: Final = 65_536
 """Most bytes of one line or element of a file to load."""
 
-_RECORDS: Final = frozenset({"relation", "name", "fact", "alias", "operation", "quarantined", "outbox", "namespace"})
+_RECORDS: Final = frozenset(
+    {"relation", "name", "fact", "alias", "operation", "quarantined", "outbox", "role", "turn", "namespace"}
+)
 _DELIMITERS: Final = ",;\t|"
 
 

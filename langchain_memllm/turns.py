@@ -34,10 +34,11 @@ from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
-from langchain_memllm.render import render
+from langchain_memllm.render import render, without_blocks
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import Scope, thread_of
 from langchain_memllm.sharing import Shared
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.times import as_moment
 from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, rank_of, stable_hash
@@ -164,6 +165,7 @@ class _Run:
     conversation: str
     thread: str
     kind: Kind | None  # None: nobody's whose words are kept
+    scope: str = ""  # of what was said
 
     def ref_of(self, message_id: str) -> str:
         """What the source of a message is called: clients use ids of messages again in every thread."""
@@ -187,6 +189,8 @@ class TurnWriter(Shared):
             model wrote them, they are not written at all.
         extract_when: Whether a message, with what stood before it, may state something; others are not extracted.
         withdraw: Whether a message that was deleted from its thread withdraws what only it said.
+        episodes: Also keep every message as it was said (see ``hub``): in the transaction that commits what it is to
+            become, whether it states something or not, what the assistant and its tools said as well.
         on_error: ``warn`` lets the run go on when memory or extraction fail.
     """
 
@@ -200,10 +204,11 @@ class TurnWriter(Shared):
         source_type: Kind | None = None,
         extract_when: ExtractWhen = may_state,
         withdraw: bool = True,
+        episodes: bool = False,
         on_error: OnError = "warn",
     ) -> None:
         """Keep the pieces."""
-        self.memory, self.scope, self.ingest = memory, scope, ingest
+        self.memory, self.scope, self.ingest, self.episodes = memory, scope, ingest, episodes
         self.answers, self.source_type, self.withdraw = answers, source_type, withdraw
         self.extract_when, self.on_error = extract_when, _check_on_error(on_error)
         if source_type is not None:
@@ -255,6 +260,7 @@ class TurnWriter(Shared):
             _conversation_of(config, runtime),
             thread_of(config, runtime),
             self.source_type or (None if _is_tools_run(config) else "user"),
+            _scope_of(config),
         )
         noted: Noted | None = None
         with fail_open("memory_write", self.on_error, runtime):
@@ -277,21 +283,55 @@ class TurnWriter(Shared):
     def _note(self, messages: list[BaseMessage], run: _Run, known: Known, ongoing: Collection[str] | None) -> Noted:
         gone = _deleted(messages, known) if self.withdraw and ongoing is None else []
         entries: list[OutboxEntry] = []
+        said = self._said(messages, run, known) if self.episodes and run.kind is not None else []
         for at in _unnoted(messages, known) if run.kind is not None else ():
             entry = self._entry(messages, at, run, known, ongoing or ())
             entries += [entry] if entry is not None else []
         for message_id in gone:
             self._take_back(run, known.pop(message_id))
+            if self.episodes:
+                self.memory.store.turns.drop(run.namespace, [Turn.named(run.conversation, message_id)])
         if self.answers:
             entries += self._answered(messages, run)
-        if entries:
-            recorded = self.memory.put_outbox(entries, namespace=run.namespace)
+        if entries or said:
+            recorded = self.memory.put_outbox(entries, namespace=run.namespace, turns=said)
             _stamp(known, {entry.op_id: entry.source.at or recorded for entry in entries})
         there = {message.id for message in messages}
         return Noted(
             run.namespace,
             tuple(entry.op_id for entry in entries),
             {message_id: value for message_id, value in known.items() if message_id in there},
+        )
+
+    def _said(self, messages: list[BaseMessage], run: _Run, known: Known) -> list[Turn]:
+        """The messages of this turn, and of what came since the last one that is known: each is kept once."""
+        spoken = [at for at, message in enumerate(messages) if is_spoken(message)]
+        new = _unnoted(messages, known)
+        before = [at for at in spoken if messages[at].id in known]
+        first = min([*new, *before[-1:]], default=len(messages))
+        return [turn for at in range(first, len(messages)) if (turn := self._turn(messages, at, run)) is not None]
+
+    def _turn(self, messages: list[BaseMessage], at: int, run: _Run) -> Turn | None:
+        """A message as it is kept; None for the harness's, and for one without text."""
+        message, text = messages[at], without_blocks(str(messages[at].text))
+        role = _ROLES.get(message.type)
+        if role is None or not text or (role == "user" and not is_spoken(message)):
+            return None
+        message_id = message.id or f"#{at}"
+        speaker = other_speaker(message, run.principal) if role == "user" else message.name
+        kind: Kind = "model" if role == "assistant" else "tool"
+        if role == "user":
+            kind = "tool" if speaker is not None and run.kind == "user" else run.kind or "user"
+        return Turn(
+            Turn.named(run.conversation, message_id),
+            run.conversation,
+            text,
+            as_moment(said_at(message)) or "",
+            role,
+            speaker,
+            kind,
+            run.ref_of(message_id),
+            run.scope,
         )
 
     def _entry(
@@ -355,6 +395,17 @@ class TurnWriter(Shared):
                 source = Source("model", run.ref_of(message.id or ""))
                 entries.append(OutboxEntry(op_id, text, _context([*before, *said]), source, thread=run.conversation))
         return entries
+
+
+_ROLES: Final = {"human": "user", "ai": "assistant", "tool": "tool"}
+
+
+def _scope_of(config: Mapping[str, Any] | None) -> str:
+    """The scope of what is said in a run, from its config: ``configurable={"memllm_scope": …}``."""
+    scope = ((config or {}).get("configurable") or {}).get("memllm_scope") or ""
+    if not isinstance(scope, str):
+        raise ConfigurationError(f"memllm_scope is a text, not {type(scope).__name__}; name the scope of what is said")
+    return scope
 
 
 def _unnoted(messages: Sequence[BaseMessage], known: Known) -> list[int]:

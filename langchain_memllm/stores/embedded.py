@@ -23,7 +23,8 @@ import numpy as np
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.forking import renewed
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import embedded_erase, embedded_move, embedded_outbox, embedded_write
+from langchain_memllm.stores import embedded_erase, embedded_hub, embedded_move, embedded_outbox, embedded_write
+from langchain_memllm.stores.episodes import Turn, checked
 from langchain_memllm.stores.interface import (
     BROADER,
     MAX_SIFTED_NAMES,
@@ -171,6 +172,7 @@ class EmbeddedStore:
     def __init__(self, path: str | os.PathLike[str] = ":memory:", *, durability: Durability = "full") -> None:
         """Open or create the file."""
         self._db = Database(path, durability=durability)
+        self.turns = embedded_hub.EmbeddedTurns(self._db, encode_namespace)
         self._indexes: NameIndexes[int] = NameIndexes()
         self._index_lock = renewed(threading.Lock())
 
@@ -224,13 +226,16 @@ class EmbeddedStore:
             self._db.purge()
         return erased
 
-    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
+    def put_outbox(
+        self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str, turns: Sequence[Turn] = ()
+    ) -> str:
         """See ``TripleStore.put_outbox``."""
-        label = encode_namespace(namespace)
+        label, said = encode_namespace(namespace), [checked(turn) for turn in turns]
 
         def work(connection: sqlite3.Connection) -> str:
             ns, at = embedded_write.outbox_head(connection, label, now)
             embedded_outbox.put(connection, ns, stamped(entries, at))
+            embedded_hub.put(connection, ns, said, at)
             embedded_outbox.advance(connection, ns, at)
             return at
 
@@ -467,7 +472,8 @@ class EmbeddedStore:
         with self._db.read() as connection:
             rows = connection.execute(
                 """SELECT name FROM namespace x WHERE EXISTS (SELECT 1 FROM name WHERE ns = x.id)
-                OR EXISTS (SELECT 1 FROM operation WHERE ns = x.id) OR EXISTS (SELECT 1 FROM outbox WHERE ns = x.id)"""
+                OR EXISTS (SELECT 1 FROM operation WHERE ns = x.id) OR EXISTS (SELECT 1 FROM outbox WHERE ns = x.id)
+                OR EXISTS (SELECT 1 FROM turn WHERE ns = x.id)"""
             ).fetchall()
         return sorted(decode_namespace(row[0]) for row in rows)
 
@@ -478,7 +484,8 @@ class EmbeddedStore:
             if head is None:
                 return Stats()
             counts = Stats(*connection.execute(_COUNTS, (head[0],)).fetchone())
-        return replace(counts, seq=head[1], extra=dict(self._db.sizes))
+            said = embedded_hub.counts(connection, head[0])
+        return replace(counts, **said, seq=head[1], extra=dict(self._db.sizes))
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""

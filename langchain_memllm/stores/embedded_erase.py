@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from langchain_memllm.belief import Quarantined, best_evidence
-from langchain_memllm.stores import embedded_outbox
+from langchain_memllm.stores import embedded_hub, embedded_outbox
 from langchain_memllm.stores.embedded_write import HEAD, PROMOTE, STANDS, chunks, marks
-from langchain_memllm.stores.erasing import named_in, tells
+from langchain_memllm.stores.episodes import Telling
+from langchain_memllm.stores.erasing import named_in, names_of, tells
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt, words_of
-from langchain_memllm.stores.outbox import change_of
+from langchain_memllm.stores.outbox import Change, change_of
 from langchain_memllm.triples import Namespace, Source, rank_of
 
 __all__ = ["erase"]
@@ -36,6 +37,7 @@ class _Erasure:
         self.names: set[int] = set()  # may be unused afterwards
         self.sources: list[int] = []
         self.outbox = 0
+        self.turns = 0
 
     def run(self, selection: Selection) -> Erased:
         """Erase and count."""
@@ -60,8 +62,9 @@ class _Erasure:
                 operations=operations,
                 quarantined=len(quarantined),
                 outbox=self.outbox,
+                turns=self.turns,
                 reopened=reopened,
-                named_in=named_in(execute(_PLACES, (self.ns,)), selection) if selection.name_keys else (),
+                named_in=self._named_in(selection) if selection.name_keys else (),
             )
         finally:
             execute("DELETE FROM doomed")
@@ -90,9 +93,19 @@ class _Erasure:
         if selection.source is not None:
             kind, ref = selection.source
             self.outbox += embedded_outbox.forget_source(self.connection, self.ns, kind, ref)
+            self.turns += embedded_hub.forget(self.connection, self.ns, selection.source, Telling(Change()))
             return
-        doomed = self.connection.execute(_DOOMED_KEYS).fetchall()
-        self.outbox += embedded_outbox.forget(self.connection, self.ns, change_of(selection, doomed))
+        change = change_of(selection, self.connection.execute(_DOOMED_KEYS).fetchall())
+        self.outbox += embedded_outbox.forget(self.connection, self.ns, change)
+        evidence = self.connection.execute(_DOOMED_EVIDENCE).fetchall()
+        sources = tuple(dict.fromkeys((kind, ref) for kind, ref, _ in evidence))
+        sentences = tuple(dict.fromkeys(text for _, _, text in evidence if text))
+        self.turns += embedded_hub.forget(self.connection, self.ns, None, Telling(change, sources, sentences))
+
+    def _named_in(self, selection: Selection) -> tuple[str, ...]:
+        """Where the forgotten name still stands."""
+        said = embedded_hub.named(self.connection, self.ns, names_of(selection))
+        return named_in([*self.connection.execute(_PLACES, (self.ns,)), *said], selection)
 
     def _doom(self, facts: str, parameters: tuple[Any, ...]) -> None:
         self.connection.execute(f"INSERT OR IGNORE INTO doomed {facts}", parameters)
@@ -224,6 +237,7 @@ class _Erasure:
                 *("name_word", "name_code", "fact", "name", "relation", "source", "operation", "quarantine", "outbox"),
             )
         }
+        turns = embedded_hub.forget_everything(self.connection, self.ns)
         execute("DELETE FROM namespace WHERE id = ?", (self.ns,))
         execute("DELETE FROM record WHERE name = 'ids of ' || ?", (self.ns,))
         return Erased(
@@ -234,6 +248,7 @@ class _Erasure:
             operations=counts["operation"],
             quarantined=counts["quarantine"],
             outbox=counts["outbox"],
+            turns=turns,
         )
 
 
@@ -250,6 +265,8 @@ _OF_SLOT: Final = " UNION ALL ".join(
 )
 _DOOMED_KEYS: Final = """SELECT s.key, r.key, o.key FROM fact f CROSS JOIN name s ON s.id = f.s
     CROSS JOIN relation r ON r.id = f.r CROSS JOIN name o ON o.id = f.o WHERE f.id IN (SELECT id FROM doomed)"""
+_DOOMED_EVIDENCE: Final = """SELECT q.kind, q.ref, e.text FROM evidence e CROSS JOIN source q ON q.id = e.source
+    WHERE e.fact IN (SELECT id FROM doomed)"""
 _DOOMED_FIDS: Final = "SELECT fid FROM fact WHERE id IN (SELECT id FROM doomed) ORDER BY seq, ordinal"
 # Slots of doomed facts, under every alias of their subjects.
 _SLOTS: Final = """SELECT s, r FROM fact WHERE id IN (SELECT id FROM doomed)

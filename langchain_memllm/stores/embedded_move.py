@@ -18,9 +18,10 @@ import numpy as np
 
 from langchain_memllm.belief import Claim, Quarantined, fact_id, precedence
 from langchain_memllm.errors import StoreCorrupt
-from langchain_memllm.stores import embedded_outbox, embedded_write
+from langchain_memllm.stores import embedded_hub, embedded_outbox, embedded_write
 from langchain_memllm.stores.embedded_rekey import NOTE_IDS
 from langchain_memllm.stores.embedded_write import Application, link
+from langchain_memllm.stores.episodes import Grant, Turn
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
@@ -75,6 +76,7 @@ def dump(snapshot: Snapshot, namespace: Namespace, label: str) -> Iterator[Part]
     with snapshot() as connection:
         waiting = embedded_outbox.entries(connection, ns, None, -1)
     yield from waiting
+    yield from _said(snapshot, ns)
     with snapshot() as connection:
         (restarts,) = connection.execute("SELECT restarts FROM namespace WHERE id = ?", (ns,)).fetchone()
     yield Head(head[1], head[2], tuple((seq, at) for seq, at in json.loads(restarts)))
@@ -120,6 +122,21 @@ def _kept(namespace: Namespace, row: tuple[Any, ...], evidence: Sequence[tuple[A
     return Kept(fact, is_literal_key(object_key), ended, closed_seq, closer, places)
 
 
+def _said(snapshot: Snapshot, ns: int) -> Iterator[Grant | Turn]:
+    """Who may see what, then what was said, in the order in which it came."""
+    with snapshot() as connection:
+        grants = embedded_hub.grants(connection, ns)
+    yield from grants
+    after = 0
+    while True:
+        with snapshot() as connection:
+            page = embedded_hub.dump(connection, ns, after)
+        yield from page
+        if not page:
+            return
+        after = page[-1].place
+
+
 def _aliases(connection: sqlite3.Connection, ns: int) -> list[Aliases]:
     groups: dict[int, list[str]] = {}
     for group, spelling in connection.execute(_ALIASES, (ns,)):
@@ -158,6 +175,8 @@ def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -
     _put_operations(connection, ns, [part for part in parts if isinstance(part, Operation)])
     _put_quarantine(connection, ns, [part for part in parts if isinstance(part, Quarantined)])
     embedded_outbox.put(connection, ns, [part for part in parts if isinstance(part, OutboxEntry)])
+    embedded_hub.grant(connection, ns, [part for part in parts if isinstance(part, Grant)])
+    embedded_hub.put(connection, ns, [part for part in parts if isinstance(part, Turn)], "")
     _advance(connection, ns, parts)
     return tuple(work.pending)
 

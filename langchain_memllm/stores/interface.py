@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined
+from langchain_memllm.stores.episodes import Turn, TurnStore
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.rows import receipt_of
@@ -230,7 +231,7 @@ class Selection:
 class Erased:
     """What forgetting removed; ``reopened`` are facts that only the forgotten source had retired.
 
-    ``outbox`` counts texts that wait for their extraction and were cut or removed.
+    ``outbox`` counts texts that wait for their extraction and were cut or removed; ``turns`` those that were said.
     ``named_in`` (of forgetting a name) are sources that are still there and whose ref, or who spoke in them, holds the
     name: ``web https://example.org/ada``, ``principal ada``; forget those too if they tell of it.
     ``notes`` say what purging could not do.
@@ -245,6 +246,7 @@ class Erased:
     operations: int = 0
     quarantined: int = 0
     outbox: int = 0
+    turns: int = 0
     reopened: tuple[str, ...] = ()
     similar_names: tuple[str, ...] = ()
     named_in: tuple[str, ...] = ()
@@ -269,7 +271,10 @@ class Erased:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Stats:
-    """Counts of one namespace; ``pending`` names wait for a vector, ``outbox`` texts for their extraction."""
+    """Counts of one namespace; ``pending`` names wait for a vector, ``outbox`` texts for their extraction.
+
+    ``turns`` were said in ``episodes`` of ``sessions``, and are kept as they were spoken (``stores.episodes``).
+    """
 
     facts: int = 0
     past: int = 0
@@ -280,6 +285,9 @@ class Stats:
     quarantined: int = 0
     pending: int = 0
     outbox: int = 0
+    turns: int = 0
+    episodes: int = 0
+    sessions: int = 0
     seq: int = 0
     extra: dict[str, int | str] = field(default_factory=dict)
 
@@ -330,7 +338,13 @@ class TripleStore(Protocol):
             StoreError: Nothing was written.
         """
 
-    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
+    @property
+    def turns(self) -> TurnStore:
+        """What was said, beside the facts."""
+
+    def put_outbox(
+        self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str, turns: Sequence[Turn] = ()
+    ) -> str:
         """Commit what was said, durably, before anything is made of it; returns when it was recorded.
 
         That is ``now``, but always later than what was recorded before in the namespace: a clock may go back. An entry
@@ -338,6 +352,9 @@ class TripleStore(Protocol):
 
         An entry whose operation was done already is left out. One that waits under the same name takes the new text
         (with its version counted up); one with ``replace`` also removes those that wait from the same source.
+
+        ``turns`` are kept in the same transaction, each once: one that is there takes the new text, one that was
+        forgotten does not come back (``episodes.placed``).
         """
 
     def outbox(

@@ -17,9 +17,19 @@ from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Quarantined, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import cypher, neo4j_check, neo4j_erase, neo4j_move, neo4j_outbox, neo4j_view, neo4j_write
+from langchain_memllm.stores import (
+    cypher,
+    neo4j_check,
+    neo4j_erase,
+    neo4j_hub,
+    neo4j_move,
+    neo4j_outbox,
+    neo4j_view,
+    neo4j_write,
+)
 from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.interface import (
     BROADER,
     MAX_SIFTED_NAMES,
@@ -99,6 +109,7 @@ class Neo4jStore:
     ) -> None:
         """Connect, and bring the graph's schema up to date."""
         self._bolt = Bolt(target, auth=auth, database=database, allow_insecure=allow_insecure, deadline=deadline)
+        self.turns = neo4j_hub.Neo4jTurns(self._bolt)
         self._indexes: NameIndexes[int] = NameIndexes()
         self._relations: dict[Namespace, _Relations] = {}
 
@@ -140,9 +151,11 @@ class Neo4jStore:
         self._relations.pop(namespace, None)
         return erased
 
-    def put_outbox(self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str) -> str:
+    def put_outbox(
+        self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str, turns: Sequence[Turn] = ()
+    ) -> str:
         """See ``TripleStore.put_outbox``."""
-        return neo4j_outbox.put(self._bolt, namespace, entries, now)
+        return neo4j_outbox.put(self._bolt, namespace, entries, now, turns)
 
     def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
         """See ``TripleStore.drop_outbox``."""
@@ -355,6 +368,7 @@ class Neo4jStore:
         yield from neo4j_move.operations(self._bolt, namespace)
         yield from self.quarantined(namespace)
         yield from self.outbox(namespace, limit=1 << 40)
+        yield from neo4j_hub.dump(self._bolt, namespace)
         yield from neo4j_move.head(self._bolt, namespace)
 
     def pending(self, namespace: Namespace, *, limit: int = 10_000) -> list[Pending]:

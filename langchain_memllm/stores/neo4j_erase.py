@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import Quarantined, best_evidence
-from langchain_memllm.stores import cypher, neo4j_outbox
+from langchain_memllm.stores import cypher, neo4j_hub, neo4j_outbox
 from langchain_memllm.stores.bolt import PATIENCE, Bolt, token
-from langchain_memllm.stores.erasing import named_in, tells
+from langchain_memllm.stores.episodes import Telling
+from langchain_memllm.stores.erasing import named_in, names_of, tells
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.outbox import change_of, excluding
@@ -34,13 +35,16 @@ def erase(bolt: Bolt, namespace: Namespace, selection: Selection) -> Erased:
     if selection.everything:
         return _everything(bolt, ids)
     erased, left = Erased(), True
+    if selection.source is not None or selection.name_keys:
+        erased = Erased(turns=neo4j_hub.forget_said(bolt, ids, selection, Telling(change_of(selection, ()))))
     while left:
         page, left = bolt.write(_page(ids, selection))
         erased = _sum(erased, page)
     if not selection.name_keys:
         return erased
     places = bolt.read(cypher.PLACES, {"ns": ids.ns}, within=PATIENCE)
-    return replace(erased, named_in=named_in(((row["what"], row["text"]) for row in places), selection))
+    said = neo4j_hub.named(bolt, ids, names_of(selection))
+    return replace(erased, named_in=named_in([*((row["what"], row["text"]) for row in places), *said], selection))
 
 
 def _page(ids: Ids, selection: Selection) -> Callable[[neo4j.ManagedTransaction], tuple[Erased, bool]]:
@@ -61,6 +65,7 @@ def _sum(one: Erased, other: Erased) -> Erased:
         one.operations + other.operations,
         one.quarantined + other.quarantined,
         one.outbox + other.outbox,
+        one.turns + other.turns,
         one.reopened + other.reopened,
     )
 
@@ -73,6 +78,7 @@ class _Erasure:
         self.sources: list[str] = []
         self.names: set[str] = set()  # ids of names that may be unused afterwards
         self.outbox = 0
+        self.turns = 0
 
     def run(self, selection: Selection) -> tuple[Erased, bool]:
         """Erase one page; also tells whether there is more."""
@@ -124,6 +130,11 @@ class _Erasure:
         change = change_of(selection, [row["keys"] for row in self._rows(cypher.DOOMED_KEYS, ids=list(page))])
         if change:
             self.outbox += neo4j_outbox.rewrite(self.transaction, self.ids, lambda entry: excluding(entry, change))
+        if not selection.name_keys:
+            evidence = self._rows(cypher.EVIDENCE_OF, ids=list(page))
+            sources = tuple(dict.fromkeys((row["kind"], row["ref"]) for row in evidence))
+            sentences = tuple(dict.fromkeys(row["text"] for row in evidence if row["text"]))
+            self.turns += neo4j_hub.forget_facts(self.transaction, self.ids, Telling(change, sources, sentences))
 
     def _members(self, keys: Sequence[str]) -> list[str]:
         return list(self._rows(cypher.MEMBERS, names=[self.ids.name(key) for key in keys])[0]["ids"])
@@ -191,6 +202,7 @@ class _Erasure:
             relations=relations[0]["gone"],
             sources=sources[0]["gone"],
             outbox=self.outbox,
+            turns=self.turns,
         )
 
 
@@ -226,4 +238,5 @@ def _everything(bolt: Bolt, ids: Ids) -> Erased:
         operations=counts["operations"],
         quarantined=counts["quarantined"],
         outbox=counts["outbox"],
+        turns=counts["turns"],
     )

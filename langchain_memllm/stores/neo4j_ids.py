@@ -58,6 +58,26 @@ class Ids:
         """Id of what waits to become an operation."""
         return _short(self.ns, "outbox", op_id)
 
+    def session(self, thread: str) -> str:
+        """Id of a session."""
+        return _short(self.ns, "session", thread)
+
+    def episode(self, thread: str, number: int) -> str:
+        """Id of an episode of a session."""
+        return _short(self.ns, "episode", thread, str(number))
+
+    def turn(self, turn_id: str) -> str:
+        """Id of a turn."""
+        return _short(self.ns, "turn", turn_id)
+
+    def role(self, role: str) -> str:
+        """Id of a role."""
+        return _short(self.ns, "role", role)
+
+    def scope(self, scope: str) -> str:
+        """Id of a scope."""
+        return _short(self.ns, "scope", scope)
+
     def word(self, word: str) -> str:
         """Id of a word of names."""
         return _short(self.ns, "word", word)

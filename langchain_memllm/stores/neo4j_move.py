@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import Quarantined
-from langchain_memllm.stores import cypher
+from langchain_memllm.stores import cypher, neo4j_hub
 from langchain_memllm.stores.bolt import Bolt
+from langchain_memllm.stores.episodes import Grant, Turn
 from langchain_memllm.stores.interface import Pending, now, unpack_receipt
 from langchain_memllm.stores.neo4j_outbox import put_in
 from langchain_memllm.stores.neo4j_write import Application, Ids, ids_of, link, locked
@@ -117,6 +118,8 @@ def _restore(transaction: neo4j.ManagedTransaction, ids: Ids, parts: Sequence[Pa
     _put_quarantine(transaction, application, [part for part in parts if isinstance(part, Quarantined)])
     application.run(transaction)
     put_in(transaction, ids, [part for part in parts if isinstance(part, OutboxEntry)], now())
+    neo4j_hub.grant_in(transaction, ids, [part for part in parts if isinstance(part, Grant)])
+    neo4j_hub.put_in(transaction, ids, [part for part in parts if isinstance(part, Turn)], "")
     return tuple(application.pending)
 
 

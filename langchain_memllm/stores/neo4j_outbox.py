@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from langchain_memllm.stores import cypher
+from langchain_memllm.stores import cypher, neo4j_hub
 from langchain_memllm.stores.bolt import Bolt
+from langchain_memllm.stores.episodes import Turn, checked
 from langchain_memllm.stores.neo4j_write import Ids, ids_of, locked, restarted
 from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, renewed, stamped, unpack_entry
 from langchain_memllm.times import following, next_moment
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["drop", "entries", "fail", "put", "put_in", "rewrite"]
 
 
-def put(bolt: Bolt, namespace: Namespace, given: Sequence[OutboxEntry], now: str) -> str:
+def put(bolt: Bolt, namespace: Namespace, given: Sequence[OutboxEntry], now: str, turns: Sequence[Turn] = ()) -> str:
     """See ``TripleStore.put_outbox``."""
-    ids = ids_of(namespace)
+    ids, said = ids_of(namespace), [checked(turn) for turn in turns]
 
     def work(transaction: neo4j.ManagedTransaction) -> str:
         loaded = locked(transaction, ids)
@@ -30,6 +31,7 @@ def put(bolt: Bolt, namespace: Namespace, given: Sequence[OutboxEntry], now: str
         again = following(now, loaded["last_at"])[1]
         restarts = restarted(loaded["restarts"], loaded["seq"] + 1, at) if again else loaded["restarts"]
         put_in(transaction, ids, stamped(given, at), at, last_at=at, restarts=restarts)
+        neo4j_hub.put_in(transaction, ids, said, at)
         return at
 
     return bolt.write(work)

@@ -25,6 +25,7 @@ __all__ = [
     "OutboxEntry",
     "change_of",
     "excluding",
+    "excluding_text",
     "marked",
     "names_any",
     "pack_entry",
@@ -143,7 +144,7 @@ def _bare(key: str) -> str:
 def excluding(entry: OutboxEntry, change: Change) -> OutboxEntry | None:
     """The entry after something was forgotten; None if nothing of it is left."""
     words = [*change.names, *change.objects]
-    text = "".join(part for part in _SENTENCE.findall(entry.text) if not names_any(part, words))
+    text = excluding_text(entry.text, words)
     if not text.strip():
         return None
     forgotten = (marked(*keys) for keys in (*((name,) for name in change.names), *change.slots))
@@ -154,6 +155,17 @@ def excluding(entry: OutboxEntry, change: Change) -> OutboxEntry | None:
         context=tuple(each for each in entry.context if not names_any(each, words)),
         excluded=tuple(excluded),
     )
+
+
+def excluding_text(text: str, words: Sequence[str], sentences: Sequence[str] = ()) -> str:
+    """A text without the sentences that hold one of these words (keys), or one of these sentences, or lie in one."""
+    known = [" ".join(each.split()) for each in sentences if each.strip()]
+
+    def stays(part: str) -> bool:
+        told = " ".join(part.split())
+        return not names_any(part, words) and not (told and any(told in each or each in told for each in known))
+
+    return "".join(part for part in _SENTENCE.findall(text) if stays(part))
 
 
 def marked(*keys: str) -> str:

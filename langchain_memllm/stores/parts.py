@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from langchain_memllm.belief import MAX_BATCH, Claim, Quarantined
+from langchain_memllm.stores.episodes import Grant, Turn, pack_turn, turn_of
 from langchain_memllm.stores.outbox import OutboxEntry, pack_entry, unpack_entry
 from langchain_memllm.times import as_moment, stated_date
 from langchain_memllm.triples import (
@@ -145,7 +146,7 @@ class Head:
     restarts: tuple[tuple[int, str], ...] = ()
 
 
-Part: TypeAlias = Name | Kept | Aliases | Operation | Quarantined | OutboxEntry | Head
+Part: TypeAlias = Name | Kept | Aliases | Operation | Quarantined | OutboxEntry | Grant | Turn | Head
 
 
 def blocks_of(parts: Iterable[tuple[Namespace, Part]]) -> Iterator[tuple[Namespace, list[Part]]]:
@@ -195,6 +196,10 @@ def record_of(namespace: Namespace, part: Part) -> dict[str, Any]:
         return {"type": "quarantined", **where, **told, "source": asdict(part.source)}
     if isinstance(part, OutboxEntry):
         return {"type": "outbox", **where, "op_id": part.op_id, **json.loads(pack_entry(part))}
+    if isinstance(part, Turn):
+        return {"type": "turn", **where, **pack_turn(part)}
+    if isinstance(part, Grant):
+        return {"type": "role", **where, "role": part.role, "scope": part.scope}
     again = {"restarts": [list(each) for each in part.restarts]} if part.restarts else {}
     return {"type": "namespace", **where, "seq": part.seq, "last_at": part.last_at, **again}
 
@@ -230,6 +235,10 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
         return Quarantined(text, reason, _source_of(record["source"]), _moment(record["recorded_at"]))
     if record["type"] == "outbox":
         return unpack_entry(operation_key(clean_name(record["op_id"], "op_id")), json.dumps(record))
+    if record["type"] == "turn":
+        return turn_of(record)
+    if record["type"] == "role":
+        return Grant(_text(record["role"])[:1024], _text(record["scope"])[:1024])
     if record["type"] == "namespace":
         return Head(
             _count(record["seq"], _MAX_SEQ),
@@ -237,8 +246,8 @@ def part_of(record: Mapping[str, Any], namespace: Namespace) -> Part:
             tuple((_count(seq, _MAX_SEQ), as_moment(at) or "") for seq, at in record.get("restarts", ())),
         )
     raise ValueError(
-        f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, outbox, namespace and "
-        "relation"
+        f"its type is {record['type']!r}; known are name, fact, alias, operation, quarantined, outbox, role, turn, "
+        "namespace and relation"
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from langchain_memllm.belief import precedence
 from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.episodes import tokens_of
 from langchain_memllm.stores.outbox import unpack_entry
 from langchain_memllm.stores.rows import CLOSED, date_is_sound, moment_is_sound, namespace_of, receipt_of
 from langchain_memllm.stores.sqlite_schema import migrate
@@ -88,6 +89,16 @@ _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         **dict.fromkeys(("id", "ns", "version"), (_INT,)),
         **dict.fromkeys(("op_id", "kind", "ref", "entry"), (_TEXT,)),
     },
+    "session": {**dict.fromkeys(("id", "ns"), (_INT,)), "thread": (_TEXT,)},
+    "episode": {**dict.fromkeys(("id", "ns", "session", "number"), (_INT,)), "began": (_TEXT,)},
+    "turn": {
+        **dict.fromkeys(("id", "ns", "session", "episode"), (_INT,)),
+        **dict.fromkeys(("uid", "at", "role", "kind", "ref", "scope", "text"), (_TEXT,)),
+        "speaker": (_TEXT, _NULL),
+        "code": (_BLOB, _NULL),
+    },
+    "forgotten_turn": {"ns": (_INT,), "uid": (_TEXT,)},
+    "role_scope": {"ns": (_INT,), "role": (_TEXT,), "scope": (_TEXT,)},
 }
 _KINDS: Final = ", ".join(f"'{kind}'" for kind in KINDS)
 _WHY: Final = ", ".join(f"'{why}'" for why in CLOSED)
@@ -117,8 +128,21 @@ _RULES: Final[dict[str, str]] = {
     "evidence": """EXISTS (SELECT 1 FROM source q WHERE q.id = evidence.source)
         AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact)""",
     "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
+    "session": f"{_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_session WHERE t.session = session.id)",
+    "episode": f"""number > 0 AND {_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_episode
+        WHERE t.episode = episode.id AND t.ns = episode.ns)""",
+    "turn": f"""length(uid) = 32 AND kind IN ({_KINDS}) AND {_NS} AND (code IS NULL OR length(code) = 64)
+        AND EXISTS (SELECT 1 FROM episode e WHERE e.id = turn.episode AND e.session = turn.session)
+        AND EXISTS (SELECT 1 FROM session s WHERE s.id = turn.session AND s.ns = turn.ns)""",
+    "forgotten_turn": f"length(uid) = 32 AND {_NS}",
+    "role_scope": _NS,
 }
-_TEXTS: Final = {"fact": ("principal",), "evidence": ("principal", "text"), "quarantine": ("text", "reason")}
+_TEXTS: Final = {
+    "fact": ("principal",),
+    "evidence": ("principal", "text"),
+    "quarantine": ("text", "reason"),
+    "turn": ("text", "speaker"),
+}
 _DATES: Final = ("valid_from", "valid_to", "ended")
 _TIMES: Final = {
     "namespace": ("last_at",),
@@ -126,6 +150,8 @@ _TIMES: Final = {
     "evidence": ("said_at",),
     "operation": ("at",),
     "quarantine": ("at",),
+    "episode": ("began",),
+    "turn": ("at",),
 }
 _FOREIGN: Final = {
     table: f"""SELECT count(*) FROM {table} WHERE NOT coalesce ({
@@ -145,6 +171,7 @@ def problems(connection: sqlite3.Connection) -> list[str]:
     found = [*_schema(connection)]
     if missing := [problem for problem in found if "is missing" in problem]:
         return missing
+    found += _index(connection)
     rows = foreign_rows(connection)
     return found + rows if rows else [*found, *_what_follows(connection)]
 
@@ -167,6 +194,14 @@ def _schema(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"{name} is not as memllm makes it; {MEND}"
     for name in theirs.keys() - ours.keys():
         yield f"{ascii(name)[1:-1]} is not of memllm; drop it if it is not yours"
+
+
+def _index(connection: sqlite3.Connection) -> Iterator[str]:
+    """Whether the index of what was said is sound in itself; SQLite's own check of the file does not look into it."""
+    try:
+        connection.execute("INSERT INTO turn_text(turn_text) VALUES ('integrity-check')")
+    except sqlite3.DatabaseError:
+        yield f"the index turn_text is damaged; {MEND}"
 
 
 @functools.cache
@@ -252,10 +287,38 @@ def _what_follows(connection: sqlite3.Connection) -> Iterator[str]:
         ),
         "facts have the id of another one": _foreign_ids(connection),
         "names have the search code of another vector": _stale_codes(connection),
+        "turns are indexed as another text": _misindexed(connection),
     }
     for what, count in counts.items():
         if count:
             yield f"{count} {what}; {MEND}"
+
+
+def _misindexed(connection: sqlite3.Connection) -> int:
+    """Turns whose index is that of another text; counted by how many words it has of each, and of all together."""
+    wrong, sizes = 0, [0, 0, 0]
+    for text, packed in connection.execute(_INDEXED):
+        size = [2, len(tokens_of(text))]
+        wrong += not isinstance(packed, bytes) or _varints(packed) != size
+        sizes = [sizes[0] + 1, sizes[1] + size[0], sizes[2] + size[1]]
+    (entries,) = connection.execute("SELECT count(*) FROM turn_text_docsize").fetchone()
+    totals = connection.execute("SELECT block FROM turn_text_data WHERE id = 1").fetchone()
+    sound = totals is not None and isinstance(totals[0], bytes) and (_varints(totals[0]) or [0, 0, 0]) == sizes
+    return int(wrong + abs(entries - sizes[0]) + (not sound))
+
+
+_INDEXED: Final = "SELECT t.text, d.sz FROM turn t LEFT JOIN turn_text_docsize d ON d.id = t.id"
+
+
+def _varints(packed: bytes) -> list[int]:
+    """Numbers as SQLite packs them: seven bits a byte, the highest first."""
+    numbers, value = [], 0
+    for byte in packed:
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(value)
+            value = 0
+    return numbers
 
 
 _NAMES: Final = "SELECT key, spelling, loose FROM name"

@@ -119,6 +119,30 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     # that had been ahead was right again (times.following).
     hide,
     _add_mark,
+    # What was said (stores.episodes). session: a thread. episode: a stretch of it; began: when its first turn was said.
+    # turn: uid: its id, code: its search code. forgotten_turn: what must not come back. role_scope: what a role may
+    # see. turn_text: its words, and as tenant the namespace and the scope.
+    """
+    CREATE TABLE IF NOT EXISTS session(id INTEGER PRIMARY KEY AUTOINCREMENT, ns INTEGER NOT NULL, thread TEXT NOT NULL,
+        UNIQUE(ns, thread));
+    CREATE TABLE IF NOT EXISTS episode(id INTEGER PRIMARY KEY AUTOINCREMENT, ns INTEGER NOT NULL,
+        session INTEGER NOT NULL, number INTEGER NOT NULL, began TEXT NOT NULL, UNIQUE(session, number));
+    CREATE INDEX IF NOT EXISTS episode_began ON episode(ns, began, id);
+    CREATE TABLE IF NOT EXISTS turn(id INTEGER PRIMARY KEY AUTOINCREMENT, ns INTEGER NOT NULL, uid TEXT NOT NULL,
+        session INTEGER NOT NULL, episode INTEGER NOT NULL, at TEXT NOT NULL, role TEXT NOT NULL, speaker TEXT,
+        kind TEXT NOT NULL, ref TEXT NOT NULL, scope TEXT NOT NULL, text TEXT NOT NULL, code BLOB, UNIQUE(ns, uid));
+    CREATE INDEX IF NOT EXISTS turn_ns ON turn(ns, id);
+    CREATE INDEX IF NOT EXISTS turn_session ON turn(session, id);
+    CREATE INDEX IF NOT EXISTS turn_episode ON turn(episode, id);
+    CREATE INDEX IF NOT EXISTS turn_at ON turn(ns, at);
+    CREATE INDEX IF NOT EXISTS turn_source ON turn(ns, ref);
+    CREATE TABLE IF NOT EXISTS forgotten_turn(ns INTEGER NOT NULL, uid TEXT NOT NULL,
+        PRIMARY KEY(ns, uid)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS role_scope(ns INTEGER NOT NULL, role TEXT NOT NULL, scope TEXT NOT NULL,
+        PRIMARY KEY(ns, role, scope)) WITHOUT ROWID;
+    CREATE VIRTUAL TABLE IF NOT EXISTS turn_text USING fts5(tenant, words, content='',
+        tokenize="unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'")
+    """,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""

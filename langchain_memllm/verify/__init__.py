@@ -21,6 +21,7 @@ from typing import Final
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify import (
     a01_files,
+    a01_hub,
     a01_kill,
     a01_outbox,
     a02_power,
@@ -96,6 +97,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A01", "kill -9, two writers", a01_kill.run, 120, 2_000, "kills"),
     Check("A01.files", "kill -9 of restoring, importing, migrating", a01_files.run, 49, 2_000, "kills"),
     Check("A01.outbox", "kill -9 of agents: what was said", a01_outbox.run, 30, 300, "kills"),
+    Check("A01.hub", "kill -9 of agents: every word, roles, forgetting", a01_hub.run, 30, 300, "kills"),
     Check("A02", "power cut, simulated", a02_power.run, 300, 5_000, "cuts", needs_gcc=True),
     Check(
         "A03",

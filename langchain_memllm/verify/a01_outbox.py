@@ -20,7 +20,7 @@ from langchain_memllm.verify.graph import support_in
 from langchain_memllm.verify.ledger import Counts, Ledger, read_ledgers, support_of
 from langchain_memllm.verify.processes import TinyEmbedder, kill, spawn, wait
 
-__all__ = ["run"]
+__all__ = ["await_first", "noting", "run"]
 
 AGENTS = 2
 LABEL = "verify outbox"
@@ -39,7 +39,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         here = [folder / f"said-{round_}-{number}.ledger" for number in range(AGENTS)]
         ledgers += here
         pids = [spawn(partial(agent.talk, ledger, random_.random())) for ledger in here]
-        _await_first(here)
+        await_first(here)
         killed += kill(pids, random_.uniform(0.0, 0.15))
         counts.tell(round_ + 1, rounds, f"rounds of {AGENTS} kills")
     counts.problems += ["the flush after the kills failed"] * wait([spawn(agent.flush)])
@@ -76,7 +76,7 @@ class _Agent:
         if self.sabotage:
             memory.core.put_outbox = lambda *_, **__: None
         how = "background" if seed < 0.5 else "after_agent"
-        middleware = [memory.middleware(write=how, turns=3, delay=0.05), _noting(ledger)]
+        middleware = [memory.middleware(write=how, turns=3, delay=0.05), noting(ledger)]
         model = ScriptedModel(script=lambda request: "I see.")
         agent = create_agent(model, middleware=middleware, checkpointer=InMemorySaver())
         run: Any = {"configurable": {"user_id": self.user, "thread_id": path.stem}}
@@ -122,7 +122,7 @@ def _fact(thing: str) -> dict[str, str]:
     return {"subject": "user", "relation": "likes", "object": thing}
 
 
-def _noting(ledger: Ledger) -> Any:
+def noting(ledger: Ledger) -> Any:
     """A middleware that notes what the memory's first hook has returned from."""
     from langchain.agents.middleware import AgentMiddleware
 
@@ -133,7 +133,7 @@ def _noting(ledger: Ledger) -> Any:
     return Noting()
 
 
-def _await_first(ledgers: list[Path]) -> None:
+def await_first(ledgers: list[Path]) -> None:
     """Until each agent was heard once: opening a memory is not what is tested."""
     ends = time.monotonic() + 120
     while time.monotonic() < ends and not all(path.exists() and '"ack"' in path.read_text() for path in ledgers):

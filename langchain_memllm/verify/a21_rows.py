@@ -14,14 +14,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import MemLLMError
+from langchain_memllm.hub import Hub
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import open_store
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.triples import Source
 from langchain_memllm.verify.ledger import Counts
 from langchain_memllm.verify.processes import TinyEmbedder
@@ -31,6 +33,7 @@ __all__ = ["run"]
 _NS: Final = ("verify", "a21")
 _ME: Final = Source("user", "chat", "ada", "Ada lives in Oslo.", (0, 18), 1)
 _FIRST: Final = [("Ada", "lives in", "Oslo"), ("Ada", "password", "x1")]
+_TURN: Final = Turn(Turn.named("t", "1"), "t", "Ada lives in Oslo.", speaker="Ada", ref="t/1")
 _BOMB: Final = "[" * 20_000 + "]" * 20_000
 _LOADED: Final = json.dumps(
     {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "touch /tmp/memllm-a21"}}
@@ -94,6 +97,11 @@ def _fill(path: Path) -> None:
         memory.write([("Ada", "lives in", "Rome")], namespace=_NS, source=_ME, quarantine=[piece])
         memory.alias("Ada", "Ada Lovelace", namespace=_NS)
         _say(memory)
+        memory.put_outbox([], namespace=_NS, turns=[_TURN])
+        memory.store.turns.grant(_NS, "planner", [""])
+        gone = Turn(Turn.named("t", "2"), "t", "gone", ref="t/2")
+        memory.put_outbox([], namespace=_NS, turns=[gone])
+        memory.forget(source="t/2", namespace=_NS)
 
 
 def _say(memory: Memory) -> None:
@@ -193,6 +201,10 @@ _VERBS: Final[dict[str, Callable[[Memory], Any]]] = {
     "write": lambda m: m.write([("Ada", "lives in", "Bonn")], namespace=_NS, source=_ME),
     "retract": lambda m: m.retract(("Ada", "lives in", "Bonn"), namespace=_NS, source=_ME),
     "alias": lambda m: m.alias("Ada", "Countess", namespace=_NS),
+    "window": lambda m: Hub(m).window("t", role="planner", namespace=_NS).text,
+    "episode": lambda m: [each.began for each in Hub(m).episode("Where does Ada live?", namespace=_NS)],
+    "timeline": lambda m: Hub(m).timeline(namespace=_NS),
+    "said again": lambda m: m.put_outbox([], namespace=_NS, turns=[replace(_TURN, text="Ada lives in Bonn.")]),
     "forget": lambda m: m.forget(name="Ada", namespace=_NS),
     "forget all": lambda m: m.forget(everything=True, namespace=_NS),
 }

@@ -27,6 +27,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from langchain_memllm import MemLLMMemory, Source, Statement
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores import browser
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
 
@@ -53,6 +54,8 @@ def memory(neo4j_store: Neo4jStore) -> MemLLMMemory:
         user_id="ada",
         source=people,
     )
+    said = Turn(Turn.named("t", "1"), "t", "Is it Lyn or Brann?", kind="web", ref="fans.org")
+    memory.hub.keep([said], user_id="ada")
     memory.write([("Ada", "likes", "tea"), ("Ada", "likes", "chess")], user_id="ada")
     memory.write([("Bo", "captains", "Brann"), ("Bo", "likes", "tea")], user_id="ada", source=Source("web", "fans.org"))
     memory.write([("Ada", "lives in", "Bergen")], user_id="ada")
@@ -116,6 +119,10 @@ def test_every_query_returns_what_the_memory_holds(memory: MemLLMMemory, neo4j_d
         ("Bo works for Acme", "", "people.md"),
     }
     changed = [(row["what"], row["fact"]) for row in rows(neo4j_driver, "what_changed_today")]
+    said = ask(neo4j_driver, "what_was_said", {"user": "ada", "word": "brann"})
+    assert {record["p"].nodes[-1]["text"] for record in said} == {"Is it Lyn or Brann?"}
+    assert {record["q"].nodes[-1]["text"] for record in said} == {"Bo captains Brann", "Bo likes tea"}
+    assert ask(neo4j_driver, "what_was_said", {"user": "bo"}) == []
     assert changed[:2] == [("stored", "Ada lives in Bergen"), ("superseded", "Ada lives in Oslo")]
     assert len(changed) == 11
 
@@ -176,7 +183,7 @@ def test_favourites_are_a_folder_of_titled_queries() -> None:
         texts = [archive.read(name).decode() for name in names]
     assert names[0] == "Agent_memory/1_who_has_a_memory_here.cypher"
     assert [text.partition("\n")[0] for text in texts] == [f"// {query.title}" for query in browser.queries()]
-    assert len(names) == 7
+    assert len(names) == 8
     assert browser.favourites() == browser.favourites()
 
 

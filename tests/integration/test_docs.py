@@ -35,6 +35,7 @@ DOCUMENTS = [
     "README.md",
     "docs/first_hour.md",
     "docs/conversations.md",
+    "docs/hub.md",
     "docs/forgetting.md",
     "docs/identity.md",
     "docs/what_is_believed.md",

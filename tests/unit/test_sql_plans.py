@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from langchain_memllm.memory import Memory
-from langchain_memllm.stores import embedded, embedded_erase, embedded_write
+from langchain_memllm.stores import embedded, embedded_erase, embedded_hub, embedded_write
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import FactFilter
 
 TABLES = {"fact", "name", "name_vector", "name_code", "name_word", "relation", "source", "evidence", "operation"}
+TABLES |= {"turn", "t", "episode", "session", "g", "role_scope"}
 TABLES |= {"f", "s", "o", "r", "k", "x", "e", "q", "p", "c", "d", "n", "m", "v", "other"}  # and their short names
 
 READING = {
@@ -29,6 +30,14 @@ READING = {
     "vectors": embedded._ALL_VECTORS,
     "word": embedded._WORD_NAMES,
     "sources": embedded._SOURCES,
+    **{f"turns by {by}": text.format(order="ASC") for by, text in embedded_hub._SELECT.items()},
+    **{f"last turns by {by}": text.format(order="DESC") for by, text in embedded_hub._SELECT.items()},
+    "codes of turns": embedded_hub._CODES,
+    "episodes": embedded_hub._OF_ALL,
+    "episodes of a thread": embedded_hub._OF_THREAD,
+    "turns of a ref": embedded_hub._REF,
+    "all turns": embedded_hub._PAGED,
+    "last episode": embedded_hub._LAST,
 }
 WRITING = {
     "operation": embedded_write.OPERATION,
@@ -68,6 +77,8 @@ EXPECTED = {
     "same": "SEARCH f USING INDEX fact_triple (s=? AND r=? AND o=?)",
     "of slot": "SEARCH fact USING INDEX fact_past_s (s=? AND r=?)",
     "of name": "SEARCH fact USING INDEX fact_past_o (o=?)",
+    "turns by thread": "SEARCH t USING INDEX turn_session (session=?)",
+    "turns by when": "SEARCH t USING INDEX turn_at (ns=? AND at>? AND at<?)",
     "touched": "SEARCH c USING INDEX fact_past_s (s=? AND r=?)",
 }
 
@@ -98,6 +109,13 @@ def test_no_table_is_read_from_end_to_end(connection: sqlite3.Connection, name: 
     assert scans(steps) == []
     assert not [step for step in steps if "fact_ns" in step], "every fact of the namespace is read"
     assert EXPECTED.get(name, steps[0]) in steps
+
+
+@pytest.mark.parametrize("order", ["x.rowid DESC", "bm25(turn_text, 0.0, 1.0), x.rowid DESC"])
+def test_text_is_sought_in_its_index(connection: sqlite3.Connection, order: str) -> None:
+    first, *others = plan(connection, embedded_hub._MATCHING.format(order=order))
+    assert re.fullmatch(r"SCAN x VIRTUAL TABLE INDEX \d+:M\d", first)  # M: rows that match, from the index
+    assert scans(others) == []
 
 
 def test_a_scan_would_be_seen(connection: sqlite3.Connection) -> None:

@@ -68,6 +68,21 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
         {_TEXTS: ("id", "ns", "op_id", "place", "source", "entry"), _NUMBERS: ("version",)},
         "true",
     ),
+    "MemSession": ({_TEXTS: ("id", "ns", "thread"), _NUMBERS: ("n",)}, "true"),
+    "MemEpisode": ({_TEXTS: ("id", "ns", "session", "thread", "began"), _NUMBERS: ("number", "n")}, "x.number > 0"),
+    "MemTurn": (
+        {
+            _TEXTS: (
+                *("id", "uid", "ns", "session", "episode", "thread", "at", "role", "kind", "ref", "source", "scope"),
+                *("scoped", "text", "tenant", "words"),
+            ),
+            _NUMBERS: ("place", "number"),
+            _MAYBE: ("speaker",),
+        },
+        "x.kind IN $kinds AND x.number > 0 AND size(x.uid) = 32",
+    ),
+    "MemForgotten": ({_TEXTS: ("id", "ns", "uid"), _NUMBERS: ("n",)}, "true"),
+    "MemRole": ({_TEXTS: ("id", "ns", "key", "role", "scope")}, "true"),
 }
 # Labels with nodes that are not as this package writes them.
 FOREIGN: Final = {

@@ -239,7 +239,7 @@ DELETE_SOURCES: Final = (
     + """UNWIND $sources AS id MATCH (d:MemSource {id: id})
 WHERE NOT EXISTS { MATCH (d)<-[:MEM_FROM]-() }
   AND NOT EXISTS { MATCH (x:MemPast) USING INDEX SEEK x:MemPast(closed_source) WHERE x.closed_source = id }
-DELETE d RETURN count(*) AS gone"""
+DETACH DELETE d RETURN count(*) AS gone"""
 )
 # Delete quarantined pieces by number.
 DELETE_QUARANTINED: Final = (
@@ -277,6 +277,11 @@ PURGE: Final = {
     "operations": _purge("MemOp", ("seq",)),
     "quarantined": _purge("MemQuarantine", ("seq", "ordinal")),
     "outbox": _purge("MemOutbox", ("place",)),
+    "turns": _purge("MemTurn", ("place",)),
+    "episodes": _purge("MemEpisode", ("began", "n")),
+    "sessions": _purge("MemSession", ("n",)),
+    "forgotten": _purge("MemForgotten", ("n",)),
+    "roles": _purge("MemRole", ("key",)),
 }
 # Delete an emptied namespace.
 DELETE_NAMESPACE: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) DELETE n"

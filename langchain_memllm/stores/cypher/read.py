@@ -339,7 +339,8 @@ NAMESPACES: Final = (
     + """MATCH (n:MemNamespace) USING INDEX SEEK n:MemNamespace(id) WHERE n.id > '' AND n.born IS NOT NULL
   AND (EXISTS { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL }
     OR EXISTS { MATCH (p:MemOp) WHERE p.ns = n.id AND p.seq IS NOT NULL }
-    OR EXISTS { MATCH (w:MemOutbox) WHERE w.ns = n.id AND w.place IS NOT NULL })
+    OR EXISTS { MATCH (w:MemOutbox) WHERE w.ns = n.id AND w.place IS NOT NULL }
+    OR EXISTS { MATCH (t:MemTurn) WHERE t.ns = n.id AND t.place IS NOT NULL })
 RETURN n.id AS id, n.name AS name"""
 )
 # Counts of a namespace.
@@ -356,7 +357,10 @@ RETURN n.seq AS seq,
   COUNT { MATCH (q:MemQuarantine) WHERE q.ns = n.id AND q.seq IS NOT NULL AND q.ordinal IS NOT NULL } AS quarantined,
   COUNT { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.pending IS NOT NULL }
     + COUNT { MATCH (r:MemRelation) WHERE r.ns = n.id AND r.n IS NOT NULL AND r.pending } AS pending,
-  COUNT { MATCH (w:MemOutbox) WHERE w.ns = n.id AND w.place IS NOT NULL } AS outbox"""
+  COUNT { MATCH (w:MemOutbox) WHERE w.ns = n.id AND w.place IS NOT NULL } AS outbox,
+  COUNT { MATCH (t:MemTurn) WHERE t.ns = n.id AND t.place IS NOT NULL } AS turns,
+  COUNT { MATCH (e:MemEpisode) WHERE e.ns = n.id AND e.began IS NOT NULL AND e.n IS NOT NULL } AS episodes,
+  COUNT { MATCH (s:MemSession) WHERE s.ns = n.id AND s.n IS NOT NULL } AS sessions"""
 )
 # Facts whose ends are missing, open ones without their readable relationship and closed ones that still have one.
 BROKEN: Final = (

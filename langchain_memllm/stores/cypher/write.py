@@ -124,7 +124,10 @@ CALL () { UNWIND $spellings AS e MATCH (x:MemEntity {id: e.id}) SET x.name = e.n
 CALL () {
   UNWIND $new_relations AS e CREATE (x:MemRelation {ns: $ns, <RELATION>})
   WITH x, e WHERE e[-1] IS NOT NULL CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
-CALL () { UNWIND $sources AS e MERGE (d:MemSource {id: e.id}) ON CREATE SET d = e }
+CALL () {
+  UNWIND $sources AS e MERGE (d:MemSource {id: e.id}) ON CREATE SET d = e
+  WITH d CALL (d) {
+    MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(source) WHERE x.source = d.id MERGE (d)-[:MEM_SAID_IN]->(x) } }
 CALL () {
   UNWIND $promotes AS e MATCH (x:MemFact {id: e.id})
   SET x.kind = e.kind, x.principal = e.principal, x.said_at = e.said_at,

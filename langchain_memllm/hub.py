@@ -1,0 +1,607 @@
+"""The Hub: what was said comes back, as a window on a thread, as whole episodes, and behind a fact.
+
+From "Empowering Working Memory" (arXiv 2312.17259): the Hub keeps every input and output; the window of recent turns
+and the episodes that come back are views of it. Three searches find episodes, by time, by exact words and by meaning;
+their ranks are fused. A session is no island: all of a namespace's are searched. Knows no language model, so a window
+has no summary: what does not fit is counted, and a caller with a model may summarize it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_memllm.chatfile import read_chat
+from langchain_memllm.dates import read_date, relative_date
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.forking import renewed
+from langchain_memllm.memory import Memory
+from langchain_memllm.nameindex import CODE_BYTES, encode
+from langchain_memllm.recalling import STOPWORDS
+from langchain_memllm.render import approximate_tokens
+from langchain_memllm.sharing import Shared
+from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of
+from langchain_memllm.times import Moment, as_moment, written
+from langchain_memllm.triples import Fact, Namespace, check_namespace
+from langchain_memllm.twins import twin
+
+__all__ = ["Episode", "Hit", "Hub", "Loaded", "Search", "Window"]
+
+Search: TypeAlias = Literal["time", "words", "meaning"]
+"""How turns are found: by the dates that a question names, by its very words, by what it means."""
+
+_SEARCHES: Final[tuple[Search, ...]] = get_args(Search)
+_FOUND: Final = 50  # turns that each search finds
+_RANK: Final = 60.0  # of reciprocal rank fusion (Cormack and others, 2009)
+_MOST: Final = 10_000
+_MAX_WORDS: Final = 16
+_BLOCK: Final = 200  # turns kept in one transaction
+_QUOTED: Final = re.compile(r"[\"“”„«»]([^\"“”„«»]+)[\"“”„«»]")
+
+Whose: TypeAlias = Callable[[Namespace | None, str | None], Namespace]
+"""The namespace that arguments of a verb mean."""
+
+
+Progress: TypeAlias = Callable[[int, int], object]
+"""Told how much is done, and of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The last turns of a thread, oldest first.
+
+    Attributes:
+        turns: The turns.
+        tokens: About how many tokens they have.
+        left_out: Whether older turns were left out.
+    """
+
+    turns: tuple[Turn, ...]
+    tokens: int
+    left_out: bool
+
+    @property
+    def text(self) -> str:
+        """The turns as lines, ``speaker: text``."""
+        return "\n".join(f"{turn.speaker or turn.role}: {turn.text}" for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A whole episode, as far as it may be seen: its turns in the order in which they were said.
+
+    ``by`` are the searches that found it, with the rank of its best turn in each (1 is the best).
+    """
+
+    thread: str
+    number: int
+    turns: tuple[Turn, ...]
+    by: dict[Search, int]
+
+    @property
+    def began(self) -> str:
+        """When its first turn was said (ISO, UTC)."""
+        return min(turn.at for turn in self.turns)
+
+    @property
+    def ended(self) -> str:
+        """When its last turn was said (ISO, UTC)."""
+        return max(turn.at for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A turn that was found, and its rank in each search that found it (1 is the best)."""
+
+    turn: Turn
+    by: dict[Search, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What ``load`` did: how many turns a file holds, and how many of them were new."""
+
+    turns: int
+    new: int
+
+
+class Hub(Shared):
+    """What was said, beside the facts of a memory.
+
+    Every verb takes ``namespace`` or ``user_id`` as those of the memory do, and has an async twin with an ``a`` in
+    front. ``role`` restricts what is seen to the scopes that the role was granted; the store's own statements do that.
+    Without a role everything is seen: that is for the application itself.
+
+    Args:
+        memory: Where turns are kept.
+        whose: The namespace that ``namespace`` and ``user_id`` mean; by default ``namespace`` is needed.
+    """
+
+    def __init__(self, memory: Memory, whose: Whose | None = None) -> None:
+        """Keep the memory."""
+        self._memory = memory
+        self._named = whose
+        self._codes: dict[Namespace, _Codes] = {}
+        self._lock = renewed(threading.Lock())
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def keep(self, turns: Iterable[Turn], *, namespace: Namespace | None = None, user_id: str | None = None) -> str:
+        """Keep turns, durably and each once: one that is there takes the new text.
+
+        Args:
+            turns: What was said, in order; ``Turn.named(thread, message)`` makes their ids.
+            namespace: Whose.
+            user_id: Whose.
+
+        Returns:
+            When they were recorded (ISO, UTC).
+
+        Raises:
+            ConfigurationError: A turn cannot be kept; none of them was.
+        """
+        return self._memory.put_outbox([], namespace=self._whose(namespace, user_id), turns=list(turns))
+
+    def load(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        thread: str | None = None,
+        progress: Progress | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> Loaded:
+        """Keep the turns of a file of conversations, with their dates; run again, it goes on where it stopped.
+
+        See ``chatfile`` for the forms: messages of OpenAI and LangChain, LoCoMo, BEAM. No facts are made of them.
+
+        Args:
+            file: JSON or JSON lines, also with gzip.
+            thread: What the conversation is called, if the file does not say; by default the file's name.
+            progress: Told after each transaction how many turns are done, and of how many.
+            namespace: Whose.
+            user_id: Whose.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or holds no conversation; nothing was kept.
+            StoreError: What came before is kept; run it again.
+        """
+        whose = self._whose(namespace, user_id)
+        turns = read_chat(Path(file), thread=thread)
+        before = self._memory.stats(namespace=whose).turns
+        for start in range(0, len(turns), _BLOCK):
+            self._memory.put_outbox([], namespace=whose, turns=turns[start : start + _BLOCK])
+            if progress is not None:
+                progress(min(start + _BLOCK, len(turns)), len(turns))
+        return Loaded(len(turns), self._memory.stats(namespace=whose).turns - before)
+
+    def grant(
+        self, role: str, scopes: Sequence[str], *, namespace: Namespace | None = None, user_id: str | None = None
+    ) -> None:
+        """Set which scopes a role may see, instead of those it could see before; none: it sees nothing.
+
+        Args:
+            role: The role.
+            scopes: The scopes; ``""`` is that of turns which were given none.
+            namespace: Whose.
+            user_id: Whose.
+
+        Raises:
+            ConfigurationError: A role or scope that is not a text.
+        """
+        for each in (role, *scopes):
+            if not isinstance(each, str) or len(each) > _MAX_LABEL:
+                raise ConfigurationError(f"{ascii(each)[:40]} is not a text of at most {_MAX_LABEL} characters")
+        self._memory.store.turns.grant(self._whose(namespace, user_id), role, list(dict.fromkeys(scopes)))
+
+    def grants(self, *, namespace: Namespace | None = None, user_id: str | None = None) -> list[Grant]:
+        """Which roles may see which scopes, sorted."""
+        return self._memory.store.turns.grants(self._whose(namespace, user_id))
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def window(
+        self,
+        thread: str,
+        *,
+        n: int | None = None,
+        tokens: int | None = None,
+        role: str | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> Window:
+        """The last turns of a thread: at most ``n`` of them, at most so many ``tokens``; by default 20.
+
+        Args:
+            thread: The thread.
+            n: Most turns.
+            tokens: Most tokens (about: a quarter of the bytes); a turn is never cut.
+            role: Who looks.
+            namespace: Whose.
+            user_id: Whose.
+
+        Raises:
+            ConfigurationError: A number out of range.
+        """
+        most = 20 if n is None and tokens is None else _MOST if n is None else n
+        for name, value in (("n", n), ("tokens", tokens)):
+            if value is not None and (type(value) is not int or not value >= 0):
+                raise ConfigurationError(f"{name}={value!r} is out of range; give a number of {name}, 0 or more")
+        most = min(most, _MOST if tokens is None else max(tokens, 1), _MOST)  # each has a token at least
+        where = TurnFilter(thread=thread, role=role)
+        found = self._memory.store.turns.select(self._whose(namespace, user_id), where, limit=most + 1, newest=True)
+        taken, used = 0, 0
+        for turn in found[:most]:
+            size = approximate_tokens(turn.text)
+            if tokens is not None and used + size > tokens:
+                break
+            taken, used = taken + 1, used + size
+        return Window(tuple(reversed(found[:taken])), used, taken < len(found))
+
+    def episode(
+        self,
+        query: str | None = None,
+        *,
+        session: str | None = None,
+        at: Moment | None = None,
+        k: int = 1,
+        searches: Sequence[Search] = _SEARCHES,
+        role: str | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> list[Episode]:
+        """Whole episodes: those that a query brings to mind, the last of a session, or those of a moment.
+
+        Args:
+            query: What is looked for, in plain words; the best come first.
+            session: Of this thread only; without a query its last episodes, newest first.
+            at: A moment or a day; without a query the episodes in which something was said then, or else the last
+                that began before it.
+            k: Most episodes.
+            searches: Which searches to ask.
+            role: Who looks.
+            namespace: Whose.
+            user_id: Whose.
+
+        Raises:
+            ConfigurationError: Nothing is asked for, or an unknown search.
+        """
+        if query is None and session is None and at is None:
+            raise ConfigurationError("say which episode: query='…', session='…' or at='2026-03-01'")
+        whose = self._whose(namespace, user_id)
+        if query is None:
+            notes = self._at(whose, session, at, role, k)
+            episodes = [self._whole(whose, note.thread, note.number, role, {}) for note in notes]
+            return [each for each in episodes if each.turns]
+        best: dict[tuple[str, int], dict[Search, int]] = {}
+        for hit in self._hits(whose, query, searches, role, session, at):
+            known = best.setdefault((hit.turn.thread, hit.turn.episode), {})
+            for search, rank in hit.by.items():
+                known[search] = min(rank, known.get(search, rank))
+        _number(best)
+        ordered = sorted(best, key=lambda each: (-_fused(best[each]), each))
+        found = [self._whole(whose, thread, number, role, best[thread, number]) for thread, number in ordered[:k]]
+        return [each for each in found if each.turns]  # one may have been forgotten meanwhile
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        searches: Sequence[Search] = _SEARCHES,
+        session: str | None = None,
+        role: str | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> list[Hit]:
+        """Single turns that a query brings to mind, the best first.
+
+        Args:
+            query: What is looked for, in plain words.
+            k: Most turns.
+            searches: Which searches to ask.
+            session: Of this thread only.
+            role: Who looks.
+            namespace: Whose.
+            user_id: Whose.
+
+        Raises:
+            ConfigurationError: An unknown search.
+        """
+        hits = self._hits(self._whose(namespace, user_id), query, searches, role, session, None)
+        return sorted(hits, key=lambda hit: (-_fused(hit.by), -hit.turn.place))[:k]
+
+    def turns_of(
+        self, fact: Fact, *, role: str | None = None, namespace: Namespace | None = None, user_id: str | None = None
+    ) -> list[Turn]:
+        """The turns that a fact was taken from, in the order in which they were said.
+
+        Args:
+            fact: A fact with its sources, as ``explain``, ``facts`` and ``history`` give it; of any other they are
+                looked up.
+            role: Who looks.
+            namespace: Whose; by default the fact's own.
+            user_id: Whose.
+        """
+        whose = fact.namespace if namespace is None and user_id is None else self._whose(namespace, user_id)
+        known = fact if fact.sources else self._memory.explain(fact.id, namespace=whose) or fact
+        sources = tuple(dict.fromkeys((source.kind, source.ref) for source in known.sources))
+        return self._memory.store.turns.select(whose, TurnFilter(sources=sources, role=role))
+
+    def timeline(
+        self,
+        *,
+        session: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        limit: int = 100,
+        role: str | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> list[EpisodeNote]:
+        """Episodes without their turns, newest first: where, when, and how many turns.
+
+        Args:
+            session: Of this thread only.
+            since: That began then or later; a date means its beginning.
+            until: That began before; a date means its beginning.
+            limit: Most episodes.
+            role: Who looks.
+            namespace: Whose.
+            user_id: Whose.
+        """
+        return self._memory.store.turns.episodes(
+            self._whose(namespace, user_id),
+            thread=session,
+            since=_begin(since),
+            until=_begin(until),
+            role=role,
+            limit=limit,
+        )
+
+    akeep = twin(keep)
+    aload = twin(load)
+    agrant = twin(grant)
+    agrants = twin(grants)
+    awindow = twin(window)
+    aepisode = twin(episode)
+    asearch = twin(search)
+    aturns_of = twin(turns_of)
+    atimeline = twin(timeline)
+
+    # -- how turns are found ---------------------------------------------------------------------------------------
+
+    def _whose(self, namespace: Namespace | None, user_id: str | None) -> Namespace:
+        return check_namespace(namespace) if self._named is None else self._named(namespace, user_id)
+
+    def _at(
+        self, whose: Namespace, session: str | None, at: Moment | None, role: str | None, k: int
+    ) -> list[EpisodeNote]:
+        """Episodes of a session or a moment, without a query."""
+        turns = self._memory.store.turns
+        if at is None:
+            return turns.episodes(whose, thread=session, role=role, limit=k)
+        since, until = _begin(at), _end(at)
+        said = turns.select(whose, TurnFilter(thread=session, since=since, until=until, role=role), limit=_MOST)
+        places = list(dict.fromkeys((turn.thread, turn.episode) for turn in said))[:k]
+        if places:
+            return [EpisodeNote(thread, number, "", "", 0) for thread, number in places]
+        return turns.episodes(whose, thread=session, until=until, role=role, limit=k)
+
+    def _whole(self, whose: Namespace, thread: str, number: int, role: str | None, by: dict[Search, int]) -> Episode:
+        turns = self._memory.store.turns.select(
+            whose, TurnFilter(thread=thread, episode=number, role=role), limit=_MOST
+        )
+        return Episode(thread, number, tuple(turns), by)
+
+    def _hits(
+        self,
+        whose: Namespace,
+        query: str,
+        searches: Sequence[Search],
+        role: str | None,
+        session: str | None,
+        at: Moment | None,
+    ) -> list[Hit]:
+        """Every turn that one of the searches found, with its ranks."""
+        if unknown := [each for each in searches if each not in _SEARCHES]:
+            raise ConfigurationError(f"search {unknown[0]!r} is unknown; use some of {', '.join(_SEARCHES)}")
+        within = TurnFilter(thread=session, role=role, since=_begin(at), until=_end(at))
+        asked = {"time": self._by_time, "words": self._by_words, "meaning": self._by_meaning}
+        ranks: dict[int, dict[Search, int]] = {}
+        turns: dict[int, Turn] = {}
+        for search in dict.fromkeys(searches):
+            for rank, turn in enumerate(asked[search](whose, query, within), start=1):
+                turns[turn.place] = turn
+                ranks.setdefault(turn.place, {})[search] = rank
+        return [Hit(turns[place], by) for place, by in ranks.items()]
+
+    def _by_time(self, whose: Namespace, query: str, within: TurnFilter) -> list[Turn]:
+        """Turns said on the days that the query names, in the order in which they were said."""
+        found: list[Turn] = []
+        for since, until in _days_in(query, datetime.fromisoformat(self._memory.now()).astimezone()):
+            where = replace(within, since=since, until=until)
+            found += self._memory.store.turns.select(whose, where, limit=_FOUND)
+        return list({turn.place: turn for turn in found}.values())
+
+    def _by_words(self, whose: Namespace, query: str, within: TurnFilter) -> list[Turn]:
+        """Turns that hold what is quoted in the query or the query itself, newest first; then its telling words."""
+        turns, most = self._memory.store.turns, _reach(within)
+        phrases = [tokens_of(quoted) for quoted in _QUOTED.findall(query)] or [tokens_of(query)]
+        places: dict[int, None] = {}
+        for phrase in phrases:
+            if len(phrase) <= 64:
+                places |= dict.fromkeys(
+                    turns.matching(whose, phrase, phrase=True, role=within.role, limit=_reach(within))
+                )
+        words = [word for word in dict.fromkeys(tokens_of(query)) if word not in STOPWORDS][:_MAX_WORDS]
+        places |= dict.fromkeys(turns.matching(whose, words, phrase=False, role=within.role, limit=most))
+        return self._at_places(whose, list(places), within)[: 2 * _FOUND]
+
+    def _by_meaning(self, whose: Namespace, query: str, within: TurnFilter) -> list[Turn]:
+        """Turns nearest to the query by the shipped embedder: by their codes first, then exactly."""
+        (vector,) = vectors_of([query])
+        if not vector.any():
+            return []
+        scopes = None
+        if within.role is not None:
+            granted = self._memory.store.turns.grants(whose)
+            scopes = {each.scope for each in granted if each.role == within.role}
+        near = self._at_places(whose, self._coded(whose).nearest(vector, scopes, 4 * _reach(within)), within)
+        cosines = vectors_of([turn.text for turn in near]) @ vector
+        order = sorted(range(len(near)), key=lambda i: (-round(float(cosines[i]), 5), -near[i].place))
+        return [near[i] for i in order if cosines[i] > 0][:_FOUND]
+
+    def _at_places(self, whose: Namespace, places: Sequence[int], within: TurnFilter) -> list[Turn]:
+        """Turns by their places, in that order; those alone that are meant and may be seen."""
+        where = TurnFilter(places=tuple(places), role=within.role, since=within.since, until=within.until)
+        turns = self._memory.store.turns.select(whose, where, limit=_MOST) if places else []
+        found = {turn.place: turn for turn in turns if within.thread in (None, turn.thread)}
+        return [found[place] for place in places if place in found]
+
+    def _coded(self, whose: Namespace) -> _Codes:
+        """The codes of a namespace, with those of turns that came since it was last asked."""
+        turns = self._memory.store.turns
+        with self._lock:
+            epoch = turns.epoch(whose)
+            known = self._codes.pop(whose, None)
+            held = known if known is not None and known.epoch == epoch else _Codes(epoch)
+            while rows := turns.codes(whose, held.last):
+                held.add(rows)
+            self._codes[whose] = held
+            while len(self._codes) > _MAX_NAMESPACES:
+                del self._codes[next(iter(self._codes))]
+            return held
+
+
+_MAX_NAMESPACES: Final = 64
+_MAX_LABEL: Final = 1024
+
+
+class _Codes:
+    """Search codes of one namespace's turns: 64 bytes a turn."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch, self.last = epoch, 0
+        self._places: NDArray[np.int64] = np.empty(0, np.int64)
+        self._codes: NDArray[np.uint64] = np.empty((0, CODE_BYTES // 8), np.uint64)
+        self._scopes: NDArray[np.int32] = np.empty(0, np.int32)
+        self._known: dict[str, int] = {}
+
+    def add(self, rows: Sequence[tuple[int, str, bytes]]) -> None:
+        """Add turns: (place, scope, code)."""
+        codes = np.frombuffer(b"".join(code for _, _, code in rows), np.uint64).reshape(len(rows), -1)
+        scopes = [self._known.setdefault(scope, len(self._known)) for _, scope, _ in rows]
+        self._places = np.concatenate([self._places, np.array([place for place, _, _ in rows], np.int64)])
+        self._codes = np.concatenate([self._codes, codes])
+        self._scopes = np.concatenate([self._scopes, np.array(scopes, np.int32)])
+        self.last = rows[-1][0]
+
+    def nearest(self, vector: NDArray[np.float32], scopes: set[str] | None, most: int) -> list[int]:
+        """Places of the turns whose codes differ least from that of a vector; of these scopes, if given."""
+        places, codes = self._places, self._codes
+        if scopes is not None:
+            seen = np.isin(self._scopes, [number for scope, number in self._known.items() if scope in scopes])
+            places, codes = places[seen], codes[seen]
+        query = np.frombuffer(encode(vector[None, :]).tobytes(), np.uint64)
+        differing = np.bitwise_count(codes ^ query).sum(axis=1)
+        nearest = np.argpartition(differing, most)[:most] if len(places) > most else np.arange(len(places))
+        return [int(place) for place in places[nearest]]
+
+
+def _days_in(query: str, now: datetime) -> list[tuple[str, str]]:
+    """The days that a query names: from a moment to before another. Months and weekdays alone are the latest ones."""
+    words = [word.strip(_AROUND) for word in query.split()][:_MAX_WORDS_DATED]
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(words):
+        sizes = range(min(_LONGEST, len(words) - at), 0, -1)
+        size = next((size for size in sizes if _is_dated(words[at : at + size], now)), 0)
+        if size:
+            text = " ".join(words[at : at + size])
+            span = read_date(f"since {text}", now) or read_date(text, now)
+            found += [(_first(span.start), _after(span.end))] if span is not None else []
+        at += size or 1
+    return found
+
+
+def _is_dated(words: Sequence[str], now: datetime) -> bool:
+    """Whether words are a date from end to end; "may", "march" and numbers alone are none, May and 2023 are."""
+    text = " ".join(words)
+    if len(words) == 1 and not _YEAR.fullmatch(text) and not text[:1].isupper():
+        return relative_date(text, now) is not None or _ISO_DAY.fullmatch(text) is not None
+    return bool(words[0] and words[-1]) and read_date(text, now) is not None
+
+
+_AROUND: Final = ".,;:!?()\"'"
+_LONGEST: Final = 5  # words of a date
+_MAX_WORDS_DATED: Final = 1_000
+_YEAR: Final = re.compile("(19|20)[0-9]{2}")
+_ISO_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
+
+
+def _first(day: str) -> str:
+    """The first moment of a day, month or year, here."""
+    return written(datetime(*_parts(day)))
+
+
+def _after(day: str) -> str:
+    """The first moment after a day, month or year, here."""
+    year, month, number = _parts(day)
+    if len(day) == 4:
+        return written(datetime(year + 1, 1, 1))
+    if len(day) == 7:
+        return written(datetime(year + month // 12, month % 12 + 1, 1))
+    return written(datetime(year, month, number) + timedelta(days=1))
+
+
+def _parts(day: str) -> tuple[int, int, int]:
+    """Year, month and day of a partial date; of its beginning, where it does not tell."""
+    year, month, number = (*map(int, day.split("-")), 1, 1)[:3]
+    return year, month, number
+
+
+def _fused(by: dict[Search, int]) -> float:
+    """How much the ranks of several searches say together."""
+    return sum(1 / (_RANK + rank) for rank in by.values())
+
+
+def _number(best: dict[Any, dict[Search, int]]) -> None:
+    """Ranks of turns become those of what they are in: first, second, third of each search."""
+    for search in _SEARCHES:
+        ranked = sorted((by[search], key) for key, by in best.items() if search in by)
+        for rank, (_, key) in enumerate(ranked, start=1):
+            best[key][search] = rank
+
+
+def _reach(within: TurnFilter) -> int:
+    """How many turns of a namespace are looked at for those of a session or time."""
+    return _FOUND if within.thread is None and within.since is None else 20 * _FOUND
+
+
+def _begin(value: Moment | None) -> str | None:
+    """A moment, or the beginning of a day here."""
+    end = as_moment(value)
+    return end if end is None or not _is_day(value) else written(datetime.fromisoformat(end) - _DAY)
+
+
+def _end(value: Moment | None) -> str | None:
+    """The first moment after a moment or a day."""
+    end = as_moment(value)
+    return None if end is None else written(datetime.fromisoformat(end) + timedelta(microseconds=1))
+
+
+_DAY: Final = timedelta(days=1) - timedelta(microseconds=1)
+
+
+def _is_day(value: object) -> bool:
+    return not isinstance(value, datetime) and len(str(value)) == len("2026-03-01")
