@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from langchain_memllm.local import MemLLMModel
     from langchain_memllm.memory import Memory, Thresholds
     from langchain_memllm.plugin import MemLLMMemory
+    from langchain_memllm.quotas import Limits
     from langchain_memllm.relations import Relation
     from langchain_memllm.triples import Fact, Match, Query, ReadResult, Recall, Receipt, Source, Statement, Triple
 
 _HOMES = {
     "ChatExtractor": "extraction",
     "Fact": "triples",
+    "Limits": "quotas",
     "Match": "triples",
     "MemLLMEmbeddings": "adapters.embeddings",
     "MemLLMError": "errors",
@@ -42,6 +44,7 @@ _HOMES = {
 __all__ = [
     "ChatExtractor",
     "Fact",
+    "Limits",
     "Match",
     "MemLLMEmbeddings",
     "MemLLMError",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.times import is_later, is_over, local_day
@@ -48,6 +48,7 @@ __all__ = [
     "Quarantined",
     "Standing",
     "Stands",
+    "Use",
     "Withdraw",
     "best_evidence",
     "check_policy",
@@ -180,13 +181,39 @@ class Batch:
     outbox_version: int | None = None  # it is what an entry of the outbox becomes, extracted from that version of it
 
 
+class Use(NamedTuple):
+    """How much a namespace holds, and how much came in lately: what ``quotas.Limits`` are about.
+
+    A statement is one time that a fact was stated (stored, confirmed, put into the history), or a piece in quarantine;
+    its characters are those of its three names and its sentence, or of the piece.
+
+    Args:
+        statements: All of them.
+        characters: Theirs.
+        untrusted: Those of sources of a lower rank than ``user``.
+        untrusted_characters: Theirs.
+        hour: The hour (ISO, UTC) of the last statement of a kind that is counted by time (``quotas.COUNTED``).
+        in_hour: How many of those came in that hour.
+        in_day: How many came on its day.
+    """
+
+    statements: int = 0
+    characters: int = 0
+    untrusted: int = 0
+    untrusted_characters: int = 0
+    hour: str = ""
+    in_hour: int = 0
+    in_day: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Current:
     """What a store holds for the slots of a batch, read under the namespace's lock.
 
     ``facts`` are the open facts of every touched slot, loaded by alias class; ``classes`` maps a name's key to the
     key of its alias class (absent: itself); ``replaced`` are the open facts that the replaced source supports.
-    ``seq`` is this operation's number in the namespace and ``now`` its time, never earlier than the last one's.
+    ``seq`` is this operation's number in the namespace and ``now`` its time, never earlier than the last one's. ``use``
+    is how much the namespace holds before it.
     """
 
     namespace: Namespace
@@ -196,6 +223,7 @@ class Current:
     classes: Mapping[str, str] = field(default_factory=dict)
     replaced: tuple[Former, ...] = ()
     attempt: int = 0  # how often the ids of new facts were found to be taken
+    use: Use = field(default_factory=Use)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +289,7 @@ class Plan:
     withdrawals: tuple[Withdraw, ...] = ()
     promotes: tuple[Promote, ...] = ()
     closes: tuple[Close, ...] = ()
+    quarantine: tuple[Quarantined, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -600,6 +629,7 @@ class _Resolution:
             tuple(self.withdrawals.values()),
             tuple(self.promotes.values()),
             tuple(self.closes.values()),
+            self.batch.quarantine,
         )
 
     def _class(self, key: str) -> str:

@@ -10,6 +10,7 @@
     ├── ModelError                          a model that cannot be loaded or used
     └── StoreError                          the store could not do what was asked
         ├── StoreUnavailable                not reachable, read-only, disk full
+        ├── QuotaExceeded                   the namespace is full, or a source states too much
         ├── StoreCorrupt                    not a memory, or a damaged one
         ├── SchemaTooNew                    written by a newer version of this package
         └── EmbedderMismatch                filled with another embedder
@@ -34,6 +35,7 @@ __all__ = [
     "ModelError",
     "NamespaceError",
     "OperationConflict",
+    "QuotaExceeded",
     "SchemaTooNew",
     "StoreCorrupt",
     "StoreError",
@@ -129,6 +131,14 @@ class StoreError(MemLLMError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or written now: server away, file read-only, disk full, lock held too long."""
+
+
+class QuotaExceeded(StoreError):
+    """A namespace is full, or what nobody vouches for has been stated too often lately (``quotas.Limits``).
+
+    Nothing was written, and nothing was noted of the operation: it may be delivered again under the same ``op_id``.
+    What waits in the outbox stays there.
+    """
 
 
 class StoreCorrupt(StoreError):

@@ -29,6 +29,8 @@ from langchain_memllm.belief import (
     MAX_BATCH,
     Batch,
     Claim,
+    Current,
+    Plan,
     Policy,
     Quarantined,
     Stands,
@@ -52,6 +54,7 @@ from langchain_memllm.errors import (
 )
 from langchain_memllm.grammar import render_write
 from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
+from langchain_memllm.quotas import Limits, admitted, after, check, has_room, near, pack, shares, unpack
 from langchain_memllm.recalling import by_rank, fair, keys_of
 from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
@@ -104,6 +107,7 @@ from langchain_memllm.triples import (
     operation_key,
     rank_of,
     said_on,
+    shown,
     stable_hash,
 )
 from langchain_memllm.twins import twin
@@ -210,6 +214,8 @@ class Memory(Shared):
             ``"many"``, or ``"one_at_a_time"``: a new value closes or contests the one before. A policy of this client,
             as ``policy`` is; give the same to all clients of a store.
         clock: Tells the time; by default this machine's.
+        limits: How much each namespace may hold, for all who use the store from now on; None: those that were given
+            last, or the defaults of ``quotas.Limits``.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -227,6 +233,7 @@ class Memory(Shared):
         thresholds: Thresholds = CHAT,
         unknown_relations: UnknownRelations = "many",
         clock: Callable[[], datetime] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Open the store and agree with it on relations and embedder."""
         self.policy = check_policy(policy)
@@ -236,6 +243,7 @@ class Memory(Shared):
         self._owned = self.store is not store
         self._clock = clock
         self._agreed = self._embedder_agreed = False
+        self._limits = None if limits is None else _limits(limits)
         self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
         self._versions: Counter[Namespace] = Counter()
@@ -299,11 +307,46 @@ class Memory(Shared):
             self._relations.refresh()
             return
         self._relations.agree()
+        self._agree_on_limits()
         try:
             self._agree_on_embedder()
         except EmbeddingError as error:
             logger.warning("names will stay without a vector until the embedder answers: %s", error)
         self._agreed = True
+
+    @property
+    def limits(self) -> Limits:
+        """How much each namespace of the store may hold."""
+        self._agree()
+        return self._limits or Limits()
+
+    def set_limits(self, limits: Limits) -> Limits:
+        """Set how much each namespace may hold, for all clients of the store. Returns the limits.
+
+        Clients that are open follow when they open it again.
+
+        Args:
+            limits: The limits.
+        """
+        self._agree()
+        self._limits = _limits(limits)
+        self._agree_on_limits()
+        return limits
+
+    def _agree_on_limits(self) -> None:
+        """Keep the limits that were given for all clients, or follow those that are kept."""
+        kept = self.store.record("limits")
+        if self._limits is not None:
+            while kept != pack(self._limits):  # another client may set others at the same moment
+                kept = self.store.put_record("limits", pack(self._limits), expected=kept)
+            return
+        try:
+            self._limits = unpack(kept)
+        except (RecursionError, TypeError, ValueError) as error:
+            raise StoreCorrupt(
+                f"the record of limits in {self.store.location} cannot be read ({type(error).__name__}); open the "
+                "memory once with limits=Limits(...)"
+            ) from error
 
     def _agree_on_embedder(self) -> None:
         if self._embedder_agreed:
@@ -399,6 +442,8 @@ class Memory(Shared):
             NamespaceError: The namespace cannot be used.
             ConfigurationError: A bad time or ``op_id``, more triples than fit, or one triple instead of a list of them.
             OperationConflict: The ``op_id`` was used with another payload.
+            QuotaExceeded: The namespace is full, or the source may state nothing more now; nothing was written. Of what
+                a source of lower rank states too much in part, that part is rejected.
             StoreError: Nothing was written.
         """
         self._agree()
@@ -412,7 +457,7 @@ class Memory(Shared):
         batch = self._namesakes(namespace, batch)
         began = time.monotonic()
         try:
-            written = self.store.transact(namespace, batch, lambda now: resolve(batch, now), self._quick_embed())
+            written = self.store.transact(namespace, batch, lambda now: self._planned(batch, now), self._quick_embed())
         except OperationConflict as error:
             raise OperationConflict(
                 f"operation {op_id!r} was delivered before with other content; use a new op_id, or none"
@@ -425,6 +470,19 @@ class Memory(Shared):
             written.receipt, op_id=op_id, clock=self._told_of_clock(batch.recorded_at, written.ahead)
         )
         return receipt.with_triples(shown, replayed=True) if written.replayed else receipt
+
+    def _planned(self, batch: Batch, current: Current) -> Plan:
+        """What the operation changes, within the limits; under the store's lock.
+
+        Raises:
+            QuotaExceeded: It would pass them.
+        """
+        limits = self._limits or Limits()
+        if has_room(batch, current.use, limits, current.now):
+            return resolve(batch, current)
+        plan = resolve(admitted(batch, current.use, limits, current.now), current)
+        check(current.use, after(current.use, plan, current.now), limits)
+        return plan
 
     def _said(self, source: Source, at: Moment | None) -> Source:
         """The source with the time at which it speaks, if one is told; a time to come counts as that of the operation.
@@ -1275,12 +1333,15 @@ class Memory(Shared):
 
         Raises:
             ConfigurationError: A record cannot be understood; those before it are restored.
+            QuotaExceeded: The namespace would hold more than it may; what was read before is restored. A backup of your
+                own (``source_type="system"``) is put back whatever it holds.
         """
         self._agree()
         admission, count = Admission(source_type), 0
         rank_of(source_type)
+        limits = None if admission.is_whole else self.limits
         for where, block in blocks_of(self._parts(records, namespace, admission)):
-            self._embed(where, self.store.restore(where, block))
+            self._embed(where, self.store.restore(where, block, limits))
             self._versions[where] += 1
             count += sum(isinstance(part, Kept) for part in block)
         if told := admission.told():
@@ -1372,7 +1433,8 @@ class Memory(Shared):
             namespace: Whose memory.
         """
         self._agree()
-        return self.store.stats(check_namespace(namespace))
+        stats = self.store.stats(check_namespace(namespace))
+        return dataclasses.replace(stats, limits=shares(stats.use, self.limits, self._now()))
 
     def quarantined(self, *, namespace: Namespace) -> list[Quarantined]:
         """Pieces of model output that could not be used, oldest first.
@@ -1383,9 +1445,22 @@ class Memory(Shared):
         return self.store.quarantined(check_namespace(namespace))
 
     def verify(self) -> list[str]:
-        """Check that the store answers, fits the embedder and is sound; returns the problems found."""
+        """Check that the store answers, fits the embedder and is sound, and no memory is near its limits.
+
+        Returns:
+            The problems found.
+        """
         self._agree()
-        return self.store.check()
+        found = self.store.check()
+        try:
+            uses = self.store.uses()
+        except StoreCorrupt as error:
+            return found or [str(error)]
+        return found + [
+            each
+            for namespace, use in uses
+            for each in near(shown(json.dumps(namespace, ensure_ascii=False), 120), use, self.limits, self._now())
+        ]
 
     awrite = twin(write)
     aretract = twin(retract)
@@ -1402,6 +1477,7 @@ class Memory(Shared):
     aquarantined = twin(quarantined)
     averify = twin(verify)
     adeclare = twin(declare)
+    aset_limits = twin(set_limits)
 
 
 def _highest(part: Part, so_far: int) -> int:
@@ -1426,6 +1502,17 @@ def said_at(source: Source, at: Moment | None) -> Source:
         ConfigurationError: The time is not an ISO time.
     """
     return source if at is None else replace(source, at=as_moment(at))
+
+
+def _limits(limits: object) -> Limits:
+    """The limits as they were given.
+
+    Raises:
+        ConfigurationError: They are something else.
+    """
+    if not isinstance(limits, Limits):
+        raise ConfigurationError(f"limits={ascii(limits)[:60]} are not Limits; give Limits(statements=100_000)")
+    return limits
 
 
 def _listed(triples: Iterable[Proposed]) -> list[Proposed]:

@@ -18,11 +18,12 @@ from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, built
 from langchain_memllm.embeddings import Embedder
-from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict
+from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict, QuotaExceeded
 from langchain_memllm.flow import Flow, Step, arun, run
 from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
+from langchain_memllm.quotas import Limits
 from langchain_memllm.relations import Relation
 from langchain_memllm.render import render
 from langchain_memllm.salience import may_state
@@ -86,6 +87,8 @@ class MemLLMMemory(Shared):
         on_error: What a failing memory does to a run: ``"warn"`` or ``"raise"``. Direct verbs always raise.
         episodes: Also keep what was said, word for word: every message of a run whose words are written, the
             assistant's and its tools' as well, for ``hub``. Needs no model: without one nothing else is written.
+        limits: How much each user's memory may hold, for all who use the store (``quotas.Limits``); None: those that
+            were given last, or the defaults.
 
     Raises:
         ConfigurationError: An argument cannot be used.
@@ -108,6 +111,7 @@ class MemLLMMemory(Shared):
         unknown_relations: UnknownRelations = "many",
         on_error: OnError = "warn",
         episodes: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         """Open the store; no model is built."""
         if require_user not in (None, True, False):
@@ -127,6 +131,7 @@ class MemLLMMemory(Shared):
             policy=policy,
             thresholds=thresholds,
             unknown_relations=unknown_relations,
+            limits=limits,
         )
         self._require_user = self.core.store.shared if require_user is None else require_user
         self._hub = Hub(self.core, lambda namespace, user_id: self._whose(namespace, user_id)[0])
@@ -282,6 +287,7 @@ class MemLLMMemory(Shared):
         Raises:
             ConfigurationError: There is no model.
             ModelError: Some of it could not be extracted, and still waits; the rest is written.
+            QuotaExceeded: A memory is full: what was said in it still waits; that of all others is written.
             StoreError: The store failed; what was written is written.
         """
         return run(self._flush(namespace, user_id, everyone))
@@ -298,8 +304,14 @@ class MemLLMMemory(Shared):
             raise NamespaceError("everyone=True flushes all namespaces; leave namespace and user_id out, or everyone")
         chosen = (yield Step(self.namespaces)) if everyone else [self._whose(namespace, user_id)[0]]
         receipts: list[Receipt] = []
+        full: QuotaExceeded | None = None
         for each in chosen:
-            receipts += yield from self._door.ingest.flush(each)
+            try:
+                receipts += yield from self._door.ingest.flush(each)
+            except QuotaExceeded as error:  # what one has too much of keeps nobody else waiting
+                full = error
+        if full is not None:
+            raise full
         return receipts
 
     @by_name("write([('Ada', 'lives in', 'Oslo')])")
@@ -401,6 +413,24 @@ class MemLLMMemory(Shared):
                 of the relation with another range.
         """
         self.core.declare(*relations, replace=replace)
+
+    @property
+    def limits(self) -> Limits:
+        """How much each memory of the store may hold; ``stats().limits`` tells how much of it one has used."""
+        return self.core.limits
+
+    def set_limits(self, limits: Limits) -> Limits:
+        """Set how much each memory may hold, for all who use the store. Returns the limits.
+
+        Who has the store open follows when it is opened again.
+
+        Args:
+            limits: The limits.
+
+        Raises:
+            ConfigurationError: They are something else than ``Limits``.
+        """
+        return self.core.set_limits(limits)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -782,6 +812,7 @@ class MemLLMMemory(Shared):
     anamespaces = twin(namespaces)
     ausers = twin(users)
     astats = twin(stats)
+    aset_limits = twin(set_limits)
     aquarantined = twin(quarantined)
     averify = twin(verify)
 

@@ -1,9 +1,9 @@
-"""Looking after what is stored: list, explain, retract, alias, declare, quarantined, flush."""
+"""Looking after what is stored: list, explain, retract, alias, declare, limits, quarantined, flush."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Final
+from dataclasses import asdict, replace
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -161,6 +161,39 @@ def declare(
 
 def _cardinality(given: str) -> Cardinality:
     return given.replace("-", "_").replace(" ", "_")  # type: ignore[return-value]
+
+
+@app.command()
+def limits(
+    statements: Annotated[int | None, typer.Option(min=0, help="Most statements of one user's memory.")] = None,
+    characters: Annotated[int | None, typer.Option(min=0, help="Most characters of their names and sentences.")] = None,
+    untrusted_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of them for documents, pages, tools and models.")
+    ] = None,
+    untrusted_per_hour: Annotated[
+        int | None, typer.Option(min=0, help="Most statements of pages, tools and models in an hour.")
+    ] = None,
+    untrusted_per_day: Annotated[int | None, typer.Option(min=0, help="The same in a day.")] = None,
+    store: Store = "memllm.db",
+    as_json: Json = False,
+) -> None:
+    """Show how much each user's memory may hold, or change it for all who use the store."""
+    given = {
+        "statements": statements,
+        "characters": characters,
+        "untrusted_share": untrusted_share,
+        "untrusted_per_hour": untrusted_per_hour,
+        "untrusted_per_day": untrusted_per_day,
+    }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    with open_memory(store, create=bool(changes)) as memory:
+        found = memory.set_limits(replace(memory.limits, **changes)) if changes else memory.limits
+    if as_json:
+        print_json(asdict(found))
+        return
+    for name, value in asdict(found).items():
+        told = "no limit" if value is None else f"{value:,}"
+        out.print(f"{name.replace('_', ' '):<20}{told:>14}", markup=False)
 
 
 @app.command()

@@ -227,19 +227,22 @@ def stats(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Count what is stored, what waits (pending, outbox), and the bytes of a file and of its log."""
+    """Count what is stored and how much of each limit that is, what waits, and the bytes of a file and of its log."""
     with open_memory(store) as memory:
         check_user(memory, user)
         counts = memory.stats(user_id=user).as_dict()
         counts |= counts.pop("extra")
+        limits = counts.pop("limits")
         if contested:
             facts = memory.facts(user_id=user, state="current", limit=None)
             counts["contested"] = sum(fact.contested for fact in facts)
     if as_json:
-        print_json(counts)
+        print_json(counts | {"limits": limits})
         return
     for name, value in counts.items():
         out.print(f"{name:<12}{value:>10,}")
+    for name, share in limits.items():
+        out.print(f"{name.replace('_', ' ')}: {share['used']:,} of at most {share['most']:,}", markup=False)
 
 
 @app.command()

@@ -20,10 +20,18 @@ from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
-from langchain_memllm.belief import Batch, Quarantined, precedence
+from langchain_memllm.belief import Batch, Quarantined, Use, precedence
 from langchain_memllm.forking import renewed
 from langchain_memllm.nameindex import NameIndex, NameIndexes
-from langchain_memllm.stores import embedded_erase, embedded_hub, embedded_move, embedded_outbox, embedded_write
+from langchain_memllm.quotas import Limits
+from langchain_memllm.stores import (
+    embedded_erase,
+    embedded_hub,
+    embedded_move,
+    embedded_outbox,
+    embedded_use,
+    embedded_write,
+)
 from langchain_memllm.stores.episodes import Turn, checked
 from langchain_memllm.stores.interface import (
     BROADER,
@@ -50,7 +58,7 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.outbox import OutboxEntry, stamped
 from langchain_memllm.stores.parts import Part
-from langchain_memllm.stores.rows import fact_of_columns, namespace_of
+from langchain_memllm.stores.rows import fact_of_columns, namespace_of, use_of
 from langchain_memllm.stores.sqlite import Database, Durability
 from langchain_memllm.times import since
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
@@ -212,10 +220,10 @@ class EmbeddedStore:
         label = encode_namespace(namespace)
         self._db.transact(lambda connection: embedded_write.link(connection, label, name, alias, limit))
 
-    def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
+    def restore(self, namespace: Namespace, parts: Sequence[Part], limits: Limits | None = None) -> tuple[Pending, ...]:
         """See ``TripleStore.restore``."""
         label = encode_namespace(namespace)
-        return self._db.transact(lambda connection: embedded_move.restore(connection, label, parts))
+        return self._db.transact(lambda connection: embedded_move.restore(connection, label, parts, limits))
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """See ``TripleStore.erase``."""
@@ -484,8 +492,15 @@ class EmbeddedStore:
             if head is None:
                 return Stats()
             counts = Stats(*connection.execute(_COUNTS, (head[0],)).fetchone())
-            said = embedded_hub.counts(connection, head[0])
-        return replace(counts, **said, seq=head[1], extra=dict(self._db.sizes))
+            said: dict[str, Any] = embedded_hub.counts(connection, head[0])
+            use = embedded_use.use_of(connection, head[0])
+        return replace(counts, **said, seq=head[1], extra=dict(self._db.sizes), use=use)
+
+    def uses(self) -> list[tuple[Namespace, Use]]:
+        """See ``TripleStore.uses``."""
+        with self._db.read() as connection:
+            rows = connection.execute(embedded_use.USES).fetchall()
+        return [(decode_namespace(row[0]), use_of(row[1:], "table namespace")) for row in rows]
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""

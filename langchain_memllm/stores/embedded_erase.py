@@ -6,11 +6,13 @@ Runs inside a transaction that its caller holds under the write lock.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from langchain_memllm.belief import Quarantined, best_evidence
+from langchain_memllm.quotas import removed, without
 from langchain_memllm.stores import embedded_hub, embedded_outbox
+from langchain_memllm.stores.embedded_use import WEIGHT, keep_use, use_of
 from langchain_memllm.stores.embedded_write import HEAD, PROMOTE, STANDS, chunks, marks
 from langchain_memllm.stores.episodes import Telling
 from langchain_memllm.stores.erasing import named_in, names_of, tells
@@ -38,6 +40,7 @@ class _Erasure:
         self.sources: list[int] = []
         self.outbox = 0
         self.turns = 0
+        self.use = use_of(connection, ns)
 
     def run(self, selection: Selection) -> Erased:
         """Erase and count."""
@@ -53,6 +56,7 @@ class _Erasure:
             quarantined = self._drop_quarantine(selection)
             operations = self._redact(frozenset(fact_ids), {at for _, at in quarantined})
             self._delete_facts()
+            keep_use(self.connection, self.ns, self.use)
             reopened = tuple(fid for source in self.sources for fid in self._reopen(source))
             return Erased(
                 fact_ids=fact_ids,
@@ -126,12 +130,13 @@ class _Erasure:
         execute = self.connection.execute
         times = {row[0] for row in execute(_STATED_AT, (self.ns,))}
         doomed = [
-            (number, at)
+            (number, at, kind, len(text))
             for number, at, text, reason, kind, ref in execute(_QUARANTINE, (self.ns,)).fetchall()
             if tells(Quarantined(text, reason, Source(kind, ref), at), selection, times)
         ]
-        self.connection.executemany("DELETE FROM quarantine WHERE id = ?", [(number,) for number, _ in doomed])
-        return doomed
+        self.connection.executemany("DELETE FROM quarantine WHERE id = ?", [(number,) for number, *_ in doomed])
+        self.use = removed(self.use, [(kind, length) for _, _, kind, length in doomed])
+        return [(number, at) for number, at, _, _ in doomed]
 
     def _select_source(self, kind: str | None, ref: str) -> None:
         """Doom what rests on the source alone, and take it out of the evidence of the rest."""
@@ -152,7 +157,9 @@ class _Erasure:
             self.sources,
         ).fetchall()
         for (fact,) in shared:
-            execute(f"DELETE FROM evidence WHERE fact = ? AND source IN ({places})", (fact, *self.sources))
+            of_sources = (fact, *self.sources)
+            self._weigh(f"e.fact = ? AND e.source IN ({places})", of_sources)
+            execute(f"DELETE FROM evidence WHERE fact = ? AND source IN ({places})", of_sources)
             self._demote(fact)
 
     def _demote(self, fact: int) -> None:
@@ -183,7 +190,15 @@ class _Erasure:
                 )
         return changed
 
+    def _weigh(self, where: str, parameters: Sequence[Any]) -> None:
+        """Take evidence that is about to go out of what the namespace holds."""
+        row = self.connection.execute(
+            f"SELECT {WEIGHT} FROM evidence e CROSS JOIN source q ON q.id = e.source WHERE {where}", parameters
+        ).fetchone()
+        self.use = without(self.use, *row)
+
     def _delete_facts(self) -> None:
+        self._weigh("e.fact IN (SELECT id FROM doomed)", ())
         for statement in _DELETE_DOOMED:
             self.connection.execute(statement)
 

@@ -18,8 +18,10 @@ import numpy as np
 
 from langchain_memllm.belief import Claim, Quarantined, fact_id, precedence
 from langchain_memllm.errors import StoreCorrupt
+from langchain_memllm.quotas import Limits, added, check, size
 from langchain_memllm.stores import embedded_hub, embedded_outbox, embedded_write
 from langchain_memllm.stores.embedded_rekey import NOTE_IDS
+from langchain_memllm.stores.embedded_use import keep_use
 from langchain_memllm.stores.embedded_write import Application, link
 from langchain_memllm.stores.episodes import Grant, Turn
 from langchain_memllm.stores.interface import Pending, pack_receipt, unpack_receipt
@@ -156,12 +158,14 @@ def _operations(snapshot: Snapshot, namespace: Namespace, ns: int) -> Iterator[O
         place = (rows[-1][3], rows[-1][0])
 
 
-def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -> tuple[Pending, ...]:
+def restore(
+    connection: sqlite3.Connection, label: str, parts: Sequence[Part], limits: Limits | None
+) -> tuple[Pending, ...]:
     """See ``TripleStore.restore``."""
-    ns, _, _ = embedded_write.namespace_head(connection, label)
+    ns, _, _, before = embedded_write.namespace_head(connection, label)
     kept = _new_facts(connection, ns, [part for part in parts if isinstance(part, Kept)])
     claims = [part.claim for part in kept]
-    work = Application(connection, ns, 0, "")
+    work = Application(connection, ns, 0, "", before)
     work.load_names(claims)
     work.add_named([part for part in parts if isinstance(part, Name)])
     work.add_parts(claims, [source for part in kept for source in part.fact.sources])
@@ -173,7 +177,10 @@ def restore(connection: sqlite3.Connection, label: str, parts: Sequence[Part]) -
             for other in others:
                 link(connection, label, (first.key, first.spelling), (other.key, other.spelling), _MAX_ALIASES)
     _put_operations(connection, ns, [part for part in parts if isinstance(part, Operation)])
-    _put_quarantine(connection, ns, [part for part in parts if isinstance(part, Quarantined)])
+    _put_quarantine(work, [part for part in parts if isinstance(part, Quarantined)])
+    if limits is not None:
+        check(before, work.use, limits)
+    keep_use(connection, ns, work.use)
     embedded_outbox.put(connection, ns, [part for part in parts if isinstance(part, OutboxEntry)])
     embedded_hub.grant(connection, ns, [part for part in parts if isinstance(part, Grant)])
     embedded_hub.put(connection, ns, [part for part in parts if isinstance(part, Turn)], "")
@@ -207,10 +214,10 @@ def _put_facts(work: Application, kept: Sequence[Kept], claims: Sequence[Claim])
             continue
         execute(embedded_write.ADD_FACT, values)
         for source, seq, ordinal in part.evidence:
-            start, end = source.span or (None, None)
             place = work.sources[source.kind, source.ref]
-            row = (row_id, seq, ordinal, place, source.principal, source.text, start, end, source.turn, source.at)
+            row = embedded_write.evidence_row(row_id, seq, ordinal, place, source, part.fact.triple)
             execute(embedded_write.ADD_EVIDENCE, row)
+        work.use = added(work.use, ((each.kind, size(part.fact.triple, each.text)) for each in part.fact.sources))
 
 
 def _fact_values(work: Application, row_id: int, part: Kept, claim: Claim) -> tuple[Any, ...]:
@@ -259,7 +266,7 @@ def _put_operations(connection: sqlite3.Connection, ns: int, operations: Sequenc
     )
 
 
-def _put_quarantine(connection: sqlite3.Connection, ns: int, pieces: Sequence[Quarantined]) -> None:
+def _put_quarantine(work: Application, pieces: Sequence[Quarantined]) -> None:
     """Put back the pieces that are not there yet; equal ones are counted."""
     if not pieces:
         return
@@ -267,12 +274,13 @@ def _put_quarantine(connection: sqlite3.Connection, ns: int, pieces: Sequence[Qu
         (p.text, p.reason, p.source.kind, p.source.ref, p.source.principal, p.source.turn, p.recorded_at)
         for p in pieces
     ]
-    held = Counter(connection.execute(_QUARANTINE, (ns,)))
+    held = Counter(work.connection.execute(_QUARANTINE, (work.ns,)))
     for row in rows:
         if held[row] > 0:
             held[row] -= 1
         else:
-            connection.execute(embedded_write.ADD_QUARANTINE, (ns, row[6], *row[:6]))
+            work.connection.execute(embedded_write.ADD_QUARANTINE, (work.ns, row[6], *row[:6]))
+            work.use = added(work.use, [(row[2], len(row[0]))])
 
 
 def _advance(connection: sqlite3.Connection, ns: int, parts: Sequence[Part]) -> None:

@@ -24,12 +24,15 @@ from langchain_memllm.belief import (
     Insert,
     Plan,
     Standing,
+    Use,
     best_evidence,
     precedence,
 )
 from langchain_memllm.errors import ConfigurationError, OperationConflict
 from langchain_memllm.nameindex import encode
+from langchain_memllm.quotas import after, size, without
 from langchain_memllm.stores import embedded_outbox
+from langchain_memllm.stores.embedded_use import USE_COLUMNS, WEIGHT
 from langchain_memllm.stores.interface import (
     OPERATION_DAYS,
     Pending,
@@ -41,8 +44,9 @@ from langchain_memllm.stores.interface import (
     words_of,
 )
 from langchain_memllm.stores.parts import Name
+from langchain_memllm.stores.rows import use_of
 from langchain_memllm.times import following, next_moment
-from langchain_memllm.triples import Namespace, Source, is_literal_key, loose_key, rank_of
+from langchain_memllm.triples import Namespace, Source, Triple, is_literal_key, loose_key, rank_of
 
 __all__ = [
     "ADD_EVIDENCE",
@@ -55,6 +59,7 @@ __all__ = [
     "STANDS",
     "Application",
     "chunks",
+    "evidence_row",
     "fill",
     "link",
     "marks",
@@ -67,10 +72,10 @@ __all__ = [
 OPERATION: Final = """SELECT p.payload_hash, p.receipt FROM namespace x JOIN operation p ON p.ns = x.id
     WHERE x.name = ? AND p.op_id = ?"""
 
-HEAD: Final = "SELECT id, seq, last_at FROM namespace WHERE name = ?"
+HEAD: Final = f"SELECT id, seq, last_at, {USE_COLUMNS} FROM namespace WHERE name = ?"
 _RESTART: Final = "UPDATE namespace SET restarts = json_insert(restarts, '$[#]', json_array(?, ?)) WHERE id = ?"
-_CREATE: Final = "INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at"
-_ADVANCE: Final = "UPDATE namespace SET seq = ?, last_at = ? WHERE id = ?"
+_CREATE: Final = f"INSERT INTO namespace(name) VALUES (?) RETURNING id, seq, last_at, {USE_COLUMNS}"
+_ADVANCE: Final = f"UPDATE namespace SET (seq, last_at, {USE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?"
 # Open facts of a slot, the best first; of a slot that may hold many values only the one with the same object matters.
 _SLOT: Final = """SELECT f.id, f.fid, s.key, o.key, f.kind, f.principal, f.seq, f.recorded_at, f.valid_from,
         f.valid_to, f.said_at
@@ -89,6 +94,8 @@ _SUPPORTED: Final = """SELECT DISTINCT f.id, f.fid, s.key, o.key, f.kind, f.prin
     WHERE q.ns = ? AND q.kind = ? AND q.ref = ? AND e.principal IS ? ORDER BY f.seq, f.ordinal"""
 _BESIDE: Final = """SELECT q.kind, e.principal, e.seq, e.ordinal, e.said_at FROM evidence e
     CROSS JOIN source q ON q.id = e.source WHERE e.fact = ? AND NOT (e.source = ? AND e.principal IS ?)"""
+_WITHDRAWN: Final = f"""SELECT {WEIGHT} FROM evidence e CROSS JOIN source q ON q.id = e.source
+    WHERE e.fact = (SELECT id FROM fact WHERE fid = ?) AND q.ns = ? AND q.kind = ? AND q.ref = ? AND e.principal IS ?"""
 _WITHDRAW: Final = """DELETE FROM evidence WHERE fact = (SELECT id FROM fact WHERE fid = ?)
     AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?) AND principal IS ?"""
 _CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
@@ -100,7 +107,7 @@ ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, preced
     confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_by, closed_why, closed_source,
     ended, said_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn,
-    said_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    said_at, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _CLOSE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_seq = ?, closed_by = ?, closed_why = ?,
     closed_source = ?, ended = ? WHERE fid = ?"""
 PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56),
@@ -124,23 +131,24 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
                 f"operation {batch.op_id!r} was delivered before with other content; use a new op_id, or none"
             )
         return Written(unpack_receipt(namespace, batch.op_id, earlier[1]), replayed=True)
-    ns, last, last_at = namespace_head(connection, label)
+    ns, last, last_at, use = namespace_head(connection, label)
     if batch.outbox_version is not None:
         embedded_outbox.take(connection, ns, batch.op_id, batch.outbox_version)
     seq = last + 1
     now, again = following(batch.recorded_at, last_at)
     if again:
         connection.execute(_RESTART, (seq, now, ns))
-    work = Application(connection, ns, seq, now)
+    work = Application(connection, ns, seq, now, use)
     current = work.load(namespace, batch)
     result = plan(current)
     while work.are_taken([insert.fact_id for insert in result.inserts]):
         current = replace(current, attempt=current.attempt + 1)
         result = plan(current)
+    work.use = after(work.use, result, now)
     work.apply(result)
     connection.execute(ADD_OPERATION, (ns, batch.op_id, batch.payload_hash, seq, now, pack_receipt(result.receipt)))
-    work.keep_quarantine(batch)
-    connection.execute(_ADVANCE, (seq, now, ns))
+    work.keep_quarantine(result)
+    connection.execute(_ADVANCE, (seq, now, *work.use, ns))
     if seq % 256 == 0:
         oldest = datetime.now(UTC) - timedelta(days=OPERATION_DAYS)
         connection.execute(_EXPIRE, (ns, seq, oldest.isoformat(timespec="microseconds")))
@@ -150,20 +158,20 @@ def transact(connection: sqlite3.Connection, namespace: Namespace, label: str, b
 class Application:
     """One operation being applied: the ids of its names, relations and sources."""
 
-    def __init__(self, connection: sqlite3.Connection, ns: int, seq: int, now: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, ns: int, seq: int, now: str, use: Use) -> None:
         self.connection, self.ns, self.seq, self.now = connection, ns, seq, now
         self.names: dict[str, tuple[int, int, str]] = {}  # key -> id, rank of the spelling, spelling
         self.relations: dict[str, int] = {}
         self.sources: dict[tuple[str, str], int] = {}
         self.pending: list[Pending] = []
+        self.use = use
 
     def load(self, namespace: Namespace, batch: Batch) -> Current:
         """Read what the plan needs: ids, alias classes and the open facts of the touched slots."""
         classes, members = self.load_names(batch.claims)
         facts = self._load_slots(batch, members)
-        return Current(
-            namespace, self.seq, self.now, facts, classes, self._load_replaced(batch.replaces, batch.principal)
-        )
+        replaced = self._load_replaced(batch.replaces, batch.principal)
+        return Current(namespace, self.seq, self.now, facts, classes, replaced, use=self.use)
 
     def are_taken(self, fact_ids: Sequence[str]) -> bool:
         """Whether one of these ids is a fact's already, of whatever namespace."""
@@ -246,8 +254,9 @@ class Application:
         self.connection.executemany(ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
         for gone in plan.withdrawals:
             fid = bytes.fromhex(gone.fact_id)
-            source = gone.source
-            self.connection.execute(_WITHDRAW, (fid, self.ns, source.kind, source.ref, source.principal))
+            of_source = (fid, self.ns, gone.source.kind, gone.source.ref, gone.source.principal)
+            self.use = without(self.use, *self.connection.execute(_WITHDRAWN, of_source).fetchone())
+            self.connection.execute(_WITHDRAW, of_source)
             self.connection.execute(PROMOTE, (gone.kind, gone.principal, rank_of(gone.kind), gone.said_at, fid))
         for promote in plan.promotes:
             rank, fid = rank_of(promote.kind), bytes.fromhex(promote.fact_id)
@@ -369,10 +378,8 @@ class Application:
         )
 
     def _evidence_row(self, fact: int, claim: Claim) -> tuple[Any, ...]:
-        source = claim.source
-        start, end = source.span or (None, None)
-        place = self.sources[source.kind, source.ref]
-        return (fact, self.seq, claim.index, place, source.principal, source.text, start, end, source.turn, source.at)
+        place = self.sources[claim.source.kind, claim.source.ref]
+        return evidence_row(fact, self.seq, claim.index, place, claim.source, claim.triple)
 
     def _close_row(self, close: Close) -> tuple[Any, ...]:
         by = bytes.fromhex(close.by) if close.by else None
@@ -387,7 +394,7 @@ class Application:
         row = self.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return int(row[0]) if row else 0
 
-    def keep_quarantine(self, batch: Batch) -> None:
+    def keep_quarantine(self, plan: Plan) -> None:
         """Store the pieces that could not be used."""
         self.connection.executemany(
             ADD_QUARANTINE,
@@ -402,23 +409,32 @@ class Application:
                     item.source.principal,
                     item.source.turn,
                 )
-                for item in batch.quarantine
+                for item in plan.quarantine
             ],
         )
 
 
+def evidence_row(
+    fact: int, seq: int, ordinal: int, place: int, source: Source, triple: Triple
+) -> tuple[int | str | None, ...]:
+    """Columns of the evidence that a source gives to a fact; ``place`` is the source's id."""
+    start, end = source.span or (None, None)
+    told = (source.principal, source.text, start, end, source.turn, source.at)
+    return (fact, seq, ordinal, place, *told, size(triple, source.text))
+
+
 def outbox_head(connection: sqlite3.Connection, label: str, now: str) -> tuple[int, str]:
     """Id of a namespace, and when something is put into its outbox: later than all that was recorded before."""
-    ns, last, last_at = namespace_head(connection, label)
+    ns, last, last_at, _ = namespace_head(connection, label)
     if following(now, last_at)[1]:
         connection.execute(_RESTART, (last + 1, now, ns))
     return ns, next_moment(now, last_at)
 
 
-def namespace_head(connection: sqlite3.Connection, label: str) -> tuple[int, int, str]:
-    """Id, seq and time of the last operation of a namespace, which is created if it is new."""
+def namespace_head(connection: sqlite3.Connection, label: str) -> tuple[int, int, str, Use]:
+    """Id, seq and time of the last operation of a namespace, which is created if it is new, and how much it holds."""
     found = connection.execute(HEAD, (label,)).fetchone() or connection.execute(_CREATE, (label,)).fetchone()
-    return int(found[0]), int(found[1]), str(found[2])
+    return int(found[0]), int(found[1]), str(found[2]), use_of(found[3:], "table namespace")
 
 
 def _standing(row: tuple[Any, ...], relation_key: str) -> Standing:

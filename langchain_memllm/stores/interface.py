@@ -22,7 +22,8 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_memllm.belief import Batch, Current, Plan, Quarantined
+from langchain_memllm.belief import Batch, Current, Plan, Quarantined, Use
+from langchain_memllm.quotas import Limits
 from langchain_memllm.stores.episodes import Turn, TurnStore
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
@@ -274,6 +275,7 @@ class Stats:
     """Counts of one namespace; ``pending`` names wait for a vector, ``outbox`` texts for their extraction.
 
     ``turns`` were said in ``episodes`` of ``sessions``, and are kept as they were spoken (``stores.episodes``).
+    ``limits``: how much of each limit is used, as (used, most); ``use`` is what that is worked out from.
     """
 
     facts: int = 0
@@ -290,14 +292,20 @@ class Stats:
     sessions: int = 0
     seq: int = 0
     extra: dict[str, int | str] = field(default_factory=dict)
+    use: Use = field(default_factory=Use)
+    limits: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line of counts."""
-        return f"<Stats {_counted({name: value for name, value in _values(self) if name not in ('seq', 'extra')})}>"
+        left_out = ("seq", "extra", "use", "limits")
+        return f"<Stats {_counted({name: value for name, value in _values(self) if name not in left_out})}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form."""
-        return {name: dict(value) if isinstance(value, dict) else value for name, value in _values(self)}
+        told = {name: dict(value) if isinstance(value, dict) else value for name, value in _values(self)}
+        told["limits"] = {name: {"used": used, "most": most} for name, (used, most) in self.limits.items()}
+        del told["use"]
+        return told
 
 
 def _values(value: Erased | Stats) -> list[tuple[str, Any]]:
@@ -415,13 +423,16 @@ class TripleStore(Protocol):
         meanwhile may be in it or not.
         """
 
-    def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
+    def restore(self, namespace: Namespace, parts: Sequence[Part], limits: Limits | None = None) -> tuple[Pending, ...]:
         """Put parts of a dump back as they were; what is there already (by key, id, op_id) is left alone.
 
         For imports and copies, not for statements: nothing is decided. An open fact whose triple stands already is
         left out. The namespace's ``seq`` becomes at least the highest one restored. One transaction a call (in Neo4j
         aliases have their own), at most ``parts.BLOCK`` parts or so; quarantine of one time comes in one call, because
         equal pieces are counted. Returns what now wants a vector.
+
+        Raises:
+            QuotaExceeded: With ``limits``: the namespace would hold more; nothing of this call was put back.
         """
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
@@ -472,6 +483,9 @@ class TripleStore(Protocol):
 
     def stats(self, namespace: Namespace) -> Stats:
         """Counts of one namespace."""
+
+    def uses(self) -> list[tuple[Namespace, Use]]:
+        """How much each namespace holds. For operators: nothing that serves one user calls it."""
 
     def check(self) -> list[str]:
         """Problems found by a full check of the store; empty when sound."""

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_memllm.belief import Batch, Quarantined, precedence
+from langchain_memllm.belief import Batch, Quarantined, Use, precedence
 from langchain_memllm.nameindex import NameIndex, NameIndexes
+from langchain_memllm.quotas import Limits
 from langchain_memllm.stores import (
     cypher,
     neo4j_check,
@@ -24,6 +25,7 @@ from langchain_memllm.stores import (
     neo4j_hub,
     neo4j_move,
     neo4j_outbox,
+    neo4j_use,
     neo4j_view,
     neo4j_write,
 )
@@ -53,6 +55,7 @@ from langchain_memllm.stores.interface import (
     now,
     unpack_receipt,
 )
+from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Part
@@ -138,9 +141,9 @@ class Neo4jStore:
         """See ``TripleStore.link``."""
         neo4j_write.link(self._bolt, namespace, name, alias, limit)
 
-    def restore(self, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
+    def restore(self, namespace: Namespace, parts: Sequence[Part], limits: Limits | None = None) -> tuple[Pending, ...]:
         """See ``TripleStore.restore``."""
-        return neo4j_move.restore(self._bolt, namespace, parts)
+        return neo4j_move.restore(self._bolt, namespace, parts, limits)
 
     def erase(self, namespace: Namespace, selection: Selection, *, purge: bool = False) -> Erased:
         """See ``TripleStore.erase``; the files are the server's, so ``purge`` can only tell what they keep."""
@@ -417,7 +420,14 @@ class Neo4jStore:
     def stats(self, namespace: Namespace) -> Stats:
         """See ``TripleStore.stats``."""
         rows = self._bolt.read(cypher.STATS, {"ns": ids_of(namespace).ns})
-        return Stats(**dict(rows[0])) if rows else Stats()
+        if not rows:
+            return Stats()
+        counts = {name: value for name, value in dict(rows[0]).items() if name != "use"}
+        return Stats(**counts, use=use_of(rows[0]["use"]))
+
+    def uses(self) -> list[tuple[Namespace, Use]]:
+        """See ``TripleStore.uses``."""
+        return neo4j_use.uses(self._bolt)
 
     def check(self) -> list[str]:
         """See ``TripleStore.check``: indexes are usable, nodes are ours, and what people see is what is stored."""
@@ -434,7 +444,7 @@ class Neo4jStore:
             for each in clock_problems(row["name"], row["seq"], row["last_at"], row["restarts"], moment)
         ]
         foreign = neo4j_check.foreign_nodes(self._bolt)
-        return problems + clocks + (foreign or neo4j_view.problems(self._bolt))
+        return problems + clocks + (foreign or neo4j_view.problems(self._bolt) + neo4j_use.problems(self._bolt))
 
     def rebuild_view(self) -> int:
         """Make what people see what is stored: the readable relationships of all namespaces. Returns how many changed.

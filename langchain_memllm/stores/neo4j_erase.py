@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import Quarantined, best_evidence
+from langchain_memllm.quotas import UNTRUSTED, removed, without
 from langchain_memllm.stores import cypher, neo4j_hub, neo4j_outbox
 from langchain_memllm.stores.bolt import PATIENCE, Bolt, token
 from langchain_memllm.stores.episodes import Telling
 from langchain_memllm.stores.erasing import named_in, names_of, tells
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
+from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.outbox import change_of, excluding
 from langchain_memllm.triples import Namespace, Source, rank_of
@@ -79,6 +81,7 @@ class _Erasure:
         self.names: set[str] = set()  # ids of names that may be unused afterwards
         self.outbox = 0
         self.turns = 0
+        self.use = use_of(self._rows(cypher.USE_OF)[0])
 
     def run(self, selection: Selection) -> tuple[Erased, bool]:
         """Erase one page; also tells whether there is more."""
@@ -87,13 +90,31 @@ class _Erasure:
         self._forget_waiting(selection, page)
         aside = self._drop_quarantine(selection, page)
         operations = self._redact(page, {row["recorded_at"] for row in aside})
-        used = self._rows(cypher.DELETE_FACTS, ids=page)[0]
+        used = self._rows(cypher.DELETE_FACTS, ids=page, untrusted=sorted(UNTRUSTED))[0]
+        self._lighten(used)
         gone = Erased(tuple(page), operations=operations, quarantined=len(aside))
         if len(doomed) > _PAGE:
+            self._keep_use()
             return _sum(gone, self._cleaned(used)), True
         more = self._unsupport()
+        self._keep_use()
         reopened = () if more else tuple(fact for source in self.sources for fact in self._reopen(source))
         return _sum(replace(gone, reopened=reopened), self._cleaned(used)), more
+
+    def _lighten(self, row: neo4j.Record) -> None:
+        """Take evidence that went out of what the namespace holds."""
+        counts = (row["statements"], row["characters"], row["untrusted"], row["untrusted_characters"])
+        self.use = without(self.use, *counts)
+
+    def _keep_use(self) -> None:
+        use = self.use
+        self._rows(
+            cypher.SET_USE,
+            statements=use.statements,
+            characters=use.characters,
+            untrusted=use.untrusted,
+            untrusted_characters=use.untrusted_characters,
+        )
 
     def _rows(self, statement: cypher.Statement, **parameters: Any) -> list[neo4j.Record]:
         return list(self.transaction.run(statement, {"ns": self.ids.ns, **parameters}))
@@ -153,6 +174,7 @@ class _Erasure:
         ]
         if doomed:
             self._rows(cypher.DELETE_QUARANTINED, places=[[row["seq"], row["ordinal"]] for row in doomed])
+            self.use = removed(self.use, [(row["kind"], len(row["text"])) for row in doomed])
         return doomed
 
     def _redact(self, fact_ids: Sequence[str], times: set[str]) -> int:
@@ -174,14 +196,15 @@ class _Erasure:
         """Take the sources out of the evidence of facts that stay, one page of them; whether there is more."""
         if not self.sources:
             return False
-        shared = self._rows(cypher.UNSUPPORT, sources=self.sources, page=_PAGE)
+        shared = self._rows(cypher.UNSUPPORT, sources=self.sources, page=_PAGE, untrusted=sorted(UNTRUSTED))
         facts = []
         for row in shared:
+            self._lighten(row)
             kind, principal, said_at = best_evidence(row["evidence"])
             best = {"kind": kind, "principal": principal, "rank": rank_of(kind), "said_at": said_at}
             facts.append({"id": row["id"], **best})
         self._rows(cypher.DEMOTE, facts=facts)
-        return sum(int(row["taken"]) for row in shared) == _PAGE
+        return sum(int(row["statements"]) for row in shared) == _PAGE
 
     def _reopen(self, source: str) -> list[str]:
         """Facts that this source had closed stand again, newest first, unless the same triple stands already."""

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import Quarantined
+from langchain_memllm.quotas import Limits, added, check, size
 from langchain_memllm.stores import cypher, neo4j_hub
 from langchain_memllm.stores.bolt import Bolt
 from langchain_memllm.stores.episodes import Grant, Turn
 from langchain_memllm.stores.interface import Pending, now, unpack_receipt
 from langchain_memllm.stores.neo4j_outbox import put_in
+from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.neo4j_write import Application, Ids, ids_of, link, locked
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
@@ -83,11 +85,13 @@ def _pages(
         place = place_of(rows[-1])
 
 
-def restore(bolt: Bolt, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pending, ...]:
+def restore(
+    bolt: Bolt, namespace: Namespace, parts: Sequence[Part], limits: Limits | None = None
+) -> tuple[Pending, ...]:
     """See ``TripleStore.restore``."""
     pending: tuple[Pending, ...] = ()
     if any(not isinstance(part, Aliases) for part in parts):
-        pending = bolt.write(lambda transaction: _restore(transaction, ids_of(namespace), parts))
+        pending = bolt.write(lambda transaction: _restore(transaction, ids_of(namespace), parts, limits))
     for part in parts:
         if isinstance(part, Aliases):
             first, *others = [Name("name", name) for name in part.names]
@@ -96,7 +100,9 @@ def restore(bolt: Bolt, namespace: Namespace, parts: Sequence[Part]) -> tuple[Pe
     return pending
 
 
-def _restore(transaction: neo4j.ManagedTransaction, ids: Ids, parts: Sequence[Part]) -> tuple[Pending, ...]:
+def _restore(
+    transaction: neo4j.ManagedTransaction, ids: Ids, parts: Sequence[Part], limits: Limits | None
+) -> tuple[Pending, ...]:
     named = [part for part in parts if isinstance(part, Name)]
     kept = [part for part in parts if isinstance(part, Kept)]
     loaded = locked(
@@ -116,6 +122,8 @@ def _restore(transaction: neo4j.ManagedTransaction, ids: Ids, parts: Sequence[Pa
     application.add_named(named)
     _put(transaction, application, kept, [part for part in parts if isinstance(part, Operation)])
     _put_quarantine(transaction, application, [part for part in parts if isinstance(part, Quarantined)])
+    if limits is not None:
+        check(use_of(loaded), application.use, limits)
     application.run(transaction)
     put_in(transaction, ids, [part for part in parts if isinstance(part, OutboxEntry)], now())
     neo4j_hub.grant_in(transaction, ids, [part for part in parts if isinstance(part, Grant)])
@@ -160,7 +168,9 @@ def _others(transaction: neo4j.ManagedTransaction, ids: Ids, kept: Sequence[Kept
 def _put_fact(application: Application, part: Kept) -> None:
     fact = part.fact
     row = application.insert(fact.id, part.claim, seq=fact.seq, now=fact.recorded_at)
-    row["evidence"] += [application.evidence(source, seq, ordinal) for source, seq, ordinal in part.evidence]
+    triple, sources = fact.triple, part.evidence
+    row["evidence"] += [application.evidence(source, triple, seq, ordinal) for source, seq, ordinal in sources]
+    application.use = added(application.use, ((source.kind, size(triple, source.text)) for source, _, _ in sources))
     if not fact.is_open:
         closer = part.closed_source
         row["props"].update(
@@ -189,3 +199,4 @@ def _put_quarantine(
             held[content] -= 1
         else:
             application.add_quarantined(each, place)
+            application.use = added(application.use, [(source.kind, len(each.text))])

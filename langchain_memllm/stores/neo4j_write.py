@@ -37,6 +37,7 @@ from langchain_memllm.errors import (
     StoreUnavailable,
 )
 from langchain_memllm.nameindex import encode
+from langchain_memllm.quotas import UNTRUSTED, after, size, without
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.interface import (
@@ -51,10 +52,11 @@ from langchain_memllm.stores.interface import (
     words_of,
 )
 from langchain_memllm.stores.neo4j_ids import FALLBACK_TYPE, Ids, ids_of, view_type
+from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.outbox import OutboxChanged
 from langchain_memllm.stores.parts import Name
 from langchain_memllm.times import following
-from langchain_memllm.triples import Namespace, Receipt, Source, is_literal_key, loose_key, rank_of
+from langchain_memllm.triples import Namespace, Receipt, Source, Triple, is_literal_key, loose_key, rank_of
 
 if TYPE_CHECKING:
     import neo4j
@@ -95,6 +97,7 @@ def transact(bolt: Bolt, namespace: Namespace, batch: Batch, plan: Planner, embe
         if again:
             application.restarts = restarted(loaded["restarts"], seq, moment)
         result = plan(replace(application.current(batch), attempt=taken))
+        application.use = after(application.use, result, moment)
         application.take(result)
         application.keep_operation(batch, result)
         if embed is not None and application.pending:
@@ -217,6 +220,7 @@ class Application:
         self.sources: dict[str, dict[str, Any]] = {}
         self.expire: str | None = None
         self.restarts: str = loaded["restarts"]
+        self.use = use_of(loaded)
 
     def current(self, batch: Batch) -> Current:
         """What the plan is worked out from."""
@@ -230,6 +234,7 @@ class Application:
             tuple(facts),
             {key: f"\x1d{alias}" for key, _, alias in self.loaded["aliases"]},
             tuple(_former(row) for row in self.loaded["replaced"]),
+            use=self.use,
         )
 
     def take(self, plan: Plan) -> None:
@@ -237,12 +242,12 @@ class Application:
         self.add_parts([insert.claim for insert in plan.inserts] + [item.claim for item in plan.evidence])
         for insert in plan.inserts:
             row = self.insert(insert.fact_id, insert.claim, seq=self.seq, now=self.now)
-            row["evidence"].append(self.evidence(insert.claim.source, self.seq, insert.claim.index))
+            row["evidence"].append(self.stated(insert.claim))
             if insert.closed_why is not None:
                 source = self.add_source(insert.claim.source)
                 row["props"].update(self._closing(insert.closed_why, None, source, insert.ended))
         for item in plan.evidence:
-            given = self.evidence(item.claim.source, self.seq, item.claim.index)
+            given = self.stated(item.claim)
             if item.fact_id in self.new:
                 self.new[item.fact_id]["evidence"].append(given)
             else:
@@ -307,8 +312,12 @@ class Application:
         self.new[fact_id] = {"type": kind, "props": props, "evidence": []}
         return self.new[fact_id]
 
-    def evidence(self, source: Source, seq: int, ordinal: int) -> dict[str, Any]:
-        """What a source gives to a fact."""
+    def stated(self, claim: Claim) -> dict[str, Any]:
+        """What the source of a claim gives to its fact."""
+        return self.evidence(claim.source, claim.triple, self.seq, claim.index)
+
+    def evidence(self, source: Source, triple: Triple, seq: int, ordinal: int) -> dict[str, Any]:
+        """What a source gives to the fact of a triple."""
         start, end = source.span or (None, None)
         props = {
             "seq": seq,
@@ -319,6 +328,7 @@ class Application:
             "span_end": end,
             "turn": source.turn,
             "said_at": source.at,
+            "size": size(triple, source.text),
         }
         return {"source": self.add_source(source), "props": props}
 
@@ -394,7 +404,7 @@ class Application:
     def keep_operation(self, batch: Batch, plan: Plan) -> None:
         """Store the operation with its receipt and what could not be used; now and then drop operations too old."""
         self.add_operation(batch.payload_hash, plan.receipt)
-        for ordinal, item in enumerate(batch.quarantine):
+        for ordinal, item in enumerate(plan.quarantine):
             self.add_quarantined(replace(item, recorded_at=self.now), ordinal)
         if self.seq % 256 == 0:
             self.expire = (datetime.now(UTC) - timedelta(days=OPERATION_DAYS)).isoformat(timespec="microseconds")
@@ -434,6 +444,9 @@ class Application:
         Raises:
             StoreError: A fact or name was not there; the transaction is rolled back.
         """
+        if gone := [row for row in self.rows["promotes"] if "without" in row]:
+            taken = transaction.run(cypher.WITHDRAWN, gone=gone, untrusted=sorted(UNTRUSTED)).single(strict=True)
+            self.use = without(self.use, *taken.values())
         changes = len(self.new) + sum(len(self.rows[part]) for part in ("promotes", "evidence", "closes"))
         expected = changes + sum(len(row["evidence"]) for row in self.new.values())
         head = {
@@ -444,6 +457,7 @@ class Application:
             "codes": self.codes,
             "relation_vectors": self.relation_vectors,
             "restarts": self.restarts,
+            **self.use._asdict(),
         }
         parameters = {
             **self.rows,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn, cast, get_args
 
+from langchain_memllm.belief import Use
 from langchain_memllm.errors import StoreCorrupt
 from langchain_memllm.triples import KINDS, MAX_NAME, Fact, Namespace, Outcome, Receipt, Status, Triple
 
@@ -24,6 +25,7 @@ __all__ = [
     "moment_is_sound",
     "namespace_of",
     "receipt_of",
+    "use_of",
 ]
 
 CLOSED: Final = ("superseded", "retracted", "past", "replaced")
@@ -218,3 +220,17 @@ def _texts(values: object) -> tuple[str, ...]:
 
 def _refuse() -> NoReturn:
     raise ValueError
+
+
+def use_of(values: Sequence[object], where: str) -> Use:
+    """How much a namespace holds, from the columns of its row.
+
+    Raises:
+        StoreCorrupt: They are of other types.
+    """
+    if [type(value) for value in values] != _USE:
+        raise corrupt(where, "how much a namespace holds")
+    return Use(*values)  # type: ignore[arg-type]
+
+
+_USE: Final = [str if name == "hour" else int for name in Use._fields]

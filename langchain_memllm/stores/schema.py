@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from langchain_memllm.errors import SchemaTooNew, StoreError
-from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey
+from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey, neo4j_use
 
 if TYPE_CHECKING:
     import neo4j
@@ -22,7 +22,11 @@ __all__ = ["Connection", "SchemaState", "apply", "state"]
 
 logger = logging.getLogger(__name__)
 
-_REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {4: neo4j_rekey.rekey, 5: neo4j_hide.hide}
+_REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {
+    4: neo4j_rekey.rekey,
+    5: neo4j_hide.hide,
+    7: neo4j_use.count,
+}
 """What a step does to what is stored, where statements alone cannot; each may be run again wherever it was cut off."""
 
 

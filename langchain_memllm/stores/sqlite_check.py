@@ -15,6 +15,7 @@ import numpy as np
 
 from langchain_memllm.belief import precedence
 from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.embedded_use import MISCOUNTED
 from langchain_memllm.stores.episodes import tokens_of
 from langchain_memllm.stores.outbox import unpack_entry
 from langchain_memllm.stores.rows import CLOSED, date_is_sound, moment_is_sound, namespace_of, receipt_of
@@ -37,12 +38,13 @@ MEND: Final = "restore a backup or an earlier export"
 
 _INT, _TEXT, _BLOB = "integer", "text", "blob"
 _NULL: Final = "null"
+_COUNTS: Final = ("statements", "characters", "untrusted", "untrusted_characters", "in_hour", "in_day")
 _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "record": {"name": (_TEXT,), "value": (_TEXT,)},
     "stamp": {"id": (_INT,), "mark": (_BLOB,)},
     "namespace": {
-        **dict.fromkeys(("id", "seq", "epoch"), (_INT,)),
-        **dict.fromkeys(("name", "last_at", "restarts"), (_TEXT,)),
+        **dict.fromkeys(("id", "seq", "epoch", *_COUNTS), (_INT,)),
+        **dict.fromkeys(("name", "last_at", "restarts", "hour"), (_TEXT,)),
     },
     "name": {
         **dict.fromkeys(("id", "ns", "rank", "vector"), (_INT,)),
@@ -71,7 +73,7 @@ _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "source": {"id": (_INT,), "ns": (_INT,), "kind": (_TEXT,), "ref": (_TEXT,)},
     "evidence": {
-        **dict.fromkeys(("fact", "seq", "ordinal", "source"), (_INT,)),
+        **dict.fromkeys(("fact", "seq", "ordinal", "source", "size"), (_INT,)),
         **dict.fromkeys(("principal", "text", "said_at"), (_TEXT, _NULL)),
         **dict.fromkeys(("span_start", "span_end", "turn"), (_INT, _NULL)),
     },
@@ -286,6 +288,7 @@ def _what_follows(connection: sqlite3.Connection) -> Iterator[str]:
             for kind, seq, ordinal, order in connection.execute("SELECT kind, seq, ordinal, precedence FROM fact")
         ),
         "facts have the id of another one": _foreign_ids(connection),
+        "namespaces hold another number of statements than they count": connection.execute(MISCOUNTED).fetchone()[0],
         "names have the search code of another vector": _stale_codes(connection),
         "turns are indexed as another text": _misindexed(connection),
     }

@@ -13,6 +13,7 @@ from langchain_memllm.errors import SchemaTooNew, StoreCorrupt
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores.embedded_hide import hide
 from langchain_memllm.stores.embedded_rekey import rekey
+from langchain_memllm.stores.embedded_use import add_use
 from langchain_memllm.stores.sqlite_mark import new_mark
 
 __all__ = ["SCHEMA_VERSION", "check_version", "migrate", "refuse_foreign"]
@@ -143,6 +144,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     CREATE VIRTUAL TABLE IF NOT EXISTS turn_text USING fts5(tenant, words, content='',
         tokenize="unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'")
     """,
+    # How much each namespace holds (belief.Use), and the characters of each statement.
+    add_use,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""

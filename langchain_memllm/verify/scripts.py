@@ -14,7 +14,7 @@ from typing import Any, Final
 from unittest import mock
 
 from langchain_memllm import memory as memory_module
-from langchain_memllm.belief import Quarantined
+from langchain_memllm.belief import Quarantined, Use
 from langchain_memllm.errors import MemLLMError
 from langchain_memllm.memory import Memory
 from langchain_memllm.relations import Relation
@@ -181,8 +181,10 @@ class Script:
     def held(self, memory: Memory, namespace: Namespace) -> tuple[Any, ...]:
         """All that a memory holds of a namespace."""
         exported = list(memory.export(namespace=namespace))
-        stats = replace(memory.stats(namespace=namespace), extra={})  # what a store tells of itself
-        return exported, stats, memory.quarantined(namespace=namespace)
+        stats = memory.stats(namespace=namespace)
+        use = stats.use[:4]  # a copy begins its hour anew
+        stats = replace(stats, extra={}, use=Use(), limits={})  # what a store tells of itself
+        return exported, stats, use, memory.quarantined(namespace=namespace)
 
     def compare(self) -> None:
         """All memories hold the same, and answer alike."""

@@ -146,11 +146,11 @@ class _Stops(EmbeddedStore):
 
     left = 10**9
 
-    def restore(self, namespace: Namespace, parts: Any) -> Any:
+    def restore(self, namespace: Namespace, parts: Any, limits: Any = None) -> Any:
         self.left -= 1
         if self.left < 0:
             raise StoreError("no more")
-        return super().restore(namespace, parts)
+        return super().restore(namespace, parts, limits)
 
 
 @pytest.mark.parametrize("block", range(6))

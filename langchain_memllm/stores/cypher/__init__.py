@@ -140,6 +140,7 @@ from langchain_memllm.stores.cypher.steps import (
     schema_folder,
     schema_version,
 )
+from langchain_memllm.stores.cypher.use import COUNT_USE, SET_USE, SIZE_EVIDENCE, USE_OF, USES, WITHDRAWN
 from langchain_memllm.stores.cypher.write import (
     APPLY,
     CLASS_NUMBERS,
@@ -171,6 +172,7 @@ __all__ = [
     "CLOSING_COLUMNS",
     "CODES",
     "COMPONENTS",
+    "COUNT_USE",
     "CYPHER",
     "DELETE_FACTS",
     "DELETE_NAMES",
@@ -260,7 +262,9 @@ __all__ = [
     "SET_ALIAS",
     "SET_LOOSE",
     "SET_SCHEMA",
+    "SET_USE",
     "SHOW_FACTS",
+    "SIZE_EVIDENCE",
     "SOURCES",
     "SPELL",
     "SPELLED",
@@ -279,6 +283,9 @@ __all__ = [
     "TURN_CODES",
     "UNSHOW",
     "UNSUPPORT",
+    "USES",
+    "USE_OF",
+    "WITHDRAWN",
     "Migration",
     "Statement",
     "index_names",

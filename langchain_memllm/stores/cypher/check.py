@@ -23,7 +23,8 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
         {
             _TEXTS: ("id", "name", "last_at"),
             _NUMBERS: ("born", "seq", "epoch", "names", "relations", "codes", "relation_vectors"),
-            _MAYBE: ("restarts",),
+            _MAYBE: ("restarts", "hour"),
+            _MAYBE_NUMBERS: ("statements", "characters", "untrusted", "untrusted_characters", "in_hour", "in_day"),
         },
         "true",
     ),

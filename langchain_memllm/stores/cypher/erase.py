@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, LiteralString
 
 from langchain_memllm.stores.cypher.fragments import _CLASS, _VIEW, CYPHER
+from langchain_memllm.stores.cypher.use import _WEIGHT
 
 # Either kind of fact by id.
 _EITHER: Final = """
@@ -66,11 +67,13 @@ RETURN x.id AS id, x.seq AS seq, x.ordinal AS ordinal"""
 UNSUPPORT: Final = (
     CYPHER
     + """UNWIND $sources AS source MATCH (:MemSource {id: source})<-[m:MEM_FROM]-(x)
-WITH x, m LIMIT $page
+WITH x, m, m.size AS size, endNode(m).kind IN $untrusted AS light LIMIT $page
 DELETE m
-WITH x, count(*) AS taken
+WITH x, count(*) AS taken, sum(size) AS characters, sum(CASE WHEN light THEN 1 ELSE 0 END) AS untrusted,
+  coalesce(sum(CASE WHEN light THEN size END), 0) AS untrusted_characters
 MATCH (x)-[m:MEM_FROM]->(d) WHERE NOT d.id IN $sources
-RETURN x.id AS id, taken, collect([d.kind, m.principal, m.seq, m.ordinal, m.said_at]) AS evidence"""
+RETURN x.id AS id, taken AS statements, characters, untrusted, untrusted_characters,
+  collect([d.kind, m.principal, m.seq, m.ordinal, m.said_at]) AS evidence"""
 )
 # A fact's best source is another one now.
 DEMOTE: Final = (
@@ -166,12 +169,16 @@ CALL (doomed) {
   RETURN collect(DISTINCT x.sid) + collect(DISTINCT x.oid) AS names, collect(DISTINCT x.rid) AS relations,
     collect(DISTINCT d.id) + collect(DISTINCT x.closed_source) AS sources }
 CALL (doomed) {
+  UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->(d) RETURN """
+    + _WEIGHT
+    + """ }
+CALL (doomed) {
   UNWIND doomed AS x CALL (x) {
     """
     + _VIEW
     + """ DELETE v } }
 CALL (doomed) { UNWIND doomed AS x DETACH DELETE x }
-RETURN names, relations, sources"""
+RETURN names, relations, sources, statements, characters, untrusted, untrusted_characters"""
 )
 # Facts that a source had closed, newest first, but those whose place is still taken: by a value of a better source (the
 # rank stands in the bits of precedence above 2^56), or by the one that superseded them, resting on one no worse.

@@ -347,7 +347,7 @@ RETURN n.id AS id, n.name AS name"""
 STATS: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns})
-RETURN n.seq AS seq,
+RETURN n.seq AS seq, n {.statements, .characters, .untrusted, .untrusted_characters, .hour, .in_hour, .in_day} AS use,
   COUNT { MATCH (x:MemFact) WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL } AS facts,
   COUNT { MATCH (x:MemPast) WHERE x.ns = n.id AND x.seq IS NOT NULL AND x.ordinal IS NOT NULL } AS past,
   COUNT { MATCH (e:MemEntity) WHERE e.ns = n.id AND e.n IS NOT NULL } AS names,

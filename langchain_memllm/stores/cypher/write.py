@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from langchain_memllm.stores.cypher.fragments import _CLASS, _FLOATS, _VIEW, CYPHER, _columns, _in_one, _with
+from langchain_memllm.stores.cypher.use import _USE
 
 # Take the namespace's lock before anything is read, then load what a plan needs: the operation if it was delivered
 # before; names with their alias classes; relations; the open facts with these triples (three ids of 22 characters in a
@@ -74,9 +75,10 @@ CALL () {
     x.said_at, beside]) AS replaced }
 RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at,
   coalesce(n.restarts, '[]') AS restarts, n.names AS name_count,
+  <USE>,
   n.relations AS relation_count, n.codes AS codes, n.relation_vectors AS relation_vectors,
   p.payload_hash AS payload_hash, p.receipt AS receipt, [e IN known | [e.key, e.id, e.rank, e.name]] AS entities,
-  aliases, relations, declared[0] AS declared, facts, replaced"""
+  aliases, relations, declared[0] AS declared, facts, replaced""".replace("<USE>", _USE)
 )
 
 # Rows travel as lists, in the order of these columns: half the values to pack, and packing is most of a client's work.
@@ -87,7 +89,7 @@ FACT_COLUMNS: Final = (
     *("valid_from", "valid_to", "recorded_at", "said_at"),
 )
 CLOSING_COLUMNS: Final = ("closed_at", "closed_seq", "closed_by", "closed_why", "closed_source", "ended")
-EVIDENCE_COLUMNS: Final = ("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn", "said_at")
+EVIDENCE_COLUMNS: Final = ("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn", "said_at", "size")
 
 # Names s and o of a new fact f, whose last two items are the type of its readable relationship and its evidence; then
 # the evidence, one relationship for each item [source, ...].

@@ -1,0 +1,94 @@
+"""How much the namespaces of a graph hold: a step of the schema counts what is there, ``doctor`` counts it again.
+
+Every write keeps the numbers (``stores.neo4j_write``), and every erasure (``stores.neo4j_erase``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from langchain_memllm.belief import Use
+from langchain_memllm.quotas import UNTRUSTED
+from langchain_memllm.stores import cypher
+from langchain_memllm.stores.embedded import decode_namespace
+from langchain_memllm.stores.interface import now
+from langchain_memllm.stores.neo4j_ids import Ids, ids_of
+from langchain_memllm.stores.rows import use_of as sound_use
+from langchain_memllm.triples import Namespace
+
+if TYPE_CHECKING:
+    import neo4j
+
+__all__ = ["Connection", "count", "problems", "use_of", "uses"]
+
+_PAGE: Final = 10_000
+_MEND: Final = "restore a backup or an earlier export"
+Answer = TypeVar("Answer")
+
+
+class Connection(Protocol):
+    """What is needed of a database; ``bolt.Bolt`` has it."""
+
+    def read(self, statement: cypher.Statement, parameters: dict[str, Any] | None = None) -> list[neo4j.Record]:
+        """Run one reading statement."""
+
+    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
+        """Run a function in one writing transaction; it may run several times."""
+
+
+def count(connection: Connection) -> None:
+    """Give the evidence of older graphs its size, and each namespace its counts; may be run again anywhere."""
+    for row in connection.read(cypher.NAMESPACES):
+        ids = ids_of(decode_namespace(row["name"]))
+        while connection.write(_sizing(ids)):
+            pass
+        connection.write(_counting(ids))
+
+
+def _sizing(ids: Ids) -> Callable[[neo4j.ManagedTransaction], int]:
+    def work(transaction: neo4j.ManagedTransaction) -> int:
+        found = transaction.run(cypher.SIZE_EVIDENCE, ns=ids.ns, page=_PAGE).single(strict=True)
+        return int(found["sized"])
+
+    return work
+
+
+def _counting(ids: Ids) -> Callable[[neo4j.ManagedTransaction], None]:
+    def work(transaction: neo4j.ManagedTransaction) -> None:
+        counts = _counted(transaction, ids)
+        transaction.run(cypher.SET_USE, ns=ids.ns, **counts).consume()
+
+    return work
+
+
+def _counted(transaction: neo4j.ManagedTransaction, ids: Ids) -> dict[str, Any]:
+    row = transaction.run(cypher.COUNT_USE, ns=ids.ns, op=now(), untrusted=sorted(UNTRUSTED)).single(strict=True)
+    return dict(row)
+
+
+def use_of(row: Mapping[str, Any]) -> Use:
+    """How much a namespace holds, from a row or node with these numbers; one that is new has none."""
+    none = Use()
+    values = [getattr(none, name) if row[name] is None else row[name] for name in Use._fields]
+    return sound_use(values, "label MemNamespace")
+
+
+def uses(connection: Connection) -> list[tuple[Namespace, Use]]:
+    """How much each namespace says that it holds."""
+    return [(decode_namespace(row["name"]), use_of(row)) for row in connection.read(cypher.USES)]
+
+
+def problems(connection: Connection) -> list[str]:
+    """Namespaces that count another number of statements than there are."""
+    wrong = 0
+    for namespace, _ in uses(connection):
+        ids = ids_of(namespace)
+
+        def work(transaction: neo4j.ManagedTransaction, ids: Ids = ids) -> bool:
+            said = use_of(transaction.run(cypher.USE_OF, ns=ids.ns).single(strict=True))
+            held = said._replace(**_counted(transaction, ids))
+            return (said.statements, said.untrusted) != (held.statements, held.untrusted)
+
+        wrong += connection.write(work)
+    return [f"{wrong} namespaces hold another number of statements than they count; {_MEND}"] if wrong else []
