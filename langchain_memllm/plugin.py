@@ -11,6 +11,7 @@ import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, get_args
 
 from langchain_memllm.agreement import UnknownRelations
@@ -29,6 +30,8 @@ from langchain_memllm.render import render
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import TEMPLATE, Identity, MemLLMContext, Scope, current_run
 from langchain_memllm.sharing import Shared
+from langchain_memllm.stores.backup import ON_A_SERVER
+from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
 from langchain_memllm.times import Day, Moment
 from langchain_memllm.triples import Fact, Kind, Namespace, Query, ReadResult, Recall, Receipt, Source, as_source
@@ -763,6 +766,44 @@ class MemLLMMemory(Shared):
             progress=progress,
         )
 
+    def backup(self, file: str | os.PathLike[str], *, verify: bool = False, overwrite: bool = False) -> None:
+        """Write a copy of the whole store to a file of its own, while others go on writing (``memllm backup``).
+
+        Args:
+            file: File to write, whole or not at all.
+            verify: Check every page of the copy before it takes its place.
+            overwrite: Replace a former backup that is there.
+
+        Raises:
+            ConfigurationError: The file is there, or the store is not in a file: a graph has tools of its own.
+            StoreCorrupt: The copy is not sound, so the memory is not.
+            StoreUnavailable: The file cannot be written.
+        """
+        self._file_store().back_up(Path(file).expanduser(), verify=verify, overwrite=overwrite)
+
+    def restore_backup(self, file: str | os.PathLike[str]) -> Path | None:
+        """Put a backup in the place of the whole store, also while others have it open (``memllm restore``).
+
+        Exported records are put back by ``restore``.
+
+        Args:
+            file: What ``backup`` wrote.
+
+        Returns:
+            Where the state before is kept. A memory that was damaged, or filled with another embedder, is moved away:
+            open it again then.
+
+        Raises:
+            ConfigurationError: There is no backup, or the store is not in a file.
+            StoreError: The backup cannot be used; nothing was changed.
+        """
+        return self._file_store().restore_backup(Path(file).expanduser())
+
+    def _file_store(self) -> EmbeddedStore:
+        if not isinstance(self.core.store, EmbeddedStore):
+            raise ConfigurationError(ON_A_SERVER)
+        return self.core.store
+
     def namespaces(self) -> list[Namespace]:
         """Every namespace of the store that holds something."""
         return self.core.store.namespaces()
@@ -808,6 +849,8 @@ class MemLLMMemory(Shared):
     aforget = twin(forget)
     arestore = twin(restore)
     acopy = twin(copy)
+    abackup = twin(backup)
+    arestore_backup = twin(restore_backup)
     aload = twin(load)
     anamespaces = twin(namespaces)
     ausers = twin(users)

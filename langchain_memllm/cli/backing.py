@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from langchain_memllm.cli.files import is_memory, same_file
 from langchain_memllm.cli.terminal import STORE, WRONG, Store, exit_status, fail, is_missing, out
 from langchain_memllm.errors import MemLLMError
 from langchain_memllm.stores import backup as backups
@@ -15,13 +14,6 @@ from langchain_memllm.stores.address import kind_of, path_of
 from langchain_memllm.stores.sqlite import Database
 
 app = typer.Typer()
-
-_ON_A_SERVER = (
-    "a graph is backed up by Neo4j's own tools. Community, while the server is stopped: `neo4j-admin database dump "
-    "neo4j --to-path=FOLDER`, and back by `neo4j-admin database load neo4j --from-path=FOLDER "
-    "--overwrite-destination=true`. Enterprise, while it runs: `neo4j-admin database backup`. While it runs, on any "
-    "edition: `memllm export FILE --all --store ADDRESS`, and back by `memllm import FILE --store ADDRESS`"
-)
 
 
 @app.command()
@@ -38,16 +30,10 @@ def backup(
     path = _file_of(store)
     if is_missing(store):
         fail(f"there is no memory at {store}; check --store", STORE)
-    if same_file(file, path):
-        fail(f"{file} is the memory itself; give another file", WRONG)
-    if file.is_dir() or (file.exists() and not file.is_file()):
-        fail(f"{file} is not a regular file; give a file", WRONG)
-    if file.exists() and not (overwrite and is_memory(file)):
-        fail(f"{file} is there; give another file, or --overwrite if it is a former backup", WRONG)
     try:
         database = Database(path)
         try:
-            backups.back_up(database, file, verify=verify)
+            backups.back_up(database, file, verify=verify, overwrite=overwrite)
         finally:
             database.close()
     except MemLLMError as error:
@@ -73,7 +59,7 @@ def restore(
 
 def _file_of(store: str) -> Path:
     if kind_of(store) == "graph":
-        fail(_ON_A_SERVER, WRONG)
+        fail(backups.ON_A_SERVER, WRONG)
     path = path_of(store)
     if path is None:
         fail("a memory in ':memory:' is in no file; give --store FILE", WRONG)

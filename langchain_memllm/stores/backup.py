@@ -21,31 +21,63 @@ from langchain_memllm.stores.sqlite import Database
 from langchain_memllm.stores.sqlite_errors import BUSY_MS, translated
 from langchain_memllm.stores.sqlite_mark import new_mark
 
-__all__ = ["back_up", "restore"]
+__all__ = ["ON_A_SERVER", "back_up", "restore"]
 
+ON_A_SERVER: Final = (
+    "a graph is backed up by Neo4j's own tools. Community, while the server is stopped: `neo4j-admin database dump "
+    "neo4j --to-path=FOLDER`, and back by `neo4j-admin database load neo4j --from-path=FOLDER "
+    "--overwrite-destination=true`. Enterprise, while it runs: `neo4j-admin database backup`. While it runs, on any "
+    "edition: `memllm export FILE --all --store ADDRESS`, and back by `memllm import FILE --store ADDRESS`"
+)
+"""What to do about a memory that is in no file of its own."""
+
+_SQLITE: Final = b"SQLite format 3\x00"
 _LOG: Final = ("-wal", "-shm")
 
 
-def back_up(database: Database, target: Path, *, verify: bool = False) -> None:
+def back_up(database: Database, target: Path, *, verify: bool = False, overwrite: bool = False) -> None:
     """Write the present state of a memory to a file of its own, whole or not at all; others may write meanwhile.
 
     It is read in one transaction: the log of a memory of many GB grows for the seconds that this takes.
 
     Args:
         database: The memory.
-        target: File to write; one that is there is replaced.
+        target: File to write.
         verify: Check every page of the copy before it takes its place.
+        overwrite: Replace a former backup that is there.
 
     Raises:
+        ConfigurationError: The target is the memory itself, no file, or there already.
         StoreUnavailable: The file cannot be written.
         StoreCorrupt: The copy is not sound, so the memory is not; nothing was replaced.
     """
+    _check_target(database, target, overwrite)
     with _beside(target) as part, _told(target):
         with database.reading_alone() as source:
             _copied(source, part)
         _settled(part, verify=verify)
         part.replace(target)
         _synchronized(target.parent)
+
+
+def _check_target(database: Database, target: Path, overwrite: bool) -> None:
+    if database.path is not None and os.path.realpath(target) == os.path.realpath(database.path):
+        raise ConfigurationError(f"{target} is the memory itself; give another file")
+    if target.exists() and not target.is_file():
+        raise ConfigurationError(f"{target} is not a regular file; give a file")
+    if target.exists() and not (overwrite and _is_database(target)):
+        raise ConfigurationError(
+            f"{target} is there; give another file, or if it is a former backup, overwrite it (--overwrite, "
+            "overwrite=True)"
+        )
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def restore(backup: Path, target: Path) -> Path | None:

@@ -16,15 +16,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
 from langchain_memllm.belief import Batch, Quarantined, Use, precedence
+from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.forking import renewed
 from langchain_memllm.nameindex import NameIndex, NameIndexes
 from langchain_memllm.quotas import Limits
 from langchain_memllm.stores import (
+    backup,
     embedded_erase,
     embedded_hub,
     embedded_move,
@@ -266,6 +269,27 @@ class EmbeddedStore:
             return None if head is None else change(connection, head[0])
 
         return self._db.transact(work)
+
+    def back_up(self, file: Path, *, verify: bool = False, overwrite: bool = False) -> None:
+        """Write a copy to a file of its own, while others go on writing; see ``stores.backup.back_up``."""
+        self._path()
+        backup.back_up(self._db, file, verify=verify, overwrite=overwrite)
+
+    def restore_backup(self, file: Path) -> Path | None:
+        """Put a backup in the place of this memory; see ``stores.backup.restore``."""
+        former = backup.restore(file, self._path())
+        self._indexes = NameIndexes()
+        return former
+
+    def _path(self) -> Path:
+        """The file.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        if self.location == ":memory:":
+            raise ConfigurationError("a memory in ':memory:' is in no file; open one with a path, and copy() it there")
+        return Path(self.location)
 
     def put_record(self, name: str, value: str, *, expected: str | None) -> str:
         """See ``TripleStore.put_record``."""

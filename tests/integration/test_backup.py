@@ -17,8 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from langchain_memllm.cli import app
-from langchain_memllm.errors import StoreUnavailable
+from langchain_memllm.errors import ConfigurationError, StoreUnavailable
 from langchain_memllm.memory import Memory
+from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.testing import FakeEmbedder
 from tests.kept_file import NS, facts, written
 
@@ -81,6 +82,31 @@ def test_a_graph_is_backed_up_by_its_own_tools(tmp_path: Path) -> None:
         assert "neo4j-admin database dump neo4j --to-path=FOLDER" in told
         assert "neo4j-admin database load neo4j --from-path=FOLDER --overwrite-destination=true" in told
         assert "memllm export FILE --all" in told
+
+
+async def test_the_facade_backs_up_and_puts_back(tmp_path: Path) -> None:
+    path, backup = written(tmp_path / "memllm.db", 3), tmp_path / "kept" / "b.db"
+    with MemLLMMemory(path) as memory, MemLLMMemory(path) as other:
+        memory.backup(backup, verify=True)
+        with pytest.raises(ConfigurationError, match="is there; give another file"):
+            await memory.abackup(backup)
+        await memory.abackup(str(backup), overwrite=True)
+        with pytest.raises(ConfigurationError, match="is the memory itself"):
+            memory.backup(path, overwrite=True)
+        memory.write([("Ada", "lives in", "Oslo")], user_id="local")
+        assert other.read("Ada", "lives in").answers == ("Oslo",)
+        former = await memory.arestore_backup(backup)
+        assert former is not None and facts(former) == 4
+        assert [each.stats().facts for each in (memory, other)] == [3, 3]
+        assert [each.read("Adah", "dwells in").answers for each in (memory, other)] == [(), ()]
+        memory.restore_backup(former)
+        assert other.read("Ada", "lives in").answers == ("Oslo",)
+        with pytest.raises(ConfigurationError, match="there is no backup at"):
+            memory.restore_backup(tmp_path / "none.db")
+    nowhere = MemLLMMemory(":memory:")
+    for verb in (nowhere.backup, nowhere.restore_backup):
+        with pytest.raises(ConfigurationError, match="is in no file"):
+            verb(backup)
 
 
 CLIENT = """
