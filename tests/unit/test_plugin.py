@@ -472,6 +472,7 @@ def test_the_last_facts_move_to_another_memory(memory: MemLLMMemory) -> None:
 
 VERBS = [
     "alias",
+    "backup",
     "close",
     "copy",
     "declare",
@@ -491,7 +492,9 @@ VERBS = [
     "receipt",
     "remember",
     "restore",
+    "restore_backup",
     "retract",
+    "set_limits",
     "stats",
     "users",
     "verify",
