@@ -182,7 +182,7 @@ class Script:
         """All that a memory holds of a namespace."""
         exported = list(memory.export(namespace=namespace))
         stats = memory.stats(namespace=namespace)
-        use = stats.use[:4]  # a copy begins its hour anew
+        use = (stats.use.statements, stats.use.untrusted)  # a copy has the spellings of today, and its hour begins anew
         stats = replace(stats, extra={}, use=Use(), limits={})  # what a store tells of itself
         return exported, stats, use, memory.quarantined(namespace=namespace)
 
