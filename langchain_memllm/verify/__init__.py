@@ -118,7 +118,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A09.T7", "Neo4j: network faults", a09_network.run, 200, 2_000, "faults", needs_server=True),
     Check("A09.T8", "Neo4j: six writers and readers", a09_readers.run, 300, 10_000, "operations", needs_server=True),
     Check("A09.outbox", "Neo4j: kill -9 of agents: what was said", a01_outbox.run, 12, 300, "kills", needs_server=True),
-    Check("A10", "LangGraph store conformance"),
     Check("A11", "two stores, the same scripts", a11_scripts.run, 12, 500, "scripts", needs_server=True),
     Check("A12", "malformed model output", a12_malformed.run, 10_000, 10_000, "replies at most"),
     Check("A13", "fuzzed parsers", a13_fuzz.run, 8, 3_000, "tenths of a second a parser"),
@@ -140,7 +139,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A27", "bounded reads, erasure with byte search", a27_erasure.run, 200, 20_000, "canaries"),
     Check("A27.neo4j", "Neo4j: erasure", a27_erasure.run, 48, 480, "canaries", needs_server=True),
     Check("A28", "static gates", a28_static.run, 1, 1, "pass over the source"),
-    Check("A29", "coverage and mutation of the core"),
     Check("A30", "long open beside writers that are killed", a30_long.run, 10, 3_600, "seconds"),
 )
 

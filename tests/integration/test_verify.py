@@ -41,7 +41,8 @@ def test_the_quick_list_passes_and_names_what_was_not_run(tmp_path: Path) -> Non
     entries = json.loads(report.read_text())
     assert done.returncode == 0, [entry for entry in entries if entry["result"] == "fail"] or done.stderr
     outcomes = {entry["id"]: entry["result"] for entry in entries}
-    assert {i.split(".")[0] for i in outcomes} == {f"A{number:02}" for number in range(1, 31)}
+    numbers = set(range(1, 31)) - {10, 29}  # no store of LangGraph's kind yet; mutation is a job of its own
+    assert {i.split(".")[0] for i in outcomes} == {f"A{number:02}" for number in numbers}
     assert {i for i, result in outcomes.items() if result == "pass"} == {check.id for check in WRITTEN}
     assert set(outcomes.values()) == {"pass", "not run"}
     assert {check.id for check in CHECKS if check.needs_server} == ON_A_SERVER
@@ -49,7 +50,7 @@ def test_the_quick_list_passes_and_names_what_was_not_run(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"), [("A10", "no check is written yet"), ("A18", "needs a server: --neo4j"), ("A99", "unknown")]
+    ("asked", "words"), [("A22", "no check is written yet"), ("A18", "needs a server: --neo4j"), ("A99", "unknown")]
 )
 def test_what_was_asked_for_and_did_not_run_is_a_failure(asked: str, words: str) -> None:
     command = [sys.executable, "-m", "langchain_memllm.verify", "--only", asked]
