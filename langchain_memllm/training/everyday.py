@@ -227,7 +227,7 @@ class Everyday:
             return f"{self._value('given').lower()}{draw.choice(('', '.', '_'))}{draw.randint(1, 99)}@example.com"
         if kind == "fullname":
             return f"{self._value('given')} {draw.choice(_forms()['words']['family'])}"
-        if kind in _INVENTED and draw.random() < 0.3:
+        if kind in _INVENTED and draw.random() < 0.5:
             name = self._names.new(_INVENTED[kind])
             return name.split()[0] if kind == "given" else name
         name = str(draw.choice(_forms()["words"][kind]))

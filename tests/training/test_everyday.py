@@ -16,6 +16,20 @@ from langchain_memllm.training.build import Sources, build
 from langchain_memllm.training.everyday import Everyday
 from langchain_memllm.triples import Triple, name_key
 
+OTHERS = {
+    *(
+        "babysitter",
+        "brother-in-law",
+        "coach",
+        "does not drink",
+        "godchild",
+        "godparent",
+        "half-brother",
+        "half-sister",
+    ),
+    *("landlord", "parent-in-law", "sister-in-law", "stepdaughter", "stepparent", "stepson", "teacher", "therapist"),
+}
+"""Relations that the catalogue does not have: stored under their own name, as many as are stated."""
 SENTENCES = Path(__file__).parents[2] / "benchmarks" / "everyday.jsonl"
 
 
@@ -27,13 +41,13 @@ def said() -> list[tuple[str, tuple[Triple, ...]]]:
 
 
 def test_every_fact_is_said_in_words_of_the_conversation(said):
-    """Issue 19 F. Objects are spans of their sentence, relations are those of the catalogue, and none is empty."""
+    """Issue 19 F. Objects are spans of their sentence, relations are known, and none is empty."""
     for sentence, triples in said:
         assert "{" not in sentence
         assert "[" not in sentence
         for triple in triples:
             assert name_key(triple.object) in name_key(sentence), (sentence, triple)
-            assert triple.relation in Catalogue.shipped(), triple.relation
+            assert (triple.relation in Catalogue.shipped()) != (triple.relation in OTHERS), triple.relation
             assert placeholder(*triple, text=sentence, single_valued=False) is None, (sentence, triple)
     relations = {triple.relation for _, triples in said for triple in triples}
     assert len(relations) > 60
