@@ -249,7 +249,7 @@ def test_the_options_of_build_graph_are_in_its_signature() -> None:
     from langchain_memllm import graph
 
     mine, machine = (inspect.signature(each).parameters for each in (MemLLMMemory.build_graph, graph.build_graph))
-    assert mine.keys() - {"self"} == machine.keys() - {"memory", "scope"}
+    assert mine.keys() - {"self"} == machine.keys() - {"memory", "scope", "episodes"}  # which the facade has itself
     defaults = {
         name: parameter.default for name, parameter in mine.items() if name not in ("model", "on_error", "self")
     }
