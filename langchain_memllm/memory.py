@@ -243,7 +243,8 @@ class Memory(Shared):
         self._owned = self.store is not store
         self._clock = clock
         self._agreed = self._embedder_agreed = False
-        self._limits = None if limits is None else _limits(limits)
+        self._given_limits = None if limits is None else _limits(limits)
+        self._limits = self._given_limits or Limits()
         self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
         self._versions: Counter[Namespace] = Counter()
@@ -307,18 +308,18 @@ class Memory(Shared):
             self._relations.refresh()
             return
         self._relations.agree()
-        self._agree_on_limits()
         try:
             self._agree_on_embedder()
         except EmbeddingError as error:
             logger.warning("names will stay without a vector until the embedder answers: %s", error)
+        self._agree_on_limits()
         self._agreed = True
 
     @property
     def limits(self) -> Limits:
         """How much each namespace of the store may hold."""
         self._agree()
-        return self._limits or Limits()
+        return self._limits
 
     def set_limits(self, limits: Limits) -> Limits:
         """Set how much each namespace may hold, for all clients of the store. Returns the limits.
@@ -329,16 +330,17 @@ class Memory(Shared):
             limits: The limits.
         """
         self._agree()
-        self._limits = _limits(limits)
+        self._given_limits = _limits(limits)
         self._agree_on_limits()
         return limits
 
     def _agree_on_limits(self) -> None:
         """Keep the limits that were given for all clients, or follow those that are kept."""
         kept = self.store.record("limits")
-        if self._limits is not None:
-            while kept != pack(self._limits):  # another client may set others at the same moment
-                kept = self.store.put_record("limits", pack(self._limits), expected=kept)
+        if self._given_limits is not None:
+            while kept != pack(self._given_limits):  # another client may set others at the same moment
+                kept = self.store.put_record("limits", pack(self._given_limits), expected=kept)
+            self._limits = self._given_limits
             return
         try:
             self._limits = unpack(kept)
@@ -477,7 +479,7 @@ class Memory(Shared):
         Raises:
             QuotaExceeded: It would pass them.
         """
-        limits = self._limits or Limits()
+        limits = self._limits
         if has_room(batch, current.use, limits, current.now):
             return resolve(batch, current)
         plan = resolve(admitted(batch, current.use, limits, current.now), current)

@@ -46,6 +46,7 @@ __all__ = [
     "plain",
     "sound_codes",
     "sound_note",
+    "sound_numbers",
     "sound_turn",
     "tokens_of",
     "turn_of",
@@ -301,6 +302,18 @@ def sound_codes(rows: Sequence[Sequence[Any]], place: str) -> list[tuple[int, st
         if type(number) is not int or type(scope) is not str or type(code) is not bytes or len(code) != CODE_BYTES:
             raise corrupt(place, "the search code of a turn")
     return [(number, scope, code) for number, scope, code in rows]
+
+
+def sound_numbers(values: Sequence[Any], place: str) -> list[int]:
+    """Places of turns, or the epoch of a namespace, from the columns of a store.
+
+    Raises:
+        StoreCorrupt: A value is not a whole number.
+    """
+    for value in values:
+        if type(value) is not int:
+            raise corrupt(place, "the place or epoch of what was said")
+    return list(values)
 
 
 def sound_note(row: Sequence[Any], place: str) -> EpisodeNote:

@@ -19,6 +19,7 @@ from langchain_memllm.stores.episodes import (
     placed,
     sound_codes,
     sound_note,
+    sound_numbers,
     sound_turn,
     tokens_of,
 )
@@ -265,7 +266,9 @@ class Neo4jTurns:
         statement = cypher.MATCHING["x.place DESC" if phrase else "score DESC, x.place DESC"]
         parameters = {"ns": ids.ns, "asked": asked, "limit": limit, "most": _MOST if phrase else limit}
         parameters["role"] = None if role is None else ids.role(role)
-        return [int(row["place"]) for row in self._bolt.read(statement, parameters)]
+        return sound_numbers(
+            [row["place"] for row in self._bolt.read(statement, parameters)], "a node of label MemTurn"
+        )
 
     def codes(self, namespace: Namespace, after: int, *, limit: int = 100_000) -> list[tuple[int, str, bytes]]:
         """See ``TurnStore.codes``."""
@@ -278,7 +281,10 @@ class Neo4jTurns:
     def epoch(self, namespace: Namespace) -> int:
         """See ``TurnStore.epoch``."""
         rows = self._bolt.read(cypher.EPOCH, {"ns": ids_of(namespace).ns})
-        return (int(rows[0]["born"] or 0) << 32) | int(rows[0]["epoch"]) if rows else 0
+        if not rows:
+            return 0
+        born, epoch = sound_numbers([rows[0]["born"] or 0, rows[0]["epoch"]], "a node of label MemNamespace")
+        return (born << 32) | epoch
 
     def episodes(
         self,

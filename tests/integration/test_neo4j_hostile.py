@@ -13,6 +13,8 @@ from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import MemLLMError
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import cypher
+from langchain_memllm.stores.episodes import Turn, TurnFilter
+from langchain_memllm.stores.interface import Selection
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.triples import Source
@@ -21,6 +23,10 @@ pytestmark = pytest.mark.neo4j
 
 NS = ("memllm", "ada")
 ME = Source("user", "chat", "ada", "Ada lives in Oslo.", (0, 18), 1)
+TURN, GONE = (
+    Turn(Turn.named("thread", message), "thread", "Ada lives in Oslo.", at="2026-03-01T10:00:00.000000+00:00", ref=ref)
+    for message, ref in (("1", "thread/1"), ("2", "thread/2"))
+)
 VERBS: dict[str, Callable[[Memory], Any]] = {
     "read": lambda m: str(m.read("Ada", "lives in", namespace=NS).matches),
     "any": lambda m: str(m.read("Ada", None, namespace=NS).matches),
@@ -32,6 +38,11 @@ VERBS: dict[str, Callable[[Memory], Any]] = {
     "quarantined": lambda m: m.quarantined(namespace=NS),
     "outbox": lambda m: m.outbox(namespace=NS),
     "receipt": lambda m: m.receipt("one", namespace=NS),
+    "turns": lambda m: str(m.store.turns.select(NS, TurnFilter(role="planner"))),
+    "episodes": lambda m: str(m.store.turns.episodes(NS)),
+    "words said": lambda m: str(m.store.turns.matching(NS, ["oslo"], phrase=True)),
+    "codes": lambda m: (m.store.turns.codes(NS, 0), m.store.turns.epoch(NS)),
+    "grants": lambda m: m.store.turns.grants(NS),
     "namespaces": lambda m: m.store.namespaces(),
     "export": lambda m: str(list(m.export(namespace=NS))),
     "write": lambda m: m.write([("Ada", "lives in", "Bonn")], namespace=NS, source=ME),
@@ -45,7 +56,9 @@ def fill(store: Neo4jStore) -> None:
     piece = Quarantined("Ada >>", "cut off", ME)
     memory.write([("Ada", "lives in", "Rome")], namespace=NS, source=ME, quarantine=[piece])
     memory.alias("Ada", "Ada Lovelace", namespace=NS)
-    memory.put_outbox([OutboxEntry("two", "Ada likes tea.", source=ME)], namespace=NS)
+    memory.put_outbox([OutboxEntry("two", "Ada likes tea.", source=ME)], namespace=NS, turns=[TURN, GONE])
+    memory.store.turns.grant(NS, "planner", [""])
+    memory.store.erase(NS, Selection(source=(None, GONE.ref)))
     assert memory.verify() == []
 
 

@@ -140,7 +140,7 @@ from langchain_memllm.stores.cypher.steps import (
     schema_folder,
     schema_version,
 )
-from langchain_memllm.stores.cypher.use import COUNT_USE, SET_USE, SIZE_EVIDENCE, USE_OF, USES, WITHDRAWN
+from langchain_memllm.stores.cypher.use import COMPARE_USE, COUNT_USE, SET_USE, SIZE_EVIDENCE, USE_OF, USES, WITHDRAWN
 from langchain_memllm.stores.cypher.write import (
     APPLY,
     CLASS_NUMBERS,
@@ -171,6 +171,7 @@ __all__ = [
     "CLOSE_NAMESPACE",
     "CLOSING_COLUMNS",
     "CODES",
+    "COMPARE_USE",
     "COMPONENTS",
     "COUNT_USE",
     "CYPHER",

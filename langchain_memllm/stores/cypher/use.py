@@ -36,11 +36,9 @@ RETURN n.name AS name, """
     + " ORDER BY name"
 )
 USE_OF: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) RETURN " + _USE
-# How much a namespace holds, counted anew under its lock. Of characters outside the first plane the server counts two.
-COUNT_USE: Final = (
-    CYPHER
-    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
-WITH n CALL (n) {
+# What a namespace n holds, counted anew. Of characters outside the first plane the server counts two.
+_COUNTED: Final = (
+    """WITH n CALL (n) {
   MATCH (d:MemSource) USING INDEX SEEK d:MemSource(ns, ref) WHERE d.ns = n.id AND d.ref IS NOT NULL
   MATCH (d)<-[m:MEM_FROM]-() RETURN """
     + _WEIGHT
@@ -53,6 +51,14 @@ CALL (n) {
     coalesce(sum(CASE WHEN d.kind IN $untrusted THEN size(d.text) END), 0) AS other_letters }
 RETURN statements + pieces AS statements, characters + letters AS characters, untrusted + others AS untrusted,
   untrusted_characters + other_letters AS untrusted_characters"""
+)
+# The same under the namespace's lock, to be kept; and beside what is kept, without one: a check does not write.
+COUNT_USE: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op\n" + _COUNTED
+COMPARE_USE: Final = (
+    CYPHER
+    + "MATCH (n:MemNamespace {id: $ns})\n"
+    + _COUNTED
+    + ", coalesce(n.statements, 0) AS said, coalesce(n.untrusted, 0) AS said_untrusted"
 )
 # One page of evidence of before schema 7 gets its size.
 SIZE_EVIDENCE: Final = (
