@@ -94,7 +94,7 @@ def test_each_thing_that_no_source_may_do_is_found() -> None:
 
 
 def test_the_checker_shares_no_code_with_the_stores() -> None:
-    """What looks and compares imports nothing of the package; only A05 (a mutant) and A08 know a store inside; turns are values."""
+    """What looks and compares imports nothing of the package; A05 (a mutant) and A08 know a store; turns are values."""
     folder = Path(langchain_memllm.verify.__file__).parent
     own = "langchain_memllm.verify"
     for path in sorted(folder.glob("*.py")):
