@@ -9,7 +9,7 @@ import pytest
 
 from langchain_memllm import Limits, MemLLMMemory, Source, Statement
 from langchain_memllm.belief import Quarantined, Use
-from langchain_memllm.errors import ConfigurationError, QuotaExceeded
+from langchain_memllm.errors import ConfigurationError, EmbedderMismatch, QuotaExceeded
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores.interface import TripleStore
 from langchain_memllm.stores.outbox import OutboxEntry
@@ -237,3 +237,13 @@ def test_limits_that_are_none(limits: dict[str, object], told: str) -> None:
 def test_what_is_given_in_place_of_limits() -> None:
     with pytest.raises(ConfigurationError, match="are not Limits; give Limits"):
         Memory(":memory:", limits=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limits", [None, Limits(statements=5)])
+def test_a_client_whose_embedder_is_refused_keeps_no_limits(store: TripleStore, limits: Limits | None) -> None:
+    Memory(store, embedder=FakeEmbedder()).write(likes(1), namespace=ADA)
+    other = Memory(store, embedder=FakeEmbedder(dimension=32), limits=limits)
+    for _ in range(2):  # the second call begins from what the first one left
+        with pytest.raises(EmbedderMismatch):
+            other.read("Ada", "likes", namespace=ADA)
+    assert store.record("limits") is None
