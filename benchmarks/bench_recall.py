@@ -1,31 +1,31 @@
-"""How often recall finds what answers: everyday questions and MuSiQue, beside full text and plain vectors.
+"""How often recall finds what answers, beside full text and plain vectors.
 
-``python -m benchmarks.bench_recall --everyday benchmarks/recall --multihop FOLDER``; fetches nothing. Every row is
-measured in the same run on the same facts: ours, FTS5 with its own BM25 over fact and sentence, the shipped embedder as
-plain vector search over the same text, and the reciprocal rank fusion of these two. Intervals are bootstrap 95 % over
-questions. Of data that may not be shipped only scores leave this program.
+``python -m benchmarks.bench_recall --everyday benchmarks/recall --multihop FOLDER``, and other sets of ``recall_data``.
+Every row is measured in the same run on the same facts or messages: ours (``Memory.recall``; ``Hub.search`` where the
+set is of messages), FTS5 with its own BM25 over fact and sentence, the shipped embedder as plain vector search over the
+same text, and the reciprocal rank fusion of these two. Intervals are bootstrap 95 % over questions. Of data that may
+not be shipped only scores leave this program.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import gzip
 import json
 import re
 import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.recall_data import Asked, Corpus, beam, everyday, locomo, musique, two_hop
 from langchain_memllm.embeddings import StaticEmbedder
+from langchain_memllm.hub import Hub
 from langchain_memllm.memory import Memory
-from langchain_memllm.triples import Source, name_key
+from langchain_memllm.triples import Source
 
 __all__ = ["main"]
 
@@ -34,136 +34,39 @@ _WORD: Final = re.compile(r"\w+")
 _KS: Final = (5, 10)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A fact with the ids of the evidence that it carries."""
-
-    triple: tuple[str, ...]
-    sentence: str = ""
-    evidence: frozenset[str] = frozenset()
-    at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question; ``gold`` are ids of evidence, all of them wanted or any."""
-
-    text: str
-    gold: frozenset[str]
-    kind: str = ""
-    every: bool = True
-
-
-@dataclass(slots=True)
-class Corpus:
-    """Facts of one memory and the questions about them."""
-
-    name: str
-    items: list[Item]
-    questions: list[Asked]
-    speaker: str | None = None
-    shown: list[int] = field(default_factory=list)  # facts recalled for each question that has no answer
-
-
-def everyday(folder: Path) -> list[Corpus]:
-    """The set of ``benchmarks/recall``: 60 facts, with 500 of friends, with 250 newer ones of the user."""
-
-    def items(name: str) -> list[Item]:
-        return [
-            Item((r["subject"], r["relation"], r["object"]), r["sentence"], frozenset([r["id"]]), r["said"])
-            for r in json.loads((folder / name).read_text("utf-8"))
-        ]
-
-    asked = [
-        Asked(q["question"], frozenset(q["gold"]), q["kind"] if q["language"] == "en" else "other languages", q["all"])
-        for q in json.loads((folder / "everyday_questions.json").read_text("utf-8"))
-    ]
-    facts, friends, newer = items("everyday_facts.json"), items("friends.json"), items("newer.json")
-    return [
-        Corpus("everyday, 60 facts", facts, asked, "user"),
-        Corpus("everyday, + 500 of friends", facts + friends, asked, "user"),
-        Corpus("everyday, + 250 newer", facts + newer, asked, "user"),
-    ]
-
-
-def musique(folder: Path, distractors: Path | None) -> list[Corpus]:
-    """Steps of MuSiQue's questions, all in one memory, with the facts of Re-DocRED dev where that folder is given."""
-    questions: list[Asked] = []
-    facts: dict[tuple[str, ...], str] = {}
-    for row in _read(folder / "musique_migres.json.gz"):
-        steps, paragraphs = (
-            ast.literal_eval(value) if isinstance(value := row[name], str) else value
-            for name in ("question_decomposition", "paragraphs")
-        )
-        titles = {each["idx"]: each["title"] for each in paragraphs}
-        answers: list[str] = []
-        for step in steps:
-            words = step["question"].rstrip("?").strip()
-            for place, answer in enumerate(answers, 1):
-                words = words.replace(f"#{place}", answer)
-            subject, relation = (
-                (part.strip() for part in words.split(">>", 1))
-                if ">>" in words
-                else (titles[step["paragraph_support_idx"]], words)
-            )
-            triple = tuple(" ".join(part.split())[:250] for part in (subject, relation, step["answer"]))
-            facts.setdefault(triple, f"m{len(facts)}")
-            answers.append(step["answer"])
-        questions.append(Asked(row["question"], frozenset([facts[triple]]), f"{len(steps)} steps"))
-    if distractors is not None:
-        names = json.loads((distractors / "rel_info.json").read_text("utf-8"))
-        for document in _read(distractors / "dev_revised.json.gz"):
-            ends = [" ".join(entity[0]["name"].split()) for entity in document["vertexSet"]]
-            for label in document["labels"]:
-                facts.setdefault((ends[label["h"]], names[label["r"]], ends[label["t"]]), f"m{len(facts)}")
-    items = [Item(triple, "", frozenset([number])) for triple, number in facts.items() if all(triple)]
-    np.random.default_rng(3).shuffle(items)
-    return [Corpus("MuSiQue", items, questions)]
-
-
-def _read(path: Path) -> list[Any]:
-    text = gzip.decompress(path.read_bytes()).decode("utf-8")
-    try:
-        found: list[Any] = json.loads(text)
-    except json.JSONDecodeError:
-        found = [json.loads(line) for line in text.splitlines() if line.strip()]
-    return found
-
-
 def ranked_by_ours(corpus: Corpus, folder: Path) -> list[list[frozenset[str]]]:
-    """Evidence of the facts that recall gives for each question, best first."""
+    """Evidence of the facts that recall gives for each question, or of the messages that the Hub gives; best first."""
     with Memory(folder / "memory.db") as memory:
-        carried: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        if any(item.turn for item in corpus.items):
+            return _ranked_by_hub(corpus, Hub(memory))
+        carried: dict[str, set[str]] = defaultdict(set)
         for start in range(0, len(corpus.items), step := 1 if any(item.sentence for item in corpus.items) else 500):
             some = corpus.items[start : start + step]
             source = Source("user", text=some[0].sentence or None, at=some[0].at)
-            memory.write([item.triple for item in some], namespace=NS, source=source)
-            for item in some:
-                subject, relation, object_ = item.triple
-                carried[_keys((subject, memory.catalogue.resolve(relation).label, object_))] |= item.evidence
+            for outcome in memory.write([item.triple for item in some], namespace=NS, source=source):
+                if outcome.fact_id is not None:
+                    carried[outcome.fact_id] |= some[outcome.index].evidence
         rankings = []
         for asked in corpus.questions:
             found = memory.recall(asked.text, namespace=NS, k=max(_KS), speaker=corpus.speaker).matches
             if not asked.gold:
                 corpus.shown.append(len(found))
-            rankings.append(
-                [
-                    frozenset(
-                        carried.get(_keys((match.triple.subject, match.triple.relation, match.triple.object)), ())
-                    )
-                    for match in found
-                ]
-            )
+            rankings.append([frozenset(carried.get(match.fact.id, ())) for match in found])
     return rankings
 
 
-def _keys(triple: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(name_key, triple))
+def _ranked_by_hub(corpus: Corpus, hub: Hub) -> list[list[frozenset[str]]]:
+    said = {item.turn.id: item for item in corpus.items if item.turn}
+    hub.keep([item.turn for item in said.values()], namespace=NS)
+    return [
+        [said[hit.turn.id].evidence for hit in hub.search(asked.text, k=max(_KS), namespace=NS)]
+        for asked in corpus.questions
+    ]
 
 
 def ranked_by_others(corpus: Corpus) -> dict[str, list[list[frozenset[str]]]]:
-    """The same for full text, plain vectors and their fusion, over fact and sentence."""
-    texts = [f"{' '.join(item.triple)} {item.sentence}".strip() for item in corpus.items]
+    """The same for full text, plain vectors and their fusion, over all that a fact or message says."""
+    texts = [item.text for item in corpus.items]
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE f USING fts5(t, tokenize = 'porter unicode61 remove_diacritics 2')")
     connection.executemany("INSERT INTO f(rowid, t) VALUES (?, ?)", enumerate(texts))
@@ -207,12 +110,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--everyday", type=Path, help="folder of the everyday set")
     parser.add_argument("--multihop", type=Path, help="folder with musique_migres.json.gz")
     parser.add_argument("--distractors", type=Path, help="with --multihop: folder of Re-DocRED")
+    parser.add_argument("--twohop", type=Path, help="folder of Re-DocRED, for questions over two facts")
+    parser.add_argument("--locomo", type=Path, help="file of LoCoMo, each observation as a fact")
+    parser.add_argument("--locomo-facts", type=Path, help="with --locomo: the observations as triples, made elsewhere")
+    parser.add_argument("--beam", type=Path, help="folder of BEAM, for its messages of users")
     parser.add_argument("--json", type=Path, help="file for the scores by question")
     given = parser.parse_args(arguments)
+    for further, first in (("distractors", "multihop"), ("locomo_facts", "locomo")):
+        if getattr(given, further) and not getattr(given, first):
+            parser.error(f"--{further.replace('_', '-')} goes with --{first}; give both")
     groups: dict[str, list[Corpus]] = defaultdict(list)
     for corpora in (
         everyday(given.everyday) if given.everyday else [],
         musique(given.multihop, given.distractors) if given.multihop else [],
+        two_hop(given.twohop) if given.twohop else [],
+        locomo(given.locomo, given.locomo_facts) if given.locomo else [],
+        beam(given.beam) if given.beam else [],
     ):
         for corpus in corpora:
             groups[corpus.name].append(corpus)

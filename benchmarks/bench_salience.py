@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import machine, report
+from benchmarks.recall_data import cited_messages
 from langchain_memllm.salience import may_state
 
 Turn = tuple[str, tuple[str, ...], bool]  # what was said, what stood before it, whether it counts
@@ -47,25 +48,12 @@ def beam(folder: Path) -> Iterator[Turn]:
     for path in sorted(folder.glob("100K_*.json.gz")):
         chat = json.loads(gzip.decompress(path.read_bytes()))
         messages = chat["messages"]
-        places = {message["id"]: place for place, message in enumerate(messages)}
-        cited = set()
-        for number in _numbers([q.get("source_chat_ids") for kind in chat["questions"].values() for q in kind]):
-            place = places.get(number, -1)
-            while place >= 0 and messages[place]["role"] != "user":
-                place -= 1
-            cited.add(place)
+        cited = frozenset().union(*(cited_messages(chat, q) for kind in chat["questions"].values() for q in kind))
         for place, message in enumerate(messages):
             if message["role"] == "user":
                 before = (f"assistant: {messages[place - 1]['content']}",) if place else ()
-                yield re.sub(r"->->.*\Z", "", message["content"], flags=re.DOTALL), before, place in cited
-
-
-def _numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(each)
-    elif isinstance(value, int):
-        yield value
+                text = re.sub(r"->->.*\Z", "", message["content"], flags=re.DOTALL)
+                yield text, before, str(message["id"]) in cited
 
 
 def measure(name: str, turns: Iterator[Turn]) -> dict[str, Any]:
