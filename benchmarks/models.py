@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator
 
 from benchmarks.measure import RESULTS
-from langchain_memllm.local.weights import ADAPTER_FILE, SHIPPED, shipped_adapter
+from langchain_memllm.local.folders import ADAPTER_FILE
+from langchain_memllm.local.weights import SHIPPED, shipped_adapter
 from langchain_memllm.training.evaluate import Report
 from langchain_memllm.training.scores import Figure
 

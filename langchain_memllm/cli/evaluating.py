@@ -279,6 +279,7 @@ def _model(
 ) -> tuple[MemLLMModel, dict[str, Any]]:
     """The model with its adapters, and what the report says of them."""
     from langchain_memllm.local import MemLLMModel, weights
+    from langchain_memllm.local.folders import ADAPTER_FILE
     from langchain_memllm.local.manifest import read_manifest, sha256
 
     folder = weights.smollm2_folder() if base == "smollm2" else Path(base).expanduser()
@@ -296,7 +297,7 @@ def _model(
         if found is None:
             continue
         trained = (read_manifest(found) or {}).get("role")
-        about[role] = {"folder": found.name, "role": trained, "sha256": sha256(found / weights.ADAPTER_FILE)}
+        about[role] = {"folder": found.name, "role": trained, "sha256": sha256(found / ADAPTER_FILE)}
     return model, about
 
 

@@ -65,8 +65,9 @@ def _samples(folder: Path) -> Iterable[tuple[str, list[int], list[float]]]:
             for name in weights.keys():  # noqa: SIM118 - no mapping
                 if name == "lm_head.weight":  # saved or not where it is tied to the embeddings
                     continue
-                tensor = weights.get_slice(name)
-                yield name, tensor.get_shape(), tensor[:1].flatten()[:8].float().tolist()
+                shape = weights.get_slice(name).get_shape()
+                first = weights.get_slice(name)[:1] if shape else weights.get_tensor(name)
+                yield name, shape, first.flatten()[:8].float().tolist()
 
 
 def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
@@ -89,8 +90,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if manifest["format"] > _FORMAT:
             raise ModelError(f"{file} was written by a newer version of langchain-memllm; upgrade it")
-        return manifest | {"files": dict(manifest["files"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        tables = {"files", *({"base", "confidence"} & manifest.keys())}
+        return manifest | {name: dict(manifest[name]) for name in tables}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{file} cannot be read ({error}); get the adapter again") from error
 
 
@@ -127,6 +129,8 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
     for file in sorted(present | files.keys()):
         if file not in files:
             raise ModelError(f"{folder / file} is not listed in {MANIFEST}; take it away or get the adapter again")
+        if Path(file).name != file:
+            raise ModelError(f"{folder / MANIFEST} lists {file[:80]!r}, outside of its folder; get the adapter again")
         if not (folder / file).is_file():
             raise ModelError(f"{folder / file} is missing; get the adapter again")
         if sha256(folder / file) != files[file]:

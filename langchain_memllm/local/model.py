@@ -23,6 +23,7 @@ from langchain_memllm.local.cache import PrefixCaches
 from langchain_memllm.local.confidence import Confidence, check_threshold
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf
 from langchain_memllm.local.decoding import Asked, Decoder, Sampling
+from langchain_memllm.local.folders import ADAPTER_FILE, check_adapter, check_safe, has_biases
 from langchain_memllm.local.leading import Leading
 from langchain_memllm.local.manifest import check_manifest, fingerprint, read_manifest
 from langchain_memllm.local.vocabulary import Vocabulary
@@ -129,7 +130,7 @@ class MemLLMModel:
         folders = {role: Path(adapter).expanduser() for role, adapter in given.items() if adapter is not None}
         base = fingerprint(path, tokenizer) if folders else ""
         for role, adapter in folders.items():
-            weights.check_safe(adapter, f"the {role} adapter", weights.ADAPTER_FILE)
+            check_safe(adapter, f"the {role} adapter", ADAPTER_FILE)
             check_manifest(adapter, role, base, path.name)
             built._add_adapter(role, adapter)
         log.info("loaded %s on %s with %d adapters", path.name, device, len(built._adapters))
@@ -142,8 +143,8 @@ class MemLLMModel:
             raise MissingExtra("A model with adapters", "local") from error
         try:
             config = PeftConfig.from_pretrained(str(folder))
-            weights.check_patterns(config)
-            if getattr(config, "bias", "none") != "none" and not weights.has_biases(folder / weights.ADAPTER_FILE):
+            check_adapter(config, folder / ADAPTER_FILE)
+            if getattr(config, "bias", "none") != "none" and not has_biases(folder / ADAPTER_FILE):
                 config.bias = "none"  # peft takes a second adapter only if none may change biases
             with weights.peft_notices_off():
                 if self._adapters:
@@ -425,10 +426,17 @@ class MemLLMModel:
 
         Raises:
             ConfigurationError: The model has no chat template.
+            ModelError: Its template fails, or asks for what no template may do.
         """
         if not self.tokenizer.chat_template:
             raise ConfigurationError(f"{self.name} has no chat template; use complete() with a plain prompt")
-        prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        try:
+            prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a stranger's template may raise anything
+            raise ModelError(
+                f"the chat template of {self.name} cannot be used ({type(error).__name__}: {str(error)[:200]}); mend "
+                "it, or use complete() with a plain prompt"
+            ) from error
         return self.complete(prompt, max_tokens, stop, sampling)
 
     def clear_caches(self) -> None:

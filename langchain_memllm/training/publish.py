@@ -20,8 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from langchain_memllm.errors import ConfigurationError, ModelError
+from langchain_memllm.local.folders import ADAPTER_FILE, check_safe
 from langchain_memllm.local.manifest import MANIFEST, read_manifest, sha256, write_manifest
-from langchain_memllm.local.weights import ADAPTER_FILE, check_safe
 from langchain_memllm.training.options import Options
 
 __all__ = ["average", "check_unfinished", "publish", "scale"]

@@ -11,6 +11,7 @@ that must turn it red (``--prove-red``): a check that was never red proves nothi
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,7 @@ from langchain_memllm.verify import (
     a19_poison,
     a20_block,
     a21_rows,
+    a22_models,
     a23_secrets,
     a24_paths,
     a25_sizes,
@@ -65,7 +67,8 @@ Run = Callable[..., Counts]
 class Check:
     """A row of the list. ``run`` is None where no check is written yet; ``quick`` is its scale in the quick run.
 
-    A check that ``needs_server`` gets a local Neo4j server as ``server``; one that ``needs_gcc`` builds a shim of ours.
+    A check that ``needs_server`` gets a local Neo4j server as ``server``; one that ``needs_gcc`` builds a shim of ours;
+    one with ``packages`` uses some that this package does not require.
     """
 
     id: str
@@ -76,6 +79,7 @@ class Check:
     unit: str = ""
     needs_server: bool = False
     needs_gcc: bool = False
+    packages: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -131,7 +135,15 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A19.neo4j", "Neo4j: the same", a19_poison.run, 500, 500, "benign updates", needs_server=True),
     Check("A20", "the block: hostile names, and said again", a20_block.run, 50, 500, "sessions"),
     Check("A21", "hostile rows", a21_rows.run, 4, 10, "values a column"),
-    Check("A22", "hostile model folders"),
+    Check(
+        "A22",
+        "hostile model folders",
+        a22_models.run,
+        200,
+        200,
+        "folders at most",
+        packages=("torch", "transformers", "peft"),
+    ),
     Check("A23", "canary secrets and facts in logs", a23_secrets.run, 1, 1, "pass over all"),
     Check("A24", "paths and file modes", a24_paths.run, 1, 1, "pass over all"),
     Check("A25", "twice the input, twice the time", a25_sizes.run, 131_072, 1_048_576, "characters"),
@@ -171,6 +183,9 @@ def run_checks(
             continue
         if check.needs_gcc and not shim.is_possible():
             yield Outcome(check, "not run", "needs gcc, on Linux")
+            continue
+        if missing := [name for name in check.packages if importlib.util.find_spec(name) is None]:
+            yield Outcome(check, "not run", f"needs packages: pip install {' '.join(missing)}")
             continue
         options = {"server": server} if check.needs_server else {}
         part = 1.0 if check.whole else share

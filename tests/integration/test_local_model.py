@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from safetensors.torch import save_file  # noqa: E402
 from tiny_model import CORPUS, tiny, tiny_tokenizer  # noqa: E402
 from tokenizers import pre_tokenizers, processors  # noqa: E402
 
@@ -23,6 +27,8 @@ from langchain_memllm.local.cache import PrefixCaches, join_rows, keep_rows, new
 from langchain_memllm.local.confidence import NOWHERE, Confidence, stands_in  # noqa: E402
 from langchain_memllm.local.constraint import Constraint, FreeName, OneOf, SpanOf  # noqa: E402
 from langchain_memllm.local.decoding import Decoder  # noqa: E402
+from langchain_memllm.local.folders import ADAPTER_FILE, check_adapter  # noqa: E402
+from langchain_memllm.local.manifest import check_manifest  # noqa: E402
 from langchain_memllm.local.together import run_together  # noqa: E402
 from langchain_memllm.local.vocabulary import Vocabulary  # noqa: E402
 from langchain_memllm.local.writer import LateStopping, contexts_of, prompt_ids, write_batch  # noqa: E402
@@ -909,7 +915,9 @@ def test_adapters_are_switched_by_role(tmp_path, model):
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
-@pytest.mark.parametrize("pattern", ["(.*)*x", "(", "(a+)+$", "x" * 400])
+@pytest.mark.parametrize(
+    "pattern", ["(.*)*x", "(", "(a+)+$", "x" * 400, ".*" * 9 + "x", ".?" * 30 + "x", "(.|.)" * 30 + "x"]
+)
 def test_an_adapter_s_pattern_neither_hangs_nor_ends_in_a_raw_error(tmp_path, model, pattern):
     """redteam section 2, A22: ``re.error``, and a pattern that hangs."""
     peft = pytest.importorskip("peft")
@@ -932,6 +940,80 @@ def test_a_quantiser_that_is_not_installed_is_a_typed_error(tmp_path, model):
     file.write_text(json.dumps({**json.loads(file.read_text()), "quantization_config": asked}))
     with pytest.raises(ModelError, match="cannot be loaded"):
         MemLLMModel.from_pretrained(tmp_path / "base", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "usual"),
+    [
+        (r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)", True),
+        (r"^(?!.*visual).*(?:q|k|v|o|gate|up|down)_proj$", True),
+        (r".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", True),
+        (r"model\.layers\.(\d|1\d|2[0-3])\.self_attn\.[qk]_proj", True),
+        (r".*[*+?]\(.\)\*.*", True),
+        (r"(\w+\.)*q", False),
+        (r"(.*|x){2}y", False),
+        (".*.*.*.*.*x", False),
+        ("(a|a)" * 21, False),
+    ],
+)
+def test_usual_patterns_are_taken_and_slow_ones_are_not(tmp_path, pattern, usual):
+    save_file({"x": torch.zeros(4, 4)}, tmp_path / ADAPTER_FILE)
+    config = SimpleNamespace(r=4, target_modules=pattern)
+    with nullcontext() if usual else pytest.raises(ValueError, match="may take for ever"):
+        check_adapter(config, tmp_path / ADAPTER_FILE)
+
+
+def _index(folder, part):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": part}}))
+
+
+def _config(folder, **values):
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda base: _index(base, "x.bin"), "not in safetensors beside it"),
+        (lambda base: _index(base, "../other/model.safetensors"), "not in safetensors beside it"),
+        (lambda base: _config(base, transformers_weights="x.bin"), "not in safetensors beside it"),
+        (lambda base: _config(base, num_hidden_layers=10**9), "num_hidden_layers=1000000000"),
+        (lambda base: _config(base, text_config={"n_layer": 10**9}), "n_layer=1000000000"),
+        (lambda base: _config(base, num_hidden_layers=3), "its weights lack model.layers.2"),
+        (lambda base: save_file({"x": torch.zeros(1)}, base / "model.safetensors"), "tensors|weights lack"),
+        (lambda base: os.mkfifo(base / "memllm.json"), "not a regular file"),
+        (lambda base: (base / "notes").symlink_to("nowhere"), "not a regular file"),
+        (lambda base: (base / "adapter_config.json").write_text("{}"), "give the base's folder"),
+    ],
+)
+def test_a_folder_that_asks_for_more_than_its_weights_is_refused(tmp_path, model, harm, told):
+    """Each of these was loaded, loaded with random weights, or built for ever; see also A22 of ``verify``."""
+    base = tmp_path / "base"
+    model.model.save_pretrained(base)
+    model.tokenizer.save_pretrained(base)
+    harm(base)
+    with pytest.raises(ModelError, match=told):
+        MemLLMModel.from_pretrained(base, device="cpu")
+
+
+@pytest.mark.parametrize("template", ["{{ 1 / 0 }}", "{% for", "{{ ''.__class__.__mro__ }}"])
+def test_a_template_that_fails_is_a_typed_error(template):
+    hostile = tiny()
+    hostile.tokenizer.chat_template = template
+    with pytest.raises(ModelError, match="chat template of tiny cannot be used"):
+        hostile.chat([{"role": "user", "content": "Hi"}])
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["[" * 100_000, '{"format": 1, "role": "read", "base": "x", "files": {}}', '{"format": 1, "files": {}, "base": 1}'],
+    ids=["deep", "a text", "a number"],
+)
+def test_a_manifest_of_other_types_is_a_typed_error(tmp_path, manifest):
+    (tmp_path / "memllm.json").write_text(manifest)
+    with pytest.raises(ModelError, match="cannot be read"):
+        check_manifest(tmp_path, "read", "fingerprint", "tiny")
 
 
 def test_a_missing_package_names_the_command(monkeypatch):

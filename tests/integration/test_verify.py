@@ -50,7 +50,7 @@ def test_the_quick_list_passes_and_names_what_was_not_run(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"), [("A22", "no check is written yet"), ("A18", "needs a server: --neo4j"), ("A99", "unknown")]
+    ("asked", "words"), [("A26", "no check is written yet"), ("A18", "needs a server: --neo4j"), ("A99", "unknown")]
 )
 def test_what_was_asked_for_and_did_not_run_is_a_failure(asked: str, words: str) -> None:
     command = [sys.executable, "-m", "langchain_memllm.verify", "--only", asked]
@@ -84,6 +84,11 @@ def test_the_long_scale_is_what_the_soak_promises() -> None:
     assert scales["A13"] == (3_000, "tenths of a second a parser")
     assert scales["A17"] == scales["A17.neo4j"] == (200_000, "operations")
     assert scales["A30"] == (3_600, "seconds")
+
+
+def test_a_check_whose_packages_are_missing_says_what_to_install() -> None:
+    (outcome,) = run_checks([Check("A26", "x", a28_static.run, 1, packages=("no_such_package",))])
+    assert (outcome.result, outcome.summary) == ("not run", "needs packages: pip install no_such_package")
 
 
 def test_each_thing_that_no_source_may_do_is_found() -> None:
