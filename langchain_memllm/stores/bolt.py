@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
@@ -394,6 +395,14 @@ def _code(error: BaseException | None) -> str:
     return str(getattr(error, "code", None) or type(error).__name__)
 
 
+def _why_untrusted(error: BaseException | None) -> str | None:
+    """Why a certificate was refused, in OpenSSL's words; None if that is not what failed."""
+    if error is None or isinstance(error, SSLCertVerificationError):
+        return None if error is None else error.verify_message
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__,)  # of a cluster: a group
+    return next((why for each in inner if (why := _why_untrusted(each))), None)
+
+
 def _translate(error: Exception, location: str, database: str, seconds: float) -> MemLLMError:
     """The package's error for one of the driver's, with what to do next; never with the server's own text."""
     from neo4j import exceptions as e
@@ -427,8 +436,14 @@ def _translate(error: Exception, location: str, database: str, seconds: float) -
         )
     if isinstance(error, e.ConfigurationError):  # it speaks another Bolt than we asked for
         return StoreUnavailable(f"{location} is not a server that can be used ({code}); Neo4j 5.26 or newer is needed")
+    if why := _why_untrusted(error):
+        return StoreUnavailable(
+            f"{location} shows a certificate that is not trusted ({why}), so nothing was sent to it; write the host "
+            "that the certificate names, renew it, or name the file of its authority in SSL_CERT_FILE"
+        )
     if isinstance(error, e.DriverError):
-        return StoreUnavailable(f"{location} does not answer ({code}); is the server running and reachable?")
+        tls = " Has it TLS, and a certificate that this machine trusts?" if "+s://" in location else ""
+        return StoreUnavailable(f"{location} does not answer ({code}); is the server running and reachable?{tls}")
     if isinstance(error, e.ConstraintError) or code.endswith((".TypeError", ".ArgumentError", ".PropertyNotFound")):
         return StoreCorrupt(f"{location} holds something that should not be there ({code}); run: memllm doctor")
     return StoreError(f"{location} refused a statement ({code}); nothing was written")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -49,13 +50,21 @@ class BoltServer:
         port: Where it listens.
         done: Operations that were committed, as often as they were.
         heard: Names of the messages that came, in order.
+        received: All bytes that came, on whichever connection; with TLS as it read them.
     """
 
-    def __init__(self, version: str, protocol: tuple[int, int], flaw: Flaw | None = None) -> None:
-        """A server of a release (such as ``5.26.30``), speaking one version of Bolt."""
-        self.version, self.protocol, self.flaw = version, protocol, flaw
+    def __init__(
+        self,
+        version: str,
+        protocol: tuple[int, int],
+        flaw: Flaw | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """A server of a release (such as ``5.26.30``), speaking one version of Bolt, with TLS if it has a context."""
+        self.version, self.protocol, self.flaw, self.tls = version, protocol, flaw, tls
         self.done: list[str] = []
         self.heard: list[str] = []
+        self.received: list[bytes] = []
         self._lock, self._closing = threading.Lock(), threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -97,6 +106,9 @@ class BoltServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, _Ended):
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
             _Conversation(self, connection).hold()
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
@@ -120,6 +132,8 @@ class _Conversation:
         greeting = b""
         while len(greeting) < len(MAGIC) + 16:
             greeting += self._hear(len(MAGIC) + 16 - len(greeting))
+        if not greeting.startswith(MAGIC):
+            raise _Ended
         if flaw := self.server.take("handshake"):
             self._err(flaw, b"HTTP")
         self.connection.sendall(bytes([0, 0, self.server.protocol[1], self.server.protocol[0]]))
@@ -132,6 +146,7 @@ class _Conversation:
         data = self.connection.recv(count)
         if not data:
             raise _Ended
+        self.server.received.append(data)
         return data
 
     def _obey(self, message: Structure) -> None:
@@ -157,6 +172,8 @@ class _Conversation:
             case "HELLO":
                 agent = f"Neo4j/{self.server.version}"
                 self._say("SUCCESS", {"server": agent, "connection_id": "bolt-1", "hints": {}})
+            case "ROUTE":
+                self._say("SUCCESS", {"rt": _only(message.fields[0]["address"])})
             case "BEGIN":
                 self.begun = []
                 self._say("SUCCESS", {})
@@ -206,6 +223,12 @@ class _Conversation:
         if flaw.kind == "garbage":
             self.connection.sendall(garbage)
         raise _Ended
+
+
+def _only(address: str) -> dict[str, Any]:
+    """The table of a cluster that is one server."""
+    roles = [{"role": role, "addresses": [address]} for role in ("ROUTE", "READ", "WRITE")]
+    return {"ttl": 300, "db": "neo4j", "servers": roles}
 
 
 def _gql(protocol: tuple[int, int], code: str) -> dict[str, Any]:
