@@ -21,6 +21,7 @@ ON_A_SERVER = {
     "A09.T7",
     "A09.T8",
     "A11",
+    "A17.limits.neo4j",
     "A17.neo4j",
     "A18",
     "A19.neo4j",
