@@ -462,8 +462,12 @@ class Database:
         """Raise ``StoreCorrupt`` if an error of Python came of rows that something else wrote; else it is ours."""
         if isinstance(error, StoreError):
             return
-        with contextlib.closing(self._writing() if self.in_memory else self._connect()) as connection:
-            found = sqlite_check.foreign_rows(connection)
+        if self.in_memory:  # its only connection: kept open, and nobody else's transaction may be in it
+            with self._write_lock:
+                found = sqlite_check.foreign_rows(self._writing())
+        else:
+            with contextlib.closing(self._connect()) as connection:
+                found = sqlite_check.foreign_rows(connection)
         if found:
             raise StoreCorrupt(f"{self.location}: {found[0]}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,63 @@ def test_one_statement_answers_from_both_ends_as_the_many_do() -> None:
             ("(Moss, capital of, Norway)", "inverse", "Norway"),
             ("(Bergen, capital of, Norway)", "inverse", "Norway"),
         ]
+
+
+def _failing(*_: object) -> None:
+    raise ValueError("of the application")
+
+
+def _inside(reading: AbstractContextManager[sqlite3.Connection]) -> None:
+    with reading:
+        _failing()
+
+
+@pytest.mark.parametrize("path", [":memory:", "memllm.db"])
+def test_an_error_inside_a_transaction_or_a_read_loses_nothing(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ValueError made the store look for foreign rows, and close the only connection of a memory in memory."""
+    with Memory(path if path == ":memory:" else tmp_path / path) as memory:
+        memory.write([("Ada", "likes", "tea")], namespace=NS)
+        assert isinstance(memory.store, EmbeddedStore)
+        database = memory.store._db
+        ways = (
+            lambda: database.transact(_failing),
+            lambda: _inside(database.read()),
+            lambda: _inside(database.snapshot()),
+        )
+        for failing in ways:
+            with pytest.raises(ValueError, match="of the application"):
+                failing()
+            assert memory.read("Ada", "likes", namespace=NS).answers == ("tea",)
+        with monkeypatch.context() as patch, pytest.raises(ValueError, match="of the application"):
+            patch.setattr(memory, "_planned", _failing)
+            memory.write([("Ada", "likes", "gin")], namespace=NS)
+        memory.write([("Ada", "likes", "ale")], namespace=NS)
+        assert memory.read("Ada", "likes", namespace=NS).answers == ("ale", "tea") and memory.verify() == []
+
+
+def test_an_error_of_one_thread_takes_back_nothing_of_another() -> None:
+    """In memory all share one connection: what is looked for after an error waits for the transaction of another."""
+    database = Database(":memory:")
+    begun, looked = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def work(connection: sqlite3.Connection) -> None:
+        begun.set()
+        looked.wait(0.5)  # it does not come: that is what is tested
+
+    def write() -> None:
+        try:
+            database.transact(work)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait(10)
+    database.blame(ValueError())
+    looked.set()
+    thread.join()
+    assert failed == []
+    database.close()
