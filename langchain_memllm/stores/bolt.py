@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
-from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
@@ -396,9 +395,9 @@ def _code(error: BaseException | None) -> str:
 
 
 def _why_untrusted(error: BaseException | None) -> str | None:
-    """Why a certificate was refused, in OpenSSL's words; None if that is not what failed."""
-    if error is None or isinstance(error, SSLCertVerificationError):
-        return None if error is None else error.verify_message
+    """Why a certificate was refused, as ``SSLCertVerificationError`` says; None if that is not what failed."""
+    if error is None or (said := getattr(error, "verify_message", None)):
+        return None if error is None else str(said)
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else (error.__cause__,)  # of a cluster: a group
     return next((why for each in inner if (why := _why_untrusted(each))), None)
 
