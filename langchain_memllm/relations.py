@@ -219,6 +219,8 @@ class Catalogue:
             ConfigurationError: An alias is the label of another relation, a name belongs to another declared one, or an
                 inverse contradicts another's.
         """
+        if not relations:  # as at most openings of a memory: to index some hundred names anew takes 8 ms
+            return self
         new = {_lookup_key(relation.label): relation for relation in relations}
         declared = {_lookup_key(relation.label): relation for relation in self._declared} | new
         taken = declared.keys() | _aliases(declared.values())

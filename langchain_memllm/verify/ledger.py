@@ -64,6 +64,14 @@ class Counts:
         """Whether there is no fault and no other problem."""
         return not (self.lost or self.duplicated or self.wrong or self.torn or self.problems)
 
+    def add(self, other: Counts) -> None:
+        """Add the faults and problems of a part; the figures are the caller's."""
+        self.lost += other.lost
+        self.duplicated += other.duplicated
+        self.wrong += other.wrong
+        self.torn += other.torn
+        self.problems += other.problems
+
     def tell(self, done: int, scale: int, what: str) -> None:
         """Log how far a check is, at every twentieth of its scale."""
         if done * 20 // scale > (done - 1) * 20 // scale:

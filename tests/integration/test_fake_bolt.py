@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from langchain_memllm.verify.a08_faults import Case, cases, play
-from langchain_memllm.verify.ledger import Counts
 from langchain_memllm.verify.wire import Frames, Structure, framed, pack, unpack
 
 CASES = list(cases())
@@ -19,8 +18,7 @@ def name(case: Case) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_every_fault_is_told_rightly_and_in_time(case: Case) -> None:
-    counts = Counts()
-    play(case, counts)
+    counts = play(case)
     assert counts.passed, counts.summary()
 
 
