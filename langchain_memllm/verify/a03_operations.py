@@ -17,7 +17,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.stores import sqlite_log
 from langchain_memllm.verify import shim
 from langchain_memllm.verify.ledger import Counts, facts_of, integrity
-from langchain_memllm.verify.processes import TinyEmbedder, told_by
+from langchain_memllm.verify.processes import TinyEmbedder, side_by_side, told_by
 
 __all__ = ["inside", "run"]
 
@@ -39,12 +39,11 @@ def inside(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     operations = int(whole["operations"])
     cases = [(n, error) for n in range(operations) for error in ERRORS]
     chosen = cases[seed % 2 :: max(1, len(cases) // scale)] if scale < len(cases) else cases
-    for number, (operation, error) in enumerate(chosen):
-        path = folder / f"{number}"
-        told = _lived(path, operation, error, sabotage)
+    lives = side_by_side(lambda number: _lived(folder / f"{number}", *chosen[number], sabotage), len(chosen))
+    for number, ((operation, error), told) in enumerate(zip(chosen, lives, strict=True)):
         name = f"operation {operation}, {errno.errorcode[error]}"
         counts.problems += [f"{name}: {problem}" for problem in told["problems"]]
-        _compare(path / "memllm.db", told, counts, name)
+        _compare(folder / f"{number}" / "memllm.db", told, counts, name)
     counts.figures = {"runs": len(chosen), "operations": operations}
     return counts
 

@@ -26,7 +26,7 @@ from langchain_memllm.stores import open_store
 from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.triples import Source
 from langchain_memllm.verify.ledger import Counts
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import TinyEmbedder, side_by_side
 
 __all__ = ["run"]
 
@@ -58,35 +58,44 @@ _watching: list[list[str]] = []
 
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     """Every column with the first ``scale`` values, at least four; sabotage starts a process: the hook must see it."""
-    counts, events = Counts(), list[str]()
+    counts = Counts()
     template = folder / "template.db"
     _fill(template)
-    _hook()
-    cases = done = 0
-    for table, column, name, value in _cases(template, max(4, scale)):
-        path = folder / "case.db"
-        shutil.copyfile(template, path)
-        if not _plant(path, table, column, name, value):
-            continue
-        cases += 1
-        if sabotage and cases == 1:
-            _watching.append(events)
-            subprocess.run([sys.executable, "-c", ""], check=True)
-            _watching.pop()
-        _watching.append(events)
-        try:
-            for problem in _use(path):
-                counts.problems.append(f"{table}.{column} with {name}: {problem}")
-        finally:
-            _watching.pop()
-        done += 1
-        counts.tell(done, 500, "cases at most")
-        for end in ("", "-wal", "-shm"):
-            path.with_name(path.name + end).unlink(missing_ok=True)
+    cases = list(_cases(template, max(4, scale)))
+
+    def attempt(number: int) -> dict[str, Any]:
+        _hook()
+        counts.tell(number + 1, len(cases), "cases")
+        return _attempt(template, folder / f"{number}.db", *cases[number], sabotage=sabotage and number == 0)
+
+    tried = side_by_side(attempt, len(cases))
+    for (table, column, name, _), told in zip(cases, tried, strict=True):
+        problems = ["the process ended"] if told is None else told["problems"]
+        counts.problems += [f"{table}.{column} with {name}: {problem}" for problem in problems]
+    events = [event for told in tried for event in (told or {"events": []})["events"]]
     counts.wrong += len(events)
     counts.problems += sorted(set(events))[:3]
-    counts.figures = {"rows": cases, "events": len(events)}
+    counts.figures = {"rows": sum(bool(told and told["planted"]) for told in tried), "events": len(events)}
     return counts
+
+
+def _attempt(
+    template: Path, path: Path, table: str, column: str, name: str, value: object, *, sabotage: bool
+) -> dict[str, Any]:
+    """Plant one value and use the memory; what was wrong, and what the hook saw meanwhile."""
+    shutil.copyfile(template, path)
+    events, problems = list[str](), list[str]()
+    if planted := _plant(path, table, column, name, value):
+        _watching.append(events)
+        try:
+            if sabotage:
+                subprocess.run([sys.executable, "-c", ""], check=True)
+            problems += _use(path)
+        finally:
+            _watching.pop()
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    return {"planted": planted, "problems": problems, "events": events}
 
 
 def _fill(path: Path) -> None:

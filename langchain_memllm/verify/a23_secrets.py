@@ -15,7 +15,8 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,10 +135,16 @@ def _addresses() -> Iterator[str]:
 
 
 def _commands() -> Iterator[str]:
+    with ThreadPoolExecutor(2) as threads:
+        for problems in threads.map(lambda half: list(_commanded(half)), (ADDRESSES[::2], ADDRESSES[1::2])):
+            yield from problems
+
+
+def _commanded(addresses: Sequence[str]) -> Iterator[str]:
     environment = {**os.environ, "NEO4J_PASSWORD": "x", "MEMLLM_STORE": ""}
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", _COMMANDS],
-        input=json.dumps(ADDRESSES),
+        input=json.dumps(addresses),
         env=environment,
         capture_output=True,
         text=True,
