@@ -12,9 +12,6 @@ CREATE INDEX mem_entity_n IF NOT EXISTS FOR (n:MemEntity) ON (n.ns, n.n);
 CREATE INDEX mem_entity_alias IF NOT EXISTS FOR (n:MemEntity) ON (n.ns, n.alias);
 CREATE INDEX mem_entity_pending IF NOT EXISTS FOR (n:MemEntity) ON (n.ns, n.pending);
 CREATE INDEX mem_entity_coded IF NOT EXISTS FOR (n:MemEntity) ON (n.ns, n.coded);
-// One node for each word of a name: recall finds names by their words.
-CREATE INDEX mem_word IF NOT EXISTS FOR (n:MemWord) ON (n.word, n.n);
-CREATE INDEX mem_word_n IF NOT EXISTS FOR (n:MemWord) ON (n.ns, n.n);
 CREATE CONSTRAINT mem_relation IF NOT EXISTS FOR (n:MemRelation) REQUIRE n.id IS UNIQUE;
 CREATE INDEX mem_relation_n IF NOT EXISTS FOR (n:MemRelation) ON (n.ns, n.n);
 

@@ -175,10 +175,14 @@ class Vectors:
         self._lock = renewed(threading.Lock())
         self._dimension: int | None = None
 
-    def embed(self, texts: Sequence[str]) -> list[Vector | None]:
+    def embed(self, texts: Sequence[str], *, remember: bool = True) -> list[Vector | None]:
         """A unit vector of shape (dimension,) for each text, read-only; None for a text the shipped model cannot read.
 
         Texts not seen lately go to the embedder in one call.
+
+        Args:
+            texts: The texts.
+            remember: Keep them for the next call; not what people ask, which may name what was forgotten.
 
         Raises:
             EmbeddingError: The embedder failed, or returned something that is not one usable vector for each text.
@@ -190,7 +194,8 @@ class Vectors:
         unknown = [text for text in dict.fromkeys(texts) if text not in found]
         if unknown:
             found.update(zip(unknown, self._ask(unknown), strict=True))
-            self._remember(unknown, found)
+            if remember:
+                self._remember(unknown, found)
         return [found[text] for text in texts]
 
     def forget(self) -> None:

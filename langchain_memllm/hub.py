@@ -26,7 +26,7 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
-from langchain_memllm.recalling import STOPWORDS
+from langchain_memllm.recall import STOPWORDS
 from langchain_memllm.render import approximate_tokens
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of

@@ -9,6 +9,7 @@ answers if there are any, else those whose entity and relation are similar enoug
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -52,10 +53,11 @@ from langchain_memllm.errors import (
     StoreCorrupt,
     StoreUnavailable,
 )
+from langchain_memllm.factindex import forget_words
 from langchain_memllm.grammar import render_write
 from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
 from langchain_memllm.quotas import Limits, admitted, after, check, has_room, near, pack, shares, unpack
-from langchain_memllm.recalling import by_rank, fair, keys_of
+from langchain_memllm.recall import Question, Ranked, asked, by_rank, fair, rank, words_of_aliases
 from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER
@@ -74,6 +76,7 @@ from langchain_memllm.stores.interface import (
     Selection,
     Stats,
     TripleStore,
+    Vector,
     now,
 )
 from langchain_memllm.stores.outbox import OutboxEntry
@@ -138,13 +141,13 @@ MAX_RECALLED: Final = 200
 """Most facts that one text recalls."""
 
 _MAX_SIMILAR: Final = 10
-_HOW_WEIGHT: Final = {"exact": 0.3, "alias": 0.3, "similar": 0.15, "neighbour": 0.0, "inverse": 0.0}
 _DIGITS: Final = re.compile(r"\d+")
 _DIRECT: Final = frozenset({"exact", "alias"})
 _MAX_SLOT: Final = 50  # values of one slot that are looked at to tell how they stand
 _MAX_LOOKED_UP: Final = 20_000  # answers looked through for those that hold
 _MOST_BETWEEN: Final = 1 << 32  # operations between two of which an export tells
 _LISTED: Final = 500
+_RANKED: Final = 50  # facts ranked for a recall, or three times as many as are wanted
 _NO_TIES: Final = frozenset(  # they tell what somebody does to another, not who they are to them
     ["likes", "loves", "dislikes", "hates", "knows", "met", "misses", "admires", "called", "visited", "talked to"]
 )
@@ -247,6 +250,7 @@ class Memory(Shared):
         self._limits = self._given_limits or Limits()
         self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
+        self._alias_words: tuple[Catalogue, Mapping[str, frozenset[str]]] | None = None
         self._versions: Counter[Namespace] = Counter()
         self._clock_seen: tuple[float, str] | None = None  # of a steady clock and of the wall, at the last write
         self._everywhere = 0  # changes that concern every namespace
@@ -1064,10 +1068,8 @@ class Memory(Shared):
         if not (isinstance(k, int) and 1 <= k <= MAX_RECALLED):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to {MAX_RECALLED}")
         namespaces = several(namespace)
-        keys, words = keys_of(text, speaker)
         when = self._when()
-        rows = self.store.neighbourhood(namespaces, keys, words) if keys else []
-        ranked = self._rank(text, [row for row in rows if _phase(row.fact, when) != "over"], k)
+        ranked = self._ranked(asked(text, speaker), namespaces, k, when)
         matches: list[Match] = []
         while ranked and len(matches) < k:
             some, ranked = ranked[: k - len(matches)], ranked[k - len(matches) :]
@@ -1075,30 +1077,39 @@ class Memory(Shared):
             matches += [m for m in _phased(best, self._standing(best, (), when), when) if m.fact.phase != "over"]
         return Recall(text, tuple(by_rank(matches)))
 
-    def _rank(self, text: str, rows: Sequence[Row], k: int) -> list[tuple[float, Row]]:
-        """Order by similarity of the text to the fact and by what led to it; then rank of the source, then newest.
+    def _ranked(
+        self, question: Question, namespaces: Sequence[Namespace], k: int, when: _When
+    ) -> list[tuple[float, Row]]:
+        """Facts that answer a question, with their similarity, in the order in which they take ``k`` places.
 
-        No source below a person takes more than its share of the ``k`` places (``recalling.fair``).
+        No source below a person takes more than its share of the places (``recall.fair``).
         """
-        if not rows:
-            return []
-        sentences = [" ".join(row.fact.triple) for row in rows]
+        found: list[Ranked] = []
+        for each in namespaces:
+            if (ground := self.store.ground(each, question.keys)) is not None:
+                fetch = functools.partial(self.store.recalled, each)
+                most = max(_RANKED, 3 * k)  # what is over, and what takes more than its share, goes
+                found += rank(question, ground, fetch, self._embedded, self._words_of_relations(), most=most)
+        found = [each for each in found if _phase(each.row.fact, when) != "over"]
+        found.sort(key=lambda each: -each.score)
+        scored = [(each.score, each.similarity, each.row) for each in found]
+        return fair(scored, k, lambda row: self._slot(row.fact, when))
+
+    def _embedded(self, texts: Sequence[str]) -> Sequence[Vector | None]:
+        """Vectors of texts; none if the embedder fails: then recall goes by words and names."""
         try:
-            vectors = self.vectors.embed([text[:2000], *sentences])
+            return self.vectors.embed(list(texts), remember=False)
         except EmbeddingError as error:
             logger.warning("recall without similarity: %s", error)
-            vectors = [None] * (len(rows) + 1)
-        query, *rest = vectors
-        similarities = [
-            round(float(query @ vector), 5) if query is not None and vector is not None else 0.0 for vector in rest
-        ]
-        scored = [
-            (similarity + _HOW_WEIGHT[row.how], similarity, row)
-            for similarity, row in zip(similarities, rows, strict=True)
-        ]
-        scored.sort(key=lambda s: (-s[0], -rank_of(s[2].fact.kind), -s[2].fact.seq, -s[2].fact.ordinal, s[2].fact.id))
-        when = self._when()
-        return fair(scored, k, lambda row: self._slot(row.fact, when))
+            return [None] * len(texts)
+
+    def _words_of_relations(self) -> Mapping[str, frozenset[str]]:
+        """Keys of the catalogue's relations by the words of their names."""
+        catalogue = self.catalogue
+        if self._alias_words is None or self._alias_words[0] is not catalogue:
+            words = words_of_aliases((relation.key, (relation.label, *relation.aliases)) for relation in catalogue)
+            self._alias_words = (catalogue, words)
+        return self._alias_words[1]
 
     def history(self, subject: str, relation: str | None = None, *, namespace: Namespace) -> list[Fact]:
         """Every fact ever stored of a subject (and relation), in commit order, with sources and what closed it.
@@ -1228,7 +1239,7 @@ class Memory(Shared):
             namespace, self._selection(namespace, fact_id, subject, relation, name, source, everything), purge=purge
         )
         self._versions[namespace] += 1
-        for cache in (self.vectors.forget, self._relations.forget, forget_names):
+        for cache in (self.vectors.forget, self._relations.forget, forget_names, forget_words):
             cache()
         if name is not None:
             erased = replace(
@@ -1713,7 +1724,9 @@ def _why(row: Row) -> str:
     reasons = {
         "exact": f"the text names {row.via!r}",
         "alias": f"the text names an alias of {row.via!r}",
-        "similar": f"the text has a word of {row.via!r}",
+        "similar": f"the text says {row.via!r}"
+        if row.via
+        else "it was said in words of the text, or in words near them",
         "neighbour": f"one step further, by {row.via!r}",
     }
     return reasons.get(row.how, row.via)

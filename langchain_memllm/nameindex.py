@@ -17,7 +17,7 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -28,7 +28,7 @@ from langchain_memllm.errors import ConfigurationError, EmbeddingError, StoreCor
 from langchain_memllm.forking import renewed
 from langchain_memllm.triples import Namespace
 
-__all__ = ["BITS", "CODE_BYTES", "Entry", "NameIndex", "NameIndexes", "encode"]
+__all__ = ["BITS", "CODE_BYTES", "Entry", "Indexes", "NameIndex", "encode"]
 
 BITS: Final = 512
 CODE_BYTES: Final = BITS // 8
@@ -45,6 +45,7 @@ _MAX_SHARE: Final = 0.05
 _SMALL: Final = 2000  # names; comparing that many exactly costs no more than sifting them
 
 Id = TypeVar("Id", int, str)
+Held = TypeVar("Held", bound=Sized)
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -164,34 +165,35 @@ class NameIndex(Generic[Id]):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[Id]):
-    """A namespace's index and the state of the namespace it was filled from."""
+class Entry(Generic[Held]):
+    """A namespace's index and the state of the namespace it was filled from; ``last``: what is in it of ``seq``."""
 
-    index: NameIndex[Id]
+    index: Held
     seq: int
     epoch: int
+    last: frozenset[object] = frozenset()
 
 
-class NameIndexes(Generic[Id]):
+class Indexes(Generic[Held]):
     """The indexes of the namespaces used lately. Safe across threads.
 
     Args:
-        max_names: Names held in all; beyond it the namespaces used longest ago are dropped. One alone may exceed it.
+        most: Entries of indexes held in all; beyond it the namespaces used longest ago are dropped. One may exceed it.
 
     Raises:
-        ConfigurationError: ``max_names`` is not positive.
+        ConfigurationError: ``most`` is not positive.
     """
 
-    def __init__(self, max_names: int = 4_000_000) -> None:
+    def __init__(self, most: int = 4_000_000) -> None:
         """Hold nothing yet."""
-        if max_names < 1:
-            raise ConfigurationError(f"max_names {max_names} is not positive; leave it out or pass at least 1")
-        self._max_names = max_names
+        if most < 1:
+            raise ConfigurationError(f"most {most} is not positive; leave it out or pass at least 1")
+        self._most = most
         self._lock = renewed(threading.Lock())
-        self._entries: OrderedDict[Namespace, tuple[Entry[Id], int]] = OrderedDict()
-        self._names = 0
+        self._entries: OrderedDict[Namespace, tuple[Entry[Held], int]] = OrderedDict()
+        self._size = 0
 
-    def get(self, namespace: Namespace) -> Entry[Id] | None:
+    def get(self, namespace: Namespace) -> Entry[Held] | None:
         """The index of a namespace with the sequence number and erase epoch it was filled up to, if held."""
         with self._lock:
             if namespace not in self._entries:
@@ -199,13 +201,15 @@ class NameIndexes(Generic[Id]):
             self._entries.move_to_end(namespace)
             return self._entries[namespace][0]
 
-    def put(self, namespace: Namespace, index: NameIndex[Id], seq: int, epoch: int) -> None:
+    def put(
+        self, namespace: Namespace, index: Held, seq: int, epoch: int, last: frozenset[object] = frozenset()
+    ) -> None:
         """Hold an index, filled up to ``seq`` in ``epoch``; also to be called after adding to one that is held."""
         with self._lock:
             self._remove(namespace)
-            self._entries[namespace] = (Entry(index, seq, epoch), len(index))
-            self._names += len(index)
-            while self._names > self._max_names and len(self._entries) > 1:
+            self._entries[namespace] = (Entry(index, seq, epoch, last), len(index))
+            self._size += len(index)
+            while self._size > self._most and len(self._entries) > 1:
                 self._remove(next(iter(self._entries)))
 
     def drop(self, namespace: Namespace) -> None:
@@ -217,15 +221,15 @@ class NameIndexes(Generic[Id]):
         """Forget all."""
         with self._lock:
             self._entries.clear()
-            self._names = 0
+            self._size = 0
 
     def __len__(self) -> int:
         """Number of namespaces held."""
         return len(self._entries)
 
     def _remove(self, namespace: Namespace) -> None:
-        _, names = self._entries.pop(namespace, (None, 0))
-        self._names -= names
+        _, size = self._entries.pop(namespace, (None, 0))
+        self._size -= size
 
 
 def _rotate(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ memory. A run without a namespace, a cancellation and an interrupt are never swa
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -34,6 +35,7 @@ from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
+from langchain_memllm.recall import leans
 from langchain_memllm.render import render, without_blocks
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import Scope, thread_of
@@ -524,6 +526,10 @@ def as_state(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
 # --- recalling --------------------------------------------------------------------------------------------------------
 
 
+_MOST_BEFORE: Final = 1_000  # characters of each message before that count
+_SPEAKING: Final = ("human", "ai")
+
+
 class Recaller(Shared):
     """Finds the facts that the user's words bring to mind, without a model, as a block of text.
 
@@ -579,7 +585,7 @@ class Recaller(Shared):
             kept = self._blocks.get(turn)
         if kept is not None and kept[0] == version:
             return kept[1]
-        text = text_of(split_turn(messages)[1])
+        text = _asked(messages)
         block = ""
         with fail_open("memory_recall", self.on_error, runtime):
             if text:
@@ -599,6 +605,17 @@ class Recaller(Shared):
         said = split_turn(messages)[1]
         ids = (str(message.id) for message in said)
         return namespace, stable_hash(_conversation_of(config, runtime), *ids, text_of(said))
+
+
+def _asked(messages: Sequence[BaseMessage]) -> str:
+    """What the person said in this turn; where it leans on what was said before ("and her?"), after that."""
+    before, said, _ = split_turn(messages)
+    text = text_of(said)
+    if not text or not before or not leans(text):
+        return text
+    since = sum(1 for _ in itertools.takewhile(lambda message: not is_spoken(message), reversed(before)))
+    spoken = before[max(0, len(before) - since - 1) :]
+    return "\n".join([*(text_of([message])[:_MOST_BEFORE] for message in spoken if message.type in _SPEAKING), text])
 
 
 # --- answering --------------------------------------------------------------------------------------------------------

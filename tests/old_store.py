@@ -40,7 +40,6 @@ def old_rules() -> Iterator[None]:
         patch.setattr(Catalogue, "shipped", Catalogue.docred)
         for module in (embedded_write, neo4j_write):
             patch.setattr(module, "loose_key", lambda key: None)
-            patch.setattr(module, "words_of", lambda key: tuple(dict.fromkeys(re.findall(r"\w{3,}", key)))[:8])
         yield
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from langchain_memllm.belief import Batch, Quarantined, Use, precedence
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.forking import renewed
-from langchain_memllm.nameindex import NameIndex, NameIndexes
+from langchain_memllm.nameindex import Indexes, NameIndex
 from langchain_memllm.quotas import Limits
 from langchain_memllm.stores import (
     backup,
@@ -32,20 +32,20 @@ from langchain_memllm.stores import (
     embedded_hub,
     embedded_move,
     embedded_outbox,
+    embedded_recall,
     embedded_use,
     embedded_write,
 )
 from langchain_memllm.stores.episodes import Turn, checked
 from langchain_memllm.stores.interface import (
     BROADER,
-    MAX_SIFTED_NAMES,
-    MAX_WORD_NAMES,
     SPELLING,
-    TRUSTED,
+    Candidate,
     Embed,
     Erased,
     FactFilter,
     Found,
+    Ground,
     LookupQuery,
     Pending,
     Planner,
@@ -133,11 +133,6 @@ _NAME_VECTOR: Final = "SELECT v.vector FROM name n JOIN name_vector v ON v.id = 
 _NEW_CODES: Final = "SELECT n, id, code FROM name_code INDEXED BY name_code_ns WHERE ns = ? AND n > ? ORDER BY n"
 _ALL_VECTORS: Final = """SELECT c.id, v.vector FROM name_code c INDEXED BY name_code_ns
     CROSS JOIN name_vector v ON v.id = c.id WHERE c.ns = ?"""
-_WORD_NAMES: Final = "SELECT id FROM name_word WHERE ns = ? AND word = ? LIMIT ?"
-# Of a word that too many names hold: those that a person or somebody above spelled, among the first that came.
-_TRUSTED_WORD_NAMES: Final = f"""SELECT n.id FROM
-    (SELECT id FROM name_word WHERE ns = ? AND word = ? ORDER BY id LIMIT {MAX_SIFTED_NAMES}) w
-    CROSS JOIN name n ON n.id = w.id WHERE n.rank >= {TRUSTED} LIMIT ?"""
 _SOURCES: Final = """SELECT q.kind, q.ref, e.principal, e.text, e.span_start, e.span_end, e.turn, e.said_at
     FROM fact f CROSS JOIN evidence e ON e.fact = f.id CROSS JOIN source q ON q.id = e.source
     WHERE f.fid = ? ORDER BY e.seq, e.ordinal"""
@@ -152,7 +147,6 @@ _COUNTS: Final = """SELECT
 
 _MAX_CANDIDATES: Final = 300  # names rescored per query that may stand for the known one (papers, section 1.4)
 _MAX_RELATIONS: Final = 25
-_MAX_RECALL_NAMES: Final = 64
 
 Side = Literal["subject", "object"]
 _R = TypeVar("_R")
@@ -184,7 +178,8 @@ class EmbeddedStore:
         """Open or create the file."""
         self._db = Database(path, durability=durability)
         self.turns = embedded_hub.EmbeddedTurns(self._db, encode_namespace)
-        self._indexes: NameIndexes[int] = NameIndexes()
+        self._indexes: Indexes[NameIndex[int]] = Indexes()
+        self._grounds = embedded_recall.Grounds()
         self._index_lock = renewed(threading.Lock())
 
     def __repr__(self) -> str:
@@ -233,6 +228,7 @@ class EmbeddedStore:
         label = encode_namespace(namespace)
         erased = self._db.transact(lambda connection: embedded_erase.erase(connection, namespace, label, selection))
         self._indexes.drop(namespace)
+        self._grounds.drop(namespace)
         if purge:
             self._db.purge()
         return erased
@@ -278,7 +274,8 @@ class EmbeddedStore:
     def restore_backup(self, file: Path) -> Path | None:
         """Put a backup in the place of this memory; see ``stores.backup.restore``."""
         former = backup.restore(file, self._path())
-        self._indexes = NameIndexes()
+        self._indexes = Indexes()
+        self._grounds = embedded_recall.Grounds()
         return former
 
     def _path(self) -> Path:
@@ -405,14 +402,15 @@ class EmbeddedStore:
                 self._indexes.put(namespace, index, rows[-1][0] if rows else last, epoch)
             return index
 
-    def neighbourhood(
-        self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
-    ) -> list[Row]:
-        """See ``TripleStore.neighbourhood``."""
+    def ground(self, namespace: Namespace, keys: Sequence[str]) -> Ground | None:
+        """See ``TripleStore.ground``."""
         with self._db.snapshot() as connection:
-            return [
-                row for namespace in namespaces for row in _neighbourhood(connection, namespace, keys, words, limit)
-            ]
+            return self._grounds.ground(connection, namespace, encode_namespace(namespace), keys)
+
+    def recalled(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
+        """See ``TripleStore.recalled``."""
+        with self._db.snapshot() as connection:
+            return embedded_recall.candidates(connection, namespace, encode_namespace(namespace), _FACT, ids, vector)
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """See ``TripleStore.facts``."""
@@ -772,77 +770,6 @@ def _rows_of_pairs(
             rows.append(Row(fact, "similar", entity, relation, via))
         least_taken = min(least_taken, similarity)
     return list({row.fact.id: row for row in reversed(rows)}.values())[::-1]
-
-
-def _neighbourhood(
-    connection: sqlite3.Connection, namespace: Namespace, keys: Sequence[str], words: Sequence[str], limit: int
-) -> list[Row]:
-    head = connection.execute(_NAMESPACE, (encode_namespace(namespace),)).fetchone()
-    if head is None:
-        return []
-    named = _members(connection, head[0], keys)[:_MAX_RECALL_NAMES]
-    groups: list[tuple[How, list[tuple[int, str]]]] = [
-        ("exact", [(member, spelling) for member, how, spelling in named if how == "exact"]),
-        ("alias", [(member, spelling) for member, how, spelling in named if how == "alias"]),
-        ("similar", _names_with_words(connection, head[0], words, {member for member, _, _ in named})),
-    ]
-    rows: dict[str, Row] = {}
-    ends: dict[int, str] = {}
-    for how, names in groups:
-        _around(connection, namespace, names, how, limit, rows, ends)
-    seen = {member for _, names in groups for member, _ in names}
-    hop = [(member, spelling) for member, spelling in ends.items() if member not in seen]
-    _around(connection, namespace, hop[:_MAX_RECALL_NAMES], "neighbour", limit, rows, {})
-    return list(islice(rows.values(), limit))
-
-
-def _names_with_words(
-    connection: sqlite3.Connection, ns: int, words: Sequence[str], taken: set[int]
-) -> list[tuple[int, str]]:
-    ids: dict[int, None] = {}
-    for word in words:
-        holders = [row[0] for row in connection.execute(_WORD_NAMES, (ns, word, MAX_WORD_NAMES + 1))]
-        if len(holders) > MAX_WORD_NAMES:
-            holders = [row[0] for row in connection.execute(_TRUSTED_WORD_NAMES, (ns, word, MAX_WORD_NAMES + 1))]
-        if len(holders) <= MAX_WORD_NAMES:
-            ids.update(dict.fromkeys(holder for holder in holders if holder not in taken))
-    chosen = sorted(ids)[:_MAX_RECALL_NAMES]
-    marks = ",".join("?" * len(chosen))
-    return list(connection.execute(f"SELECT id, spelling FROM name WHERE id IN ({marks}) ORDER BY id", chosen))
-
-
-# Open facts around one name, best first, with the name at the other end. They are chosen in the index alone, since a
-# name may have 50,000 facts; a flood from a source of lower rank takes no place from what is trusted.
-_AROUND: Final = {
-    column: f"""SELECT {_FACT}, {other}.id, {other}.spelling FROM
-        (SELECT id FROM fact INDEXED BY fact_open_{column} WHERE {column} = ?1 AND open = 1
-        ORDER BY precedence DESC LIMIT ?2) best
-        CROSS JOIN fact f ON f.id = best.id CROSS JOIN relation r ON r.id = f.r {_NAMES}
-        ORDER BY f.precedence DESC"""
-    for column, other in (("s", "o"), ("o", "s"))
-}
-
-
-def _around(
-    connection: sqlite3.Connection,
-    namespace: Namespace,
-    names: Sequence[tuple[int, str]],
-    how: How,
-    limit: int,
-    rows: dict[str, Row],
-    ends: dict[int, str],
-) -> None:
-    """Add the facts of these names that are not there yet, best first, and note the names at their other ends."""
-    found: dict[str, tuple[Row, int, str]] = {}
-    for member, spelling in names:
-        for column in ("s", "o"):
-            for row in connection.execute(_AROUND[column], (member, limit)):
-                fact = fact_of_columns(namespace, row)
-                found.setdefault(fact.id, (Row(fact, how, via=spelling), row[16], row[17]))
-    best = sorted(found.values(), key=lambda item: -_precedence_of(item[0].fact))
-    for row, other, spelling in best[:limit]:
-        rows.setdefault(row.fact.id, row)
-        ends.setdefault(other, spelling)
 
 
 # Facts of some names: by the index of open ones and by that of past ones, since there is none of both.

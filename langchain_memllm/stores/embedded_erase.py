@@ -16,7 +16,7 @@ from langchain_memllm.stores.embedded_use import WEIGHT, keep_use, use_of
 from langchain_memllm.stores.embedded_write import HEAD, PROMOTE, STANDS, chunks, marks
 from langchain_memllm.stores.episodes import Telling
 from langchain_memllm.stores.erasing import named_in, names_of, tells
-from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt, words_of
+from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
 from langchain_memllm.stores.outbox import Change, change_of
 from langchain_memllm.triples import Namespace, Source, rank_of
 
@@ -232,12 +232,10 @@ class _Erasure:
             members = execute("SELECT id, key FROM name WHERE id = ? OR class = ?", (name_id, row[0])).fetchall()
             if not any(execute(_USED, (member, member)).fetchone() for member, _ in members):
                 gone.update(members)
-        for name_id, key in gone.items():
+        for name_id in gone:
             execute("DELETE FROM name WHERE id = ?", (name_id,))
             execute("DELETE FROM name_vector WHERE id = ?", (name_id,))
             execute("DELETE FROM name_code WHERE id = ?", (name_id,))
-            words = [(self.ns, word, name_id) for word in words_of(key)]
-            self.connection.executemany("DELETE FROM name_word WHERE ns = ? AND word = ? AND id = ?", words)
         return len(gone)
 
     def _everything(self) -> Erased:
@@ -248,9 +246,7 @@ class _Erasure:
             execute(f"DELETE FROM {child} WHERE {column} IN (SELECT id FROM {parent} WHERE ns = ?)", (self.ns,))
         counts = {
             table: execute(f"DELETE FROM {table} WHERE ns = ?", (self.ns,)).rowcount
-            for table in (
-                *("name_word", "name_code", "fact", "name", "relation", "source", "operation", "quarantine", "outbox"),
-            )
+            for table in (*("name_code", "fact", "name", "relation", "source", "operation", "quarantine", "outbox"),)
         }
         turns = embedded_hub.forget_everything(self.connection, self.ns)
         execute("DELETE FROM namespace WHERE id = ?", (self.ns,))
@@ -310,7 +306,7 @@ _PLACES: Final = """SELECT kind, ref FROM source WHERE ns = ?1
         ON e.source = q.id WHERE q.ns = ?1 AND e.principal IS NOT NULL"""
 # A sentence that also supports a fact that stays would still tell the forgotten one: its text goes.
 _DELETE_DOOMED: Final = (
-    """UPDATE evidence SET text = NULL, span_start = NULL, span_end = NULL
+    """UPDATE evidence SET text = NULL, said = NULL, span_start = NULL, span_end = NULL
         WHERE text IS NOT NULL AND fact NOT IN (SELECT id FROM doomed) AND (source, text) IN
         (SELECT source, text FROM evidence WHERE fact IN (SELECT id FROM doomed) AND text IS NOT NULL)
         AND source IN (SELECT source FROM evidence WHERE fact IN (SELECT id FROM doomed) AND text IS NOT NULL)""",

@@ -215,7 +215,7 @@ def _put_facts(work: Application, kept: Sequence[Kept], claims: Sequence[Claim])
         execute(embedded_write.ADD_FACT, values)
         for source, seq, ordinal in part.evidence:
             place = work.sources[source.kind, source.ref]
-            row = embedded_write.evidence_row(row_id, seq, ordinal, place, source, part.fact.triple)
+            row = embedded_write.evidence_row(row_id, seq, ordinal, place, claim, source, work.ns)
             execute(embedded_write.ADD_EVIDENCE, row)
         work.use = added(work.use, ((each.kind, size(part.fact.triple, each.text)) for each in part.fact.sources))
 
@@ -290,7 +290,7 @@ def _advance(connection: sqlite3.Connection, ns: int, parts: Sequence[Part]) -> 
     times = [fact.closed_at or fact.recorded_at for fact in facts] + [head.last_at for head in heads]
     if seqs:
         connection.execute(
-            "UPDATE namespace SET seq = max(seq, ?), last_at = max(last_at, ?) WHERE id = ?",
+            "UPDATE namespace SET seq = max(seq, ?), last_at = max(last_at, ?), epoch = epoch + 1 WHERE id = ?",
             (max(seqs), max(times), ns),
         )
     for head in heads:

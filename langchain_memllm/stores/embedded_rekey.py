@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from langchain_memllm.belief import best_evidence
 from langchain_memllm.relations import Catalogue
-from langchain_memllm.stores.interface import now, words_of
+from langchain_memllm.stores.interface import now
 from langchain_memllm.triples import is_literal_key, loose_key, name_key, rank_of, stable_hash
 
 __all__ = ["NOTE_IDS", "note_ids", "rekey"]
@@ -86,7 +86,7 @@ def rekey(connection: sqlite3.Connection) -> None:
 
 
 def _changed_names(connection: sqlite3.Connection) -> list[tuple[int, str]]:
-    """Names with another key than before, as (id, key); every name that has a loose key gets it, and its words."""
+    """Names with another key than before, as (id, key); every name that has a loose key gets it."""
     changed: list[tuple[int, str]] = []
     last = 0
     while rows := connection.execute(_NAMES, (last, _PAGE)).fetchall():
@@ -96,19 +96,6 @@ def _changed_names(connection: sqlite3.Connection) -> list[tuple[int, str]]:
         loose = [(loose_key(new), name_id) for name_id, _, new in names]
         connection.executemany(
             "UPDATE name SET loose = ? WHERE id = ?", [each for each in loose if each[0] is not None]
-        )
-        connection.executemany(
-            "INSERT OR IGNORE INTO name_word(ns, word, id) SELECT ns, ?, id FROM name WHERE id = ?",
-            [(word, name_id) for name_id, old, new in names if not old.isascii() for word in words_of(new)],
-        )
-        connection.executemany(
-            "DELETE FROM name_word WHERE id = ? AND word = ? AND ns = (SELECT ns FROM name WHERE id = ?)",
-            [
-                (name_id, word, name_id)
-                for name_id, old, new in names
-                if new != old
-                for word in set(words_of(old)) - set(words_of(new))
-            ],
         )
     return changed
 
@@ -135,9 +122,6 @@ def _merge_names(connection: sqlite3.Connection, changed: Sequence[tuple[int, st
         connection.executemany("UPDATE name SET key = ? WHERE id = ?", [(f"\x1e{each}", each) for each in gone])
         execute("UPDATE name SET key = ?, spelling = ?, rank = ? WHERE id = ?", (key, spelling, rank, first))
         execute("UPDATE name SET loose = ? WHERE id = ?", (loose_key(key), first))
-        connection.executemany(
-            "INSERT OR IGNORE INTO name_word(ns, word, id) VALUES (?, ?, ?)", [(ns, w, first) for w in words_of(key)]
-        )
         execute("UPDATE namespace SET epoch = epoch + 1 WHERE id = ?", (ns,))
 
 
@@ -214,7 +198,7 @@ def _pages(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
 def _delete_moved(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM relation WHERE id IN (SELECT old FROM moved_relation)")
     if connection.execute("SELECT 1 FROM moved_name").fetchone() is not None:
-        for table in ("name_vector", "name_code", "name_word", "name"):
+        for table in ("name_vector", "name_code", "name"):
             connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT old FROM moved_name)")
 
 

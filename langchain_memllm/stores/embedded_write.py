@@ -29,6 +29,7 @@ from langchain_memllm.belief import (
     precedence,
 )
 from langchain_memllm.errors import ConfigurationError, OperationConflict
+from langchain_memllm.factindex import evidence_words
 from langchain_memllm.nameindex import encode
 from langchain_memllm.quotas import after, size, without
 from langchain_memllm.stores import embedded_outbox
@@ -41,12 +42,11 @@ from langchain_memllm.stores.interface import (
     Written,
     pack_receipt,
     unpack_receipt,
-    words_of,
 )
 from langchain_memllm.stores.parts import Name
 from langchain_memllm.stores.rows import use_of
 from langchain_memllm.times import following, next_moment
-from langchain_memllm.triples import Namespace, Source, Triple, is_literal_key, loose_key, rank_of
+from langchain_memllm.triples import Namespace, Source, is_literal_key, loose_key, rank_of
 
 __all__ = [
     "ADD_EVIDENCE",
@@ -100,14 +100,13 @@ _WITHDRAW: Final = """DELETE FROM evidence WHERE fact = (SELECT id FROM fact WHE
     AND source = (SELECT id FROM source WHERE ns = ? AND kind = ? AND ref = ?) AND principal IS ?"""
 _CLASS: Final = "SELECT id, key FROM name INDEXED BY name_class WHERE class = ? ORDER BY id"
 _ADD_NAME: Final = "INSERT INTO name(id, ns, key, loose, spelling, rank, vector) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_ADD_WORD: Final = "INSERT INTO name_word(ns, word, id) VALUES (?, ?, ?)"
 _SPELL: Final = "UPDATE name SET spelling = ?, rank = ? WHERE id = ? AND rank <= ?"
 _ADD_RELATION: Final = "INSERT INTO relation(id, ns, key, label) VALUES (?, ?, ?, ?)"
 ADD_FACT: Final = """INSERT INTO fact(id, fid, ns, s, r, o, seq, ordinal, precedence, open, kind, principal,
     confidence, valid_from, valid_to, recorded_at, closed_at, closed_seq, closed_by, closed_why, closed_source,
     ended, said_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_EVIDENCE: Final = """INSERT INTO evidence(fact, seq, ordinal, source, principal, text, span_start, span_end, turn,
-    said_at, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    said_at, size, ns, words, said) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _CLOSE: Final = """UPDATE fact SET open = 0, closed_at = ?, closed_seq = ?, closed_by = ?, closed_why = ?,
     closed_source = ?, ended = ? WHERE fid = ?"""
 PROMOTE: Final = """UPDATE fact SET kind = ?, principal = ?, precedence = (precedence & ((1 << 56) - 1)) | (? << 56),
@@ -284,7 +283,6 @@ class Application:
         """Add those of the names (key, spelling, rank of its source) that are new; spell the others anew if due."""
         next_id = self._last_id("name")
         new: list[tuple[Any, ...]] = []
-        words: list[tuple[Any, ...]] = []
         spell: dict[str, tuple[Any, ...]] = {}
         for key, spelling, rank in names:
             known = self.names.get(key)
@@ -295,13 +293,11 @@ class Application:
                 loose = None if literal else loose_key(key)
                 new.append((next_id, self.ns, key, loose, spelling, rank, _LITERAL if literal else _PENDING))
                 if not literal:
-                    words += [(self.ns, word, next_id) for word in words_of(key)]
                     self.pending.append(Pending("name", key, spelling))
             elif rank >= known[1] and spelling != known[2]:
                 self.names[key] = (known[0], rank, spelling)
                 spell[key] = (spelling, rank, known[0], rank)
         self.connection.executemany(_ADD_NAME, new)
-        self.connection.executemany(_ADD_WORD, words)
         self.connection.executemany(_SPELL, list(spell.values()))
 
     def _add_relations(self, relations: Iterable[tuple[str, str]]) -> None:
@@ -379,7 +375,7 @@ class Application:
 
     def _evidence_row(self, fact: int, claim: Claim) -> tuple[Any, ...]:
         place = self.sources[claim.source.kind, claim.source.ref]
-        return evidence_row(fact, self.seq, claim.index, place, claim.source, claim.triple)
+        return evidence_row(fact, self.seq, claim.index, place, claim, claim.source, self.ns)
 
     def _close_row(self, close: Close) -> tuple[Any, ...]:
         by = bytes.fromhex(close.by) if close.by else None
@@ -415,12 +411,13 @@ class Application:
 
 
 def evidence_row(
-    fact: int, seq: int, ordinal: int, place: int, source: Source, triple: Triple
-) -> tuple[int | str | None, ...]:
-    """Columns of the evidence that a source gives to a fact; ``place`` is the source's id."""
+    fact: int, seq: int, ordinal: int, place: int, claim: Claim, source: Source, ns: int
+) -> tuple[int | str | bytes | None, ...]:
+    """Columns of the evidence that a source gives to the fact of a claim; ``place`` is the source's id."""
     start, end = source.span or (None, None)
     told = (source.principal, source.text, start, end, source.turn, source.at)
-    return (fact, seq, ordinal, place, *told, size(triple, source.text))
+    words = evidence_words(claim.subject_key, claim.relation_key, claim.triple.relation, claim.object_key, source.text)
+    return (fact, seq, ordinal, place, *told, size(claim.triple, source.text), ns, *words)
 
 
 def outbox_head(connection: sqlite3.Connection, label: str, now: str) -> tuple[int, str]:
@@ -522,7 +519,6 @@ def link(connection: sqlite3.Connection, label: str, name: tuple[str, str], alia
                 "INSERT INTO name(ns, key, loose, spelling, rank) VALUES (?, ?, ?, ?, 0) RETURNING id, class",
                 (head[0], key, loose_key(key), spelling),
             ).fetchone()
-            connection.executemany(_ADD_WORD, [(head[0], word, row[0]) for word in words_of(key)])
         members.add(row[0])
         if row[1] is not None:
             members.update(m for (m,) in connection.execute("SELECT id FROM name WHERE class = ?", (row[1],)))

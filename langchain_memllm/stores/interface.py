@@ -12,7 +12,6 @@ specification.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
@@ -23,28 +22,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Current, Plan, Quarantined, Use
+from langchain_memllm.factindex import FactIndex, relation_token
 from langchain_memllm.quotas import Limits
 from langchain_memllm.stores.episodes import Turn, TurnStore
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.rows import receipt_of
 from langchain_memllm.times import is_ahead
-from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, loose_key, rank_of
+from langchain_memllm.triples import Fact, How, Namespace, Outcome, Receipt, rank_of
 
 __all__ = [
     "BROADER",
-    "MAX_SIFTED_NAMES",
-    "MAX_WORD_NAMES",
     "OPERATION_DAYS",
     "SPELLING",
     "TRUSTED",
+    "Candidate",
     "Embed",
     "Erased",
     "FactFilter",
     "Found",
+    "Ground",
     "LookupQuery",
+    "Named",
     "Pending",
     "Planner",
+    "Relations",
     "Row",
     "SearchQuery",
     "Selection",
@@ -57,14 +59,7 @@ __all__ = [
     "pack_receipt",
     "redact_receipt",
     "unpack_receipt",
-    "words_of",
 ]
-
-MAX_WORD_NAMES: Final = 50
-"""A word that more names of a namespace hold than this says too little to recall by."""
-
-MAX_SIFTED_NAMES: Final = 1_000
-"""Of a word that more names hold, so many are looked at for those that a trusted source spelled."""
 
 TRUSTED: Final = rank_of("user")
 """Rank from which a source is trusted."""
@@ -77,8 +72,6 @@ BROADER: Final = 0.9
 
 OPERATION_DAYS: Final = 30
 """Days for which a second delivery of an operation is recognised."""
-
-_WORD: Final = re.compile(r"\w{3,}")
 
 Vector: TypeAlias = NDArray[np.float32]
 Planner = Callable[[Current], Plan]
@@ -156,6 +149,50 @@ class Row:
     def similarity(self) -> float:
         """Mean of the two similarities, rounded to 5 decimals so that both stores order alike."""
         return round((self.entity_similarity + self.relation_similarity) / 2, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name that was asked for, or an alias of one: its key, how it was found, and its spelling."""
+
+    key: str
+    how: How
+    spelling: str
+
+
+class Relations:
+    """The relations of a namespace that have a vector: few, so always compared exactly."""
+
+    def __init__(self, keys: Sequence[str], labels: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Keys, labels and unit vectors, shape (n, D)."""
+        self.keys, self.labels, self.vectors = tuple(keys), tuple(labels), vectors
+        self.places = {key: place for place, key in enumerate(keys)}
+        numbers = np.array([relation_token(key) for key in keys], np.uint32)
+        order = np.argsort(numbers, kind="stable")
+        self.tokens = (numbers[order], order)
+        """Tokens of the relations, sorted, and the place of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What recall looks for facts in; see ``TripleStore.ground``."""
+
+    index: FactIndex[Any]
+    relations: Relations
+    named: tuple[Named, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An open fact that may be recalled; similarities are cosines of the names at its ends, 0 without a vector."""
+
+    id: int | str
+    fact: Fact
+    subject_key: str
+    relation_key: str
+    object_key: str
+    subject_similarity: float = 0.0
+    object_similarity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,16 +437,26 @@ class TripleStore(Protocol):
     ) -> list[Found]:
         """Open facts by similarity of names and relations; rows have ``how="similar"``."""
 
-    def neighbourhood(
-        self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
-    ) -> list[Row]:
-        """Open facts around the names of a text, and one hop further.
+    def ground(self, namespace: Namespace, keys: Sequence[str]) -> Ground | None:
+        """What recall looks for facts in: the words of open facts, the relations, and the names asked for.
 
-        First those of the names with these keys or aliases (``how`` exact, alias), then of names that hold one of
-        these words (whole words, casefolded; ``how="similar"``), then of the names they lead to (``neighbour``). Each
-        fact comes once, with the first of these that applies; within one ``how`` by precedence; ``limit`` a namespace.
-        Of a word that more than 50 names of a namespace hold those count that a person or somebody above spelled, if
-        they are no more than 50 among the first 1,000.
+        Facts closed since the index was made may still be in it; ``recalled`` leaves them out.
+
+        Args:
+            namespace: Whose memory.
+            keys: Keys of what may be names.
+
+        Returns:
+            None if there is no such namespace.
+        """
+
+    def recalled(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
+        """The open facts with these ids of a ``Ground``, in any order, beside a vector.
+
+        Args:
+            namespace: Whose memory.
+            ids: As the index of ``ground`` has them.
+            vector: Unit vector to compare the names with; None: similarities are 0.
         """
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
@@ -531,15 +578,6 @@ def _clock_problems(namespace: str, seq: int, last_at: str, restarts: str, momen
             "clock of the machine that wrote it (or of this one)"
         )
     return found
-
-
-def words_of(key: str) -> tuple[str, ...]:
-    """Distinct words of a name's key that recall may find it by: three letters or more, the first eight.
-
-    Words with accents also as they are without.
-    """
-    words = tuple(dict.fromkeys(_WORD.findall(key)))[:8]
-    return words if key.isascii() else tuple(dict.fromkeys((*words, *_WORD.findall(loose_key(key) or ""))))[:16]
 
 
 def pack_receipt(receipt: Receipt) -> str:

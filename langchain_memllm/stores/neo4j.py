@@ -7,6 +7,7 @@ Similar names are found by sign-bit codes held in memory, as in the embedded sto
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.belief import Batch, Quarantined, Use, precedence
-from langchain_memllm.nameindex import NameIndex, NameIndexes
+from langchain_memllm.nameindex import Indexes, NameIndex
 from langchain_memllm.quotas import Limits
 from langchain_memllm.stores import (
     cypher,
@@ -25,6 +26,7 @@ from langchain_memllm.stores import (
     neo4j_hub,
     neo4j_move,
     neo4j_outbox,
+    neo4j_recall,
     neo4j_use,
     neo4j_view,
     neo4j_write,
@@ -34,17 +36,17 @@ from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.interface import (
     BROADER,
-    MAX_SIFTED_NAMES,
-    MAX_WORD_NAMES,
     SPELLING,
-    TRUSTED,
+    Candidate,
     Embed,
     Erased,
     FactFilter,
     Found,
+    Ground,
     LookupQuery,
     Pending,
     Planner,
+    Relations,
     Row,
     SearchQuery,
     Selection,
@@ -55,6 +57,7 @@ from langchain_memllm.stores.interface import (
     now,
     unpack_receipt,
 )
+from langchain_memllm.stores.neo4j_recall import epoch_of
 from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.outbox import OutboxEntry
@@ -73,7 +76,6 @@ _PAGE: Final = 2_000
 _LEAST_S: Final = 1.0
 """For what follows a commit, however much of the deadline that took."""
 _MAX_RELATIONS: Final = 25
-_MAX_RECALL_NAMES: Final = 64
 _KEPT: Final = (
     "the server's transaction log and its backups keep what was erased until they are rotated out "
     "(db.tx_log.rotation.retention_policy), and free space in its files until it is used again; a client cannot purge "
@@ -113,8 +115,9 @@ class Neo4jStore:
         """Connect, and bring the graph's schema up to date."""
         self._bolt = Bolt(target, auth=auth, database=database, allow_insecure=allow_insecure, deadline=deadline)
         self.turns = neo4j_hub.Neo4jTurns(self._bolt)
-        self._indexes: NameIndexes[int] = NameIndexes()
+        self._indexes: Indexes[NameIndex[int]] = Indexes()
         self._relations: dict[Namespace, _Relations] = {}
+        self._grounds = neo4j_recall.Grounds(self._bolt)
 
     def __repr__(self) -> str:
         """The class and the address, without credentials."""
@@ -152,6 +155,7 @@ class Neo4jStore:
             erased = replace(erased, notes=(_KEPT,))
         self._indexes.drop(namespace)
         self._relations.pop(namespace, None)
+        self._grounds.drop(namespace)
         return erased
 
     def put_outbox(
@@ -243,7 +247,7 @@ class Neo4jStore:
         if not rows:
             self._indexes.drop(namespace)
             return
-        current = _epoch(rows[0])
+        current = epoch_of(rows[0])
         if epoch is not None and current != epoch:
             self._indexes.drop(namespace)
             self._load_codes(namespace, NameIndex(), 0, None)
@@ -254,7 +258,9 @@ class Neo4jStore:
 
     def _load_relations(self, namespace: Namespace) -> _Relations:
         rows = self._bolt.read(cypher.RELATION_VECTORS, {"ns": ids_of(namespace).ns})
-        relations = _Relations(rows[0]["relations"], rows[0]["relations_to"], _epoch(rows[0])) if rows else _Relations()
+        relations = (
+            _Relations(rows[0]["relations"], rows[0]["relations_to"], epoch_of(rows[0])) if rows else _Relations()
+        )
         self._relations[namespace] = relations
         return relations
 
@@ -265,7 +271,7 @@ class Neo4jStore:
         stale = False
         for p in {record["p"]: None for record in records}:
             record = next(each for each in records if each["p"] == p)
-            namespace, cache, epoch = namespaces[p], caches[p], _epoch(record)
+            namespace, cache, epoch = namespaces[p], caches[p], epoch_of(record)
             if epoch != cache.epoch or record["codes_to"] > cache.seq:
                 self._load_codes(namespace, cache.index, cache.seq, cache.epoch)
                 stale = True
@@ -288,23 +294,20 @@ class Neo4jStore:
         rows = self._bolt.read(cypher.NAME_VECTORS, {"names": wanted}) if wanted else []
         return {row["id"]: row["embedding"] for row in rows}
 
-    def neighbourhood(
-        self, namespaces: Sequence[Namespace], keys: Sequence[str], words: Sequence[str], *, limit: int = 200
-    ) -> list[Row]:
-        """See ``TripleStore.neighbourhood``."""
-        asked = []
-        for p, namespace in enumerate(namespaces):
-            ids = ids_of(namespace)
-            names, hashes = [ids.name(key) for key in keys], [ids.word(word) for word in words]
-            asked.append({"p": p, "ns": ids.ns, "names": names, "words": hashes})
-        parameters = {"qs": asked, "limit": limit, "most": _MAX_RECALL_NAMES, "common": MAX_WORD_NAMES}
-        parameters |= {"sifted": MAX_SIFTED_NAMES, "trusted": TRUSTED}
-        records = self._bolt.read(cypher.NEIGHBOURHOOD, parameters)
-        return [
-            row_of(namespaces[record["p"]], row)
-            for record in sorted(records, key=lambda each: int(each["p"]))
-            for row in record["rows"]
-        ]
+    def ground(self, namespace: Namespace, keys: Sequence[str]) -> Ground | None:
+        """See ``TripleStore.ground``."""
+        return self._grounds.ground(namespace, keys, lambda epoch, seq: self._relations_at(namespace, epoch, seq).known)
+
+    def _relations_at(self, namespace: Namespace, epoch: int, seq: int) -> _Relations:
+        """What is held of a namespace's relations, if it is of this epoch and as new as ``seq``; else it is read."""
+        held = self._relations.get(namespace)
+        if held is None or held.epoch != epoch or held.seq < seq:
+            held = self._load_relations(namespace)
+        return held
+
+    def recalled(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
+        """See ``TripleStore.recalled``."""
+        return neo4j_recall.candidates(self._bolt, namespace, fact_of, ids, vector)
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """See ``TripleStore.facts``."""
@@ -463,15 +466,21 @@ class _Relations:
     """The relations of one namespace with their vectors: few, so always compared exactly."""
 
     def __init__(self, rows: Sequence[Sequence[Any]] = (), seq: int = 0, epoch: int = 0) -> None:
-        """From rows (number, id, key, vector or None, whether it waits for one), in the order of their numbers."""
+        """From rows (number, id, key, vector or None, whether it waits for one, label), in any order."""
         self.seq, self.epoch = seq, epoch
         ordered = sorted(rows, key=lambda row: row[0])
         embedded = [row for row in ordered if row[3] is not None]
         self.pending = any(row[4] for row in ordered)
-        self._by_key = {key: (rid, vector) for _, rid, key, vector, _ in ordered}
+        self._by_key = {key: (rid, vector) for _, rid, key, vector, *_ in ordered}
         self._ids = [row[1] for row in embedded]
         self._keys = [row[2] for row in embedded]
+        self._labels = [row[5] for row in embedded]
         self._matrix: NDArray[np.float64] = np.array([row[3] for row in embedded], np.float64)
+
+    @functools.cached_property
+    def known(self) -> Relations:
+        """Those that have a vector, as recall takes them."""
+        return Relations(self._keys, self._labels, self._matrix.astype(np.float32))
 
     def similar(self, query: SearchQuery) -> list[tuple[str, float]]:
         """Ids of relations that may stand for the query's, with their cosine; the very relation has 1.0."""
@@ -500,11 +509,6 @@ class _Cache:
     seq: int
     epoch: int
     relations: _Relations
-
-
-def _epoch(record: neo4j.Record) -> int:
-    """A number that changes with every erasure, and when a namespace was forgotten and began anew."""
-    return (int(record["born"]) << 32) | int(record["epoch"])
 
 
 def lookup_parameters(namespaces: Sequence[Namespace], queries: Sequence[LookupQuery], limit: int) -> dict[str, Any]:

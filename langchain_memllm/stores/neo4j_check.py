@@ -33,12 +33,14 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def foreign_nodes(bolt: Bolt) -> list[str]:
-    """Labels with nodes that have wrong types, lack properties, contradict themselves or have two of our labels."""
+    """What there is of nodes, and of evidence, with wrong types, without properties or with two of our labels."""
     found = []
-    for label, statement in cypher.FOREIGN.items():
+    nodes = [(f"nodes of label {label}", statement) for label, statement in cypher.FOREIGN.items()]
+    links = [(f"relationships of type {kind}", statement) for kind, statement in cypher.FOREIGN_LINKS.items()]
+    for what, statement in nodes + links:
         count = bolt.read(statement, {"kinds": list(KINDS), "closed": list(CLOSED)}, within=PATIENCE)[0]["foreign"]
         if count:
-            found.append(f"{count} nodes of label {label} are not what memllm writes; {_MEND}")
+            found.append(f"{count} {what} are not what memllm writes; {_MEND}")
     return found
 
 

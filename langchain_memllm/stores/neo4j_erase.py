@@ -18,7 +18,7 @@ from langchain_memllm.stores.episodes import Telling
 from langchain_memllm.stores.erasing import named_in, names_of, tells
 from langchain_memllm.stores.interface import Erased, Selection, pack_receipt, redact_receipt, unpack_receipt
 from langchain_memllm.stores.neo4j_use import use_of
-from langchain_memllm.stores.neo4j_write import Ids, ids_of
+from langchain_memllm.stores.neo4j_write import Ids, ids_of, touch
 from langchain_memllm.stores.outbox import change_of, excluding
 from langchain_memllm.triples import Namespace, Source, rank_of
 
@@ -42,6 +42,7 @@ def erase(bolt: Bolt, namespace: Namespace, selection: Selection) -> Erased:
     while left:
         page, left = bolt.write(_page(ids, selection))
         erased = _sum(erased, page)
+    touch(bolt, ids)
     if not selection.name_keys:
         return erased
     places = bolt.read(cypher.PLACES, {"ns": ids.ns}, within=PATIENCE)

@@ -78,10 +78,6 @@ class Ids:
         """Id of a scope."""
         return _short(self.ns, "scope", scope)
 
-    def word(self, word: str) -> str:
-        """Id of a word of names."""
-        return _short(self.ns, "word", word)
-
 
 @lru_cache(maxsize=1024)
 def ids_of(namespace: Namespace) -> Ids:

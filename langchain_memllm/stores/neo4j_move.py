@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.quotas import Limits, added, check, size
 from langchain_memllm.stores import cypher, neo4j_hub
-from langchain_memllm.stores.bolt import Bolt
+from langchain_memllm.stores.bolt import Bolt, token
 from langchain_memllm.stores.episodes import Grant, Turn
 from langchain_memllm.stores.interface import Pending, now, unpack_receipt
 from langchain_memllm.stores.neo4j_outbox import put_in
 from langchain_memllm.stores.neo4j_use import use_of
-from langchain_memllm.stores.neo4j_write import Application, Ids, ids_of, link, locked
+from langchain_memllm.stores.neo4j_write import Application, Ids, ids_of, link, locked, touch
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part, under_own_ids
 from langchain_memllm.triples import Fact, Namespace, Source, is_literal_key
@@ -92,6 +92,7 @@ def restore(
     pending: tuple[Pending, ...] = ()
     if any(not isinstance(part, Aliases) for part in parts):
         pending = bolt.write(lambda transaction: _restore(transaction, ids_of(namespace), parts, limits))
+        touch(bolt, ids_of(namespace))
     for part in parts:
         if isinstance(part, Aliases):
             first, *others = [Name("name", name) for name in part.names]
@@ -125,6 +126,8 @@ def _restore(
     if limits is not None:
         check(use_of(loaded), application.use, limits)
     application.run(transaction)
+    if kept:  # what clients hold was read by numbers that are not new
+        transaction.run(cypher.TOUCH, ns=ids.ns, op=token()).consume()
     put_in(transaction, ids, [part for part in parts if isinstance(part, OutboxEntry)], now())
     neo4j_hub.grant_in(transaction, ids, [part for part in parts if isinstance(part, Grant)])
     neo4j_hub.put_in(transaction, ids, [part for part in parts if isinstance(part, Turn)], "")
@@ -167,9 +170,10 @@ def _others(transaction: neo4j.ManagedTransaction, ids: Ids, kept: Sequence[Kept
 
 def _put_fact(application: Application, part: Kept) -> None:
     fact = part.fact
-    row = application.insert(fact.id, part.claim, seq=fact.seq, now=fact.recorded_at)
+    claim = part.claim
+    row = application.insert(fact.id, claim, seq=fact.seq, now=fact.recorded_at)
     triple, sources = fact.triple, part.evidence
-    row["evidence"] += [application.evidence(source, triple, seq, ordinal) for source, seq, ordinal in sources]
+    row["evidence"] += [application.evidence(source, claim, seq, ordinal) for source, seq, ordinal in sources]
     application.use = added(application.use, ((source.kind, size(triple, source.text)) for source, _, _ in sources))
     if not fact.is_open:
         closer = part.closed_source

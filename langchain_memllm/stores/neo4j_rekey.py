@@ -15,7 +15,7 @@ from langchain_memllm.belief import best_evidence
 from langchain_memllm.relations import Catalogue, Relation
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.embedded import decode_namespace
-from langchain_memllm.stores.interface import now, words_of
+from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of, view_type
 from langchain_memllm.triples import is_literal_key, loose_key, name_key, rank_of
 
@@ -80,17 +80,14 @@ class _Namespace:
         self.connection.write(lambda transaction: transaction.run(statement, parameters).consume())
 
     def _set_loose(self, rows: Sequence[neo4j.Record]) -> None:
-        """Loose keys, and the words of names with accents, of names that keep their key."""
+        """Loose keys of names that keep their key."""
         names = [
-            {"id": row["id"], "loose": loose_key(row["key"]), "words": self._words(row["key"])}
+            {"id": row["id"], "loose": loose}
             for row in rows
-            if name_key(row["key"]) == row["key"] and (loose_key(row["key"]) or not row["key"].isascii())
+            if name_key(row["key"]) == row["key"] and (loose := loose_key(row["key"]))
         ]
         if names:
             self._write(cypher.SET_LOOSE, names=names)
-
-    def _words(self, key: str) -> list[str]:
-        return [self.ids.word(word) for word in words_of(key)]
 
     def _merge_names(self, key: str, olds: Sequence[str]) -> None:
         """Names of one new key become one: that which has the key, else the first of them under its new id."""
@@ -109,7 +106,7 @@ class _Namespace:
                 renamed = str(rows[0]["id"])
                 transaction.run(cypher.RENAME, old=renamed, new=new, key=key).consume()
             spelled = {"id": new, "name": best["name"], "rank": best["rank"], "loose": loose_key(key)}
-            transaction.run(cypher.SPELL, **spelled, words=self._words(key)).consume()
+            transaction.run(cypher.SPELL, spelled).consume()
             return renamed
 
         renamed = self.connection.write(begin)

@@ -36,6 +36,7 @@ from langchain_memllm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from langchain_memllm.factindex import evidence_words
 from langchain_memllm.nameindex import encode
 from langchain_memllm.quotas import UNTRUSTED, after, size, without
 from langchain_memllm.stores import cypher
@@ -49,14 +50,13 @@ from langchain_memllm.stores.interface import (
     Written,
     pack_receipt,
     unpack_receipt,
-    words_of,
 )
 from langchain_memllm.stores.neo4j_ids import FALLBACK_TYPE, Ids, ids_of, view_type
 from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.outbox import OutboxChanged
 from langchain_memllm.stores.parts import Name
 from langchain_memllm.times import following
-from langchain_memllm.triples import Namespace, Receipt, Source, Triple, is_literal_key, loose_key, rank_of
+from langchain_memllm.triples import Namespace, Receipt, Source, is_literal_key, loose_key, rank_of
 
 if TYPE_CHECKING:
     import neo4j
@@ -70,6 +70,7 @@ __all__ = [
     "link",
     "locked",
     "restarted",
+    "touch",
     "transact",
     "view_type",
 ]
@@ -194,6 +195,11 @@ def locked(
     return loaded
 
 
+def touch(bolt: Bolt, ids: Ids) -> None:
+    """Let every client load anew what it holds: it may have seen a transaction before the indexes knew of it."""
+    bolt.write_one(cypher.TOUCH, {"ns": ids.ns, "op": token()})
+
+
 def restarted(restarts: str, seq: int, moment: str) -> str:
     """The restarts of a namespace's clock, as JSON, with one more."""
     return json.dumps([*json.loads(restarts), [seq, moment]], separators=(",", ":"))
@@ -314,11 +320,13 @@ class Application:
 
     def stated(self, claim: Claim) -> dict[str, Any]:
         """What the source of a claim gives to its fact."""
-        return self.evidence(claim.source, claim.triple, self.seq, claim.index)
+        return self.evidence(claim.source, claim, self.seq, claim.index)
 
-    def evidence(self, source: Source, triple: Triple, seq: int, ordinal: int) -> dict[str, Any]:
-        """What a source gives to the fact of a triple."""
+    def evidence(self, source: Source, claim: Claim, seq: int, ordinal: int) -> dict[str, Any]:
+        """What a source gives to the fact of a claim."""
         start, end = source.span or (None, None)
+        keys = (claim.subject_key, claim.relation_key, claim.triple.relation, claim.object_key)
+        words, said = evidence_words(*keys, source.text)
         props = {
             "seq": seq,
             "ordinal": ordinal,
@@ -328,7 +336,9 @@ class Application:
             "span_end": end,
             "turn": source.turn,
             "said_at": source.at,
-            "size": size(triple, source.text),
+            "size": size(claim.triple, source.text),
+            "words": words,
+            "said": said,
         }
         return {"source": self.add_source(source), "props": props}
 
@@ -361,14 +371,13 @@ class Application:
             self.spellings[known[0]] = {"id": known[0], "name": spelling, "rank": rank}
 
     def add_name(self, key: str, spelling: str, rank: int) -> None:
-        """A name not seen before in this namespace; literals get neither vector nor words."""
+        """A name not seen before in this namespace; literals get no vector."""
         self.name_count += 1
         name_id, literal = self.ids.name(key), is_literal_key(key)
         self.names[key] = (name_id, rank, spelling)
         row = {"id": name_id, "n": self.name_count, "key": key, "name": spelling, "rank": rank}
         if not literal:
-            row |= {"loose": loose_key(key)}
-            row |= {"pending": self.name_count, "words": [self.ids.word(word) for word in words_of(key)]}
+            row |= {"loose": loose_key(key), "pending": self.name_count}
             self.pending.append(Pending("name", key, spelling))
         self.new_names[key] = row
 
@@ -493,7 +502,7 @@ _PARTS: Final = (
 )
 
 
-_NAME: Final = (*cypher.NAME_COLUMNS, "words", "embedding")
+_NAME: Final = (*cypher.NAME_COLUMNS, "embedding")
 _RELATION: Final = (*cypher.RELATION_COLUMNS, "embedding")
 
 

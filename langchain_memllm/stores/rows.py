@@ -18,6 +18,7 @@ from langchain_memllm.triples import KINDS, MAX_NAME, Fact, Namespace, Outcome, 
 
 __all__ = [
     "CLOSED",
+    "check_keys",
     "corrupt",
     "date_is_sound",
     "fact_of",
@@ -65,6 +66,16 @@ def corrupt(place: str, what: str) -> StoreCorrupt:
         f"{place} holds what this package did not write ({what}); run memllm doctor, then restore a backup or "
         "an earlier export"
     )
+
+
+def check_keys(place: str, *keys: Any) -> None:
+    """Check keys of names and relations, as they are stored.
+
+    Raises:
+        StoreCorrupt: One is not a text; ``place`` names the table.
+    """
+    if any(type(key) is not str for key in keys):
+        raise corrupt(place, "a key that is not a text")
 
 
 def fact_of(namespace: Namespace, row: Sequence[Any], place: str) -> Fact:

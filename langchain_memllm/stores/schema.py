@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from langchain_memllm.errors import SchemaTooNew, StoreError
-from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey, neo4j_use
+from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey, neo4j_use, neo4j_words
 
 if TYPE_CHECKING:
     import neo4j
@@ -26,6 +26,7 @@ _REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {
     4: neo4j_rekey.rekey,
     5: neo4j_hide.hide,
     7: neo4j_use.count,
+    8: neo4j_words.add_words,
 }
 """What a step does to what is stored, where statements alone cannot; each may be run again wherever it was cut off."""
 

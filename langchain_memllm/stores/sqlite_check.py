@@ -54,7 +54,6 @@ _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "name_vector": {"id": (_INT,), "vector": (_BLOB,)},
     "name_code": {**dict.fromkeys(("n", "ns", "id"), (_INT,)), "code": (_BLOB,)},
-    "name_word": {"ns": (_INT,), "word": (_TEXT,), "id": (_INT,)},
     "relation": {
         **dict.fromkeys(("id", "ns", "vector"), (_INT,)),
         **dict.fromkeys(("key", "label"), (_TEXT,)),
@@ -73,9 +72,11 @@ _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "source": {"id": (_INT,), "ns": (_INT,), "kind": (_TEXT,), "ref": (_TEXT,)},
     "evidence": {
-        **dict.fromkeys(("fact", "seq", "ordinal", "source", "size"), (_INT,)),
+        **dict.fromkeys(("fact", "seq", "ordinal", "source", "size", "ns"), (_INT,)),
         **dict.fromkeys(("principal", "text", "said_at"), (_TEXT, _NULL)),
         **dict.fromkeys(("span_start", "span_end", "turn"), (_INT, _NULL)),
+        "words": (_BLOB,),
+        "said": (_BLOB, _NULL),
     },
     "operation": {
         **dict.fromkeys(("ns", "seq"), (_INT,)),
@@ -128,7 +129,8 @@ _RULES: Final[dict[str, str]] = {
         AND EXISTS (SELECT 1 FROM evidence e WHERE e.fact = fact.id)""",
     "source": f"kind IN ({_KINDS}) AND {_NS}",
     "evidence": """EXISTS (SELECT 1 FROM source q WHERE q.id = evidence.source)
-        AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact)""",
+        AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact AND f.ns = evidence.ns)
+        AND length(words) >= 12 AND length(words) % 4 = 0 AND coalesce(length(said), 0) % 4 = 0""",
     "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
     "session": f"{_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_session WHERE t.session = session.id)",
     "episode": f"""number > 0 AND {_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_episode
@@ -142,8 +144,10 @@ _RULES: Final[dict[str, str]] = {
 _TEXTS: Final = {
     "fact": ("principal",),
     "evidence": ("principal", "text"),
+    "operation": ("op_id", "payload_hash"),
     "quarantine": ("text", "reason"),
-    "turn": ("text", "speaker"),
+    "session": ("thread",),
+    "turn": ("text", "speaker", "role", "ref", "scope"),
 }
 _DATES: Final = ("valid_from", "valid_to", "ended")
 _TIMES: Final = {

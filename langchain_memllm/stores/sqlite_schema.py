@@ -12,6 +12,7 @@ import numpy as np
 from langchain_memllm.errors import SchemaTooNew, StoreCorrupt
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores.embedded_hide import hide
+from langchain_memllm.stores.embedded_recall import add_words
 from langchain_memllm.stores.embedded_rekey import rekey
 from langchain_memllm.stores.embedded_use import add_use
 from langchain_memllm.stores.sqlite_mark import new_mark
@@ -146,6 +147,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     """,
     # How much each namespace holds (belief.Use), and the characters of each statement.
     add_use,
+    # What facts are found by (factindex.evidence_words); it takes the place of the words of names.
+    add_words,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """Number of the newest schema; ``PRAGMA user_version`` of a file."""

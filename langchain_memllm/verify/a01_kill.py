@@ -9,7 +9,7 @@ from pathlib import Path
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import sqlite_log
 from langchain_memllm.verify.ledger import Counts, Ledger, Names, compare, facts_of, integrity, read_ledgers
-from langchain_memllm.verify.processes import TinyEmbedder, kill, spawn
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder, kill, spawn
 
 __all__ = ["run"]
 
@@ -30,7 +30,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     random_ = random.Random(seed)  # noqa: S311 - moments, not secrets
     path = folder / "kill.db"
     sqlite_log._DUE, former = _DUE, sqlite_log._DUE  # type: ignore[misc]
-    parent = Memory(path, embedder=TinyEmbedder())
+    parent = Memory(path, embedder=TinyEmbedder(), limits=UNLIMITED)
     ledgers = [folder / "parent.ledger"]
     mine = Ledger(ledgers[0])
     killed = 0

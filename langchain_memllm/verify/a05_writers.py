@@ -12,7 +12,7 @@ from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import Embed, Planner, Written
 from langchain_memllm.triples import Namespace, Query, Source
 from langchain_memllm.verify.ledger import Counts, Held, Ledger, Names, facts_of, integrity, read_ledgers
-from langchain_memllm.verify.processes import LongestLog, TinyEmbedder, spawn, wait
+from langchain_memllm.verify.processes import LongestLog, TinyEmbedder, spawn, unlimited, wait
 
 __all__ = ["run"]
 
@@ -38,7 +38,7 @@ class BlindStore(EmbeddedStore):
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     """``scale`` messages from eight writers; sabotage decides without looking at the slots."""
     path = folder / "writers.db"
-    Memory(path, embedder=TinyEmbedder()).close()
+    unlimited(path)
     each = max(1, scale // WRITERS)
     ledgers = [folder / f"writers-{writer}.ledger" for writer in range(WRITERS)]
     pids = [

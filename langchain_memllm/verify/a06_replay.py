@@ -10,7 +10,7 @@ from typing import Any
 from langchain_memllm.memory import Memory
 from langchain_memllm.triples import Source, Statement
 from langchain_memllm.verify.ledger import Counts, Ledger, dump, integrity, read_ledgers
-from langchain_memllm.verify.processes import TinyEmbedder, spawn, wait
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder, spawn, unlimited, wait
 
 __all__ = ["run"]
 
@@ -23,7 +23,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     counts = Counts()
     operations = _operations(scale, seed)
     many, once, restored = (folder / f"replay-{name}.db" for name in ("many", "once", "restored"))
-    Memory(many, embedder=TinyEmbedder()).close()
+    unlimited(many)
     ledgers = [folder / f"replay-{process}.ledger" for process in range(2)]
     pids = [
         spawn(lambda n=n, ledger=ledger: _deliver(many, ledger, operations, seed + n, sabotage))  # type: ignore[misc]
@@ -34,10 +34,13 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     _, acks = read_ledgers(ledgers)
     in_order = sorted((seq, op_id) for op_id, (_, seq) in acks.items())
     by_id = {operation[0]: operation for operation in operations}
-    with Memory(once, embedder=TinyEmbedder()) as memory:
+    with Memory(once, embedder=TinyEmbedder(), limits=UNLIMITED) as memory:
         for _, op_id in in_order:
             _apply(memory, by_id[op_id.partition("~")[0]], op_id)
-    with Memory(many, embedder=TinyEmbedder()) as memory, Memory(restored, embedder=TinyEmbedder()) as copy:
+    with (
+        Memory(many, embedder=TinyEmbedder()) as memory,
+        Memory(restored, embedder=TinyEmbedder(), limits=UNLIMITED) as copy,
+    ):
         copy.restore(memory.export(namespace=NAMESPACE))
     counts.problems += integrity(many)
     for name, path in (("one delivery in commit order", once), ("an export put back", restored)):

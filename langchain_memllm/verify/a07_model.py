@@ -21,7 +21,7 @@ from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.stores import open_store
 from langchain_memllm.triples import Namespace, Source
 from langchain_memllm.verify.ledger import Counts, Names, integrity
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder
 
 __all__ = ["MANY", "ME", "NAMES", "SINGLE", "Model", "key_of", "run"]
 
@@ -260,7 +260,7 @@ class _Machine:
         self.memory.store.close()
 
     def _opened(self) -> Memory:
-        return Memory(open_store(self.path, durability="normal"), embedder=TinyEmbedder())
+        return Memory(open_store(self.path, durability="normal"), embedder=TinyEmbedder(), limits=UNLIMITED)
 
 
 def _now() -> str:

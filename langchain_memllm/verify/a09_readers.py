@@ -12,7 +12,7 @@ from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify.clients import ONE_VALUE, PATIENT, SUBJECTS, Client, triples_of
 from langchain_memllm.verify.graph import compare_slots, facts_in
 from langchain_memllm.verify.ledger import Counts, compare, read_ledgers
-from langchain_memllm.verify.processes import TinyEmbedder, spawn, wait
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder, spawn, wait
 
 __all__ = ["run"]
 
@@ -76,7 +76,7 @@ def _write(client: Client, operations: int) -> None:
 def _read(server: LocalServer, namespace: tuple[str, ...], told: Path, done: Path) -> None:
     """Read until the writers are done, and write down what should not be seen, then how often was read."""
     store = open_store(server.uri, auth=(server.user, server.password), deadline=PATIENT)
-    memory = Memory(store, embedder=TinyEmbedder())
+    memory = Memory(store, embedder=TinyEmbedder(), limits=UNLIMITED)
     reads, filled = 0, set[str]()
     with told.open("w", encoding="utf-8") as file:
         while not done.exists():

@@ -15,7 +15,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.triples import KINDS, Source
 from langchain_memllm.verify import shim
 from langchain_memllm.verify.ledger import Counts, facts_of, integrity
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder
 
 __all__ = ["inside", "run"]
 
@@ -35,7 +35,7 @@ def inside(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     random_ = random.Random(seed)  # noqa: S311 - a workload, not secrets
     counts, statuses, stored = Counts(), Counter[str](), set[str]()
     path = folder / "memllm.db"
-    memory = Memory(path, embedder=TinyEmbedder())
+    memory = Memory(path, embedder=TinyEmbedder(), limits=UNLIMITED)
     proposed = raised = 0
     for number in range(scale // EACH):
         triples = [_proposed(random_) for _ in range(EACH)]

@@ -21,7 +21,7 @@ from typing import Any
 from langchain_memllm.errors import StoreError
 from langchain_memllm.memory import Memory
 from langchain_memllm.verify.ledger import Counts, Ledger, Names, compare, facts_of, integrity, read_ledgers
-from langchain_memllm.verify.processes import TinyEmbedder, spawn, wait
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder, spawn, wait
 
 __all__ = ["run"]
 
@@ -64,7 +64,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     """Some ``scale`` operations in each of the four ways; sabotage acknowledges before it writes."""
     counts, path = Counts(), folder / "cancel.db"
     random_ = random.Random(seed)  # noqa: S311 - moments, not secrets
-    memory = Memory(path, embedder=TinyEmbedder())
+    memory = Memory(path, embedder=TinyEmbedder(), limits=UNLIMITED)
     make = partial(Writer, folder, memory=memory, sabotage=sabotage)
     interrupted = _interrupts(make("interrupts"), memory, scale, counts)
     cancelled = sum(asyncio.run(_cancelled(make(f"loop {n}"), scale // LOOPS, random_)) for n in range(LOOPS))
@@ -162,7 +162,7 @@ def _child(folder: Path, name: str, path: Path, memory: Memory, each: int, sabot
 
 def _closed_at_work(folder: Path, path: Path, sabotage: bool, counts: Counts) -> None:
     """A memory is closed while threads write to it: each gets its receipt, or an error that says so."""
-    memory = Memory(path, embedder=TinyEmbedder())
+    memory = Memory(path, embedder=TinyEmbedder(), limits=UNLIMITED)
 
     def work(writer: Writer) -> None:
         try:

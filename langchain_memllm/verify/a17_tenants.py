@@ -17,7 +17,7 @@ from langchain_memllm.verify.a17_doors import doors_of
 from langchain_memllm.verify.clients import PATIENT
 from langchain_memllm.verify.graph import facts_in
 from langchain_memllm.verify.ledger import Counts, facts_of
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder
 
 __all__ = ["run"]
 
@@ -36,7 +36,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     options = {"durability": "normal"} if server is None else {"auth": auth, "deadline": PATIENT}  # no cut is tried
     store = open_store(path if server is None else server.uri, **options)
     embedder = None if server is None else TinyEmbedder()
-    with contextlib.ExitStack() as opened, Memory(store, embedder=embedder) as memory:
+    with contextlib.ExitStack() as opened, Memory(store, embedder=embedder, limits=UNLIMITED) as memory:
         opened.callback(store.close)  # a memory leaves a store that it was given open
         for number in range(scale):
             tenant = random_.randrange(len(TENANTS))

@@ -24,7 +24,7 @@ from langchain_memllm.errors import InvalidTriple
 from langchain_memllm.extraction import ChatExtractor
 from langchain_memllm.flow import run as drive
 from langchain_memllm.ingest import Ingest
-from langchain_memllm.recalling import SHARE
+from langchain_memllm.recall import SHARE
 from langchain_memllm.testing import ScriptedModel
 from langchain_memllm.triples import Fact, Triple, rank_of
 from langchain_memllm.turns import TurnWriter

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from langchain_memllm.memory import Memory
 from langchain_memllm.verify.ledger import Counts, Ledger, Names, compare, facts_of, integrity, read_ledgers
-from langchain_memllm.verify.processes import TinyEmbedder, kill, spawn, wait
+from langchain_memllm.verify.processes import TinyEmbedder, kill, spawn, unlimited, wait
 
 __all__ = ["run"]
 
@@ -42,7 +42,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     """``scale`` seconds; sabotage has the lasting process acknowledge one write in ten that it never makes."""
     counts, random_ = Counts(), random.Random(seed)  # noqa: S311 - moments, not secrets
     path, samples = folder / "long.db", folder / "long.samples"
-    Memory(path, embedder=TinyEmbedder()).close()
+    unlimited(path)
     ledgers = [folder / "long-lasting.ledger"]
     begin = time.monotonic()
     lasting = spawn(lambda: _last(path, ledgers[0], samples, scale, sabotage))

@@ -18,7 +18,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.stores import open_store
 from langchain_memllm.triples import Namespace, Source
 from langchain_memllm.verify.ledger import Ledger, Names
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder
 
 __all__ = ["ONE_VALUE", "PATIENT", "SUBJECTS", "Client", "triples_of"]
 
@@ -76,7 +76,7 @@ class Client:
         while self._memory is None:
             try:
                 store = open_store(self.uri, auth=self.auth, deadline=self.deadline)
-                self._memory = Memory(store, embedder=TinyEmbedder())
+                self._memory = Memory(store, embedder=TinyEmbedder(), limits=UNLIMITED)
             except StoreUnavailable:
                 self.errors += 1
                 if time.monotonic() > ends:

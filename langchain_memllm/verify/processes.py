@@ -11,9 +11,26 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
-__all__ = ["LongestLog", "TinyEmbedder", "kill", "side_by_side", "spawn", "stopped", "told_by", "wait"]
+from langchain_memllm.memory import Memory
+from langchain_memllm.quotas import Limits
+
+__all__ = [
+    "UNLIMITED",
+    "LongestLog",
+    "TinyEmbedder",
+    "kill",
+    "side_by_side",
+    "spawn",
+    "stopped",
+    "told_by",
+    "unlimited",
+    "wait",
+]
+
+UNLIMITED: Final = Limits(None, None, 1.0, None, None)
+"""For checks that state more in an hour than strangers may."""
 
 
 class TinyEmbedder:
@@ -24,6 +41,12 @@ class TinyEmbedder:
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A vector of eight counts for each text."""
         return [[1.0 + sum(ord(c) % 8 == bucket for c in text) for bucket in range(8)] for text in texts]
+
+
+def unlimited(path: Path) -> None:
+    """Make a memory in which others may state as much as they like."""
+    with Memory(path, embedder=TinyEmbedder()) as memory:
+        memory.set_limits(UNLIMITED)
 
 
 def spawn(work: Callable[[], object]) -> int:

@@ -71,8 +71,8 @@ def test_the_metadata_are_ready_for_json(memory: MemLLMMemory) -> None:
 
 
 def test_similar_is_ordered_by_similarity_alone(memory: MemLLMMemory) -> None:
-    memory.write([("NASA", "is in", "Houston")], user_id="ada")
-    recalled = memory.retriever(user_id="ada").invoke("Ada")
+    memory.write([("NASA", "headquarters", "Houston")], user_id="ada")
+    recalled = memory.retriever(user_id="ada").invoke("Ada's headquarters")
     similar = memory.retriever(user_id="ada", search_type="similar").invoke("Ada")
     assert {document.metadata["subject"] for document in recalled} == {"Ada", "NASA"}
     assert {document.metadata["subject"] for document in similar} == {"Ada"}

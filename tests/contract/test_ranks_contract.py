@@ -6,7 +6,7 @@ import pytest
 
 from langchain_memllm import MemLLMMemory, Source, Statement
 from langchain_memllm.render import render
-from langchain_memllm.stores.interface import MAX_WORD_NAMES, TripleStore
+from langchain_memllm.stores.interface import TripleStore
 
 WEB = Source("web", "page.example")
 COMMON = ["what", "is", "my", "the", "how", "when", "of", "for", "to", "a", "who", "can"]
@@ -41,18 +41,18 @@ def test_words_of_every_text_name_nothing(memory: MemLLMMemory) -> None:
     """redteam R2."""
     memory.write([("user", "email", "ada@good.example"), ("The Who", "note", "a band"), ("IT", "note", "a team")])
     memory.write([(word, "note", f"pay {word}") for word in COMMON], source=WEB)
-    kinds = [match.fact.kind for match in memory.recall("What is the name of my dog?")]
-    assert "web" not in kinds and "user" in kinds
+    assert not memory.recall("What is the name of my dog?")
+    assert [match.answer for match in memory.recall("What is my email?")] == ["ada@good.example"]
     assert {match.answer for match in memory.recall("Did you hear The Who? Ask IT about it.")} >= {"a band", "a team"}
 
 
 def test_a_word_of_many_names_finds_the_trusted_ones(memory: MemLLMMemory) -> None:
     """redteam R2: 51 names with the word Halcyon, and nothing was found by it."""
     memory.write([("Project Halcyon", "deadline", "1 May")])
-    memory.write([(f"Halcyon {n}", "note", "x") for n in range(MAX_WORD_NAMES + 1)], source=WEB)
+    memory.write([(f"Halcyon {n}", "note", "x") for n in range(51)], source=WEB)
     assert memory.recall("When is Halcyon due?").matches[0].answer == "1 May"
-    memory.write([(f"Halcyon of {n}", "note", "x") for n in range(MAX_WORD_NAMES + 1)])
-    assert not memory.recall("When is Halcyon due?")  # now it says too little
+    memory.write([(f"Halcyon of {n}", "note", "x") for n in range(51)])
+    assert "1 May" in {match.answer for match in memory.recall("What is the deadline of Halcyon?")}
 
 
 @pytest.mark.parametrize("kind", ["web", "model", "tool"])

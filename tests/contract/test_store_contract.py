@@ -377,7 +377,7 @@ def test_recall_names_words_and_one_hop(memory: Memory) -> None:
         ],
         namespace=NS,
     )
-    by_name = memory.recall("Tell me about Ada Lovelace's home!", namespace=NS, speaker=None)
+    by_name = memory.recall("Which country does Ada Lovelace live in?", namespace=NS, speaker=None)
     assert shown(by_name) == [("Ada Lovelace", "lives in", "Oslo"), ("Oslo", "country", "Norway")]
     assert [match.how for match in by_name] == ["exact", "neighbour"]
     assert shown(memory.recall("What about that lovelace person?", namespace=NS, speaker=None))[0][0] == "Ada Lovelace"

@@ -38,6 +38,7 @@ DOCUMENTS = [
     "docs/hub.md",
     "docs/forgetting.md",
     "docs/identity.md",
+    "docs/recall.md",
     "docs/what_is_believed.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),
     pytest.param("docs/neo4j.md", marks=OWN_SERVER),

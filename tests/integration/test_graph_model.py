@@ -55,7 +55,7 @@ def test_the_rights_are_those_of_the_labels_there_are(neo4j_store: Neo4jStore, n
         match.group(1)
         for step in cypher.migrations()
         for text in step.statements
-        for match in [re.search(r":(Mem\w+)", text)]
+        for match in [re.match(r"CREATE .*:(Mem\w+)\)", text)]
         if match
     }
     granted = [re.search(r"NODES (.+) TO memllm$", text) for text in statements("least_privilege.cypher")]

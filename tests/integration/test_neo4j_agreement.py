@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from langchain_memllm.stores.interface import (
     Selection,
     TripleStore,
     Vector,
-    words_of,
 )
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.testing import FakeEmbedder
@@ -163,8 +163,8 @@ class Script:
                 )
         for names in (["Ada"], ["Oslo", "tea"], []):
             keys = [name_key(name) for name in names]
-            words = sorted({word for key in keys for word in words_of(key)} | {"city"})
-            self.both(lambda store, k=keys, w=words: store.neighbourhood(TENANTS, k, w, limit=7))
+            for namespace in TENANTS:
+                self.both(lambda store, ns=namespace, k=keys: _grounded(store, ns, k))
         for where in (
             FactFilter(subject_keys=("ada",)),
             FactFilter(object_keys=("oslo",), open_only=True),
@@ -203,6 +203,18 @@ def _keys(triple: Triple) -> tuple[str, str, str]:
 
 def _vector(text: str) -> Vector:
     return np.array(EMBEDDER.embed_query(text), np.float32)
+
+
+def _grounded(store: TripleStore, namespace: Namespace, keys: Sequence[str]) -> list[object]:
+    """What recall finds to rank: the names, the open facts with their similarities, and the words of each."""
+    ground = store.ground(namespace, keys)
+    if ground is None:
+        return []
+    held = ground.index.ids(range(len(ground.index)))
+    found = store.recalled(namespace, list(dict.fromkeys(held)), _vector("Ada in Oslo"))
+    names = {each.id: each.fact.id for each in found}
+    words = [(names[each], *ends) for each, ends in zip(held, ground.index.ends.tolist(), strict=True) if each in names]
+    return [ground.named, words, [replace(each, id=0) for each in found]]
 
 
 def _unordered(erased: Any) -> tuple[Any, ...]:
@@ -246,4 +258,5 @@ def known_statements() -> set[str]:
         {text for text in vars(cypher).values() if isinstance(text, str)}
         | set(cypher.PURGE.values())
         | set(cypher.FOREIGN.values())
+        | set(cypher.FOREIGN_LINKS.values())
     )

@@ -173,7 +173,7 @@ def test_what_others_keep_there_is_neither_touched_nor_read(opened: Open, driver
         "CREATE (:MemFact {text: 'Ada lives in Oslo', relation: 'lives in'})-[:MEM_FROM]->(:MemSource {ref: 'x'})",
         "CREATE (:MemNamespace {id: '17', name: 'theirs'}), (:MemNamespace {name: '[\"memllm\",\"ada\"]'})",
         "CREATE (:MemEntity {id: '17', ns: '17', n: 1, key: 'ada', name: 'Ada'}), (:MemMeta {name: 'theirs'})",
-        "CREATE (:MemOp {op_id: 'first'}), (:MemRelation {key: 'lives in'}), (:MemWord {word: 'ada'}), (:Memory {})",
+        "CREATE (:MemOp {op_id: 'first'}), (:MemRelation {key: 'lives in'}), (:Memory {})",
     ):
         driver.execute_query(statement)
     before = held(driver)
@@ -220,7 +220,7 @@ def test_a_graph_of_a_newer_schema_is_left_as_it_is(opened: Open, driver: Driver
     opened().write([("Ada", "likes", "tea")], namespace=NS)
     newer = str(cypher.schema_version() + 1)
     driver.execute_query("MATCH (m:MemMeta {name: 'schema'}) SET m.value = $newer", {"newer": newer})
-    driver.execute_query("DROP INDEX mem_word_n")  # a newer version may well have dropped one
+    driver.execute_query("DROP INDEX mem_from_ns")  # a newer version may well have dropped one
     before = held(driver)
     with pytest.raises(SchemaTooNew, match=f"schema {newer}.*upgrade"):
         opened()

@@ -92,9 +92,25 @@ def test_a_node_of_other_types_is_told_and_never_a_raw_error(
     assert (told, cases > 0) == ([], True)
 
 
+@pytest.mark.parametrize("key", ["ns", "ordinal", "said", "seq", "words"])
+def test_evidence_of_other_types_is_told_and_never_a_raw_error(
+    key: str, neo4j_store: Neo4jStore, neo4j_driver: Driver
+) -> None:
+    Memory(neo4j_store).write(
+        [("Ada", "lives in", "Oslo")], namespace=NS, source=Source("user", "chat", "ada", "Ada moved there.")
+    )
+    assert Memory(neo4j_store).verify() == []
+    for value in (["x"], "four", [1, 2, 3], None):
+        if (key, value) != ("said", None):  # a sentence that says nothing more has none
+            neo4j_driver.execute_query("MATCH ()-[m:MEM_FROM]->() SET m[$key] = $value", key=key, value=value)
+            assert "relationships of type MEM_FROM" in str(Memory(neo4j_store).verify()), value
+            assert used(neo4j_store, READING) == []
+
+
 def used(store: Neo4jStore, verbs: dict[str, Callable[[Memory], Any]]) -> list[str]:
     """Call every verb; what is wrong with how one ends."""
     store._indexes.drop(NS)
+    store._grounds.drop(NS)
     store._relations.clear()
     memory, refused, told = Memory(store), "", []
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from langchain_memllm.embeddings import StaticEmbedder
 from langchain_memllm.errors import ConfigurationError, EmbeddingError, StoreCorrupt
-from langchain_memllm.nameindex import BITS, CODE_BYTES, NameIndex, NameIndexes, encode
+from langchain_memllm.nameindex import BITS, CODE_BYTES, Indexes, NameIndex, encode
 
 Matrix = NDArray[np.float32]
 
@@ -208,7 +208,7 @@ def test_a_block_boundary_loses_nothing() -> None:
 
 
 def test_namespaces_used_longest_ago_are_dropped() -> None:
-    indexes: NameIndexes[int] = NameIndexes(max_names=25)
+    indexes: Indexes[NameIndex[int]] = Indexes(most=25)
     for name in "abc":
         indexes.put((name,), index_of(random_units(10, 8)), seq=1, epoch=0)
         indexes.get(("a",))
@@ -221,7 +221,7 @@ def test_namespaces_used_longest_ago_are_dropped() -> None:
 
 
 def test_putting_again_counts_the_names_added_since() -> None:
-    indexes: NameIndexes[int] = NameIndexes(max_names=25)
+    indexes: Indexes[NameIndex[int]] = Indexes(most=25)
     index = index_of(random_units(10, 8))
     indexes.put(("a",), index, seq=1, epoch=0)
     indexes.put(("b",), index_of(random_units(10, 8)), seq=1, epoch=0)
@@ -236,7 +236,7 @@ def test_putting_again_counts_the_names_added_since() -> None:
     indexes.clear()
     assert len(indexes) == 0
     with pytest.raises(ConfigurationError, match="not positive"):
-        NameIndexes(max_names=0)
+        Indexes(most=0)
 
 
 def test_threads_add_and_search_one_index() -> None:

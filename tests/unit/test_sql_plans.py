@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from langchain_memllm.memory import Memory
-from langchain_memllm.stores import embedded, embedded_erase, embedded_hub, embedded_write
+from langchain_memllm.stores import embedded, embedded_erase, embedded_hub, embedded_recall, embedded_write
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import FactFilter
 
-TABLES = {"fact", "name", "name_vector", "name_code", "name_word", "relation", "source", "evidence", "operation"}
+TABLES = {"fact", "name", "name_vector", "name_code", "relation", "source", "evidence", "operation"}
 TABLES |= {"turn", "t", "episode", "session", "g", "role_scope"}
 TABLES |= {"f", "s", "o", "r", "k", "x", "e", "q", "p", "c", "d", "n", "m", "v", "other"}  # and their short names
 
@@ -23,12 +23,16 @@ READING = {
     **{f"any relation, {side}": embedded._OPEN[side] for side in embedded._OPEN},
     **{f"one relation, {side}": embedded._OPEN_RELATION[side] for side in embedded._OPEN_RELATION},
     **{f"as of, {side}": embedded._TIMED[side] for side in embedded._TIMED},
-    **{f"around {side}": embedded._AROUND[side] for side in embedded._AROUND},
+    "evidence": embedded_recall._EVIDENCE,
+    "relations": embedded_recall._RELATIONS,
+    "named": embedded_recall._NAMED,
+    "alike": embedded_recall._ALIKE,
+    "candidates": embedded_recall._CANDIDATES.format(fact=embedded._FACT),
+    "vectors of names": embedded_recall._VECTORS,
     "name": embedded._NAME,
     "class": embedded._CLASS,
     "codes": embedded._NEW_CODES,
     "vectors": embedded._ALL_VECTORS,
-    "word": embedded._WORD_NAMES,
     "sources": embedded._SOURCES,
     **{f"turns by {by}": text.format(order="ASC") for by, text in embedded_hub._SELECT.items()},
     **{f"last turns by {by}": text.format(order="DESC") for by, text in embedded_hub._SELECT.items()},
@@ -71,8 +75,8 @@ EXPECTED = {
     "one relation, object": "SEARCH f USING INDEX fact_open_o (o=? AND r=?)",
     "as of, subject": "SEARCH f USING INDEX fact_past_s (s=?)",
     "as of, object": "SEARCH f USING INDEX fact_past_o (o=?)",
-    "around s": "SEARCH fact USING INDEX fact_open_s (s=?)",
-    "around o": "SEARCH fact USING INDEX fact_open_o (o=?)",
+    "evidence": "SEARCH e USING INDEX evidence_ns (ns=? AND seq>?)",
+    "candidates": "SEARCH f USING INTEGER PRIMARY KEY (rowid=?)",
     "slot": "SEARCH f USING INDEX fact_open_s (s=? AND r=?)",
     "same": "SEARCH f USING INDEX fact_triple (s=? AND r=? AND o=?)",
     "of slot": "SEARCH fact USING INDEX fact_past_s (s=? AND r=?)",

@@ -10,7 +10,7 @@ an open fact also has one readable relationship between its names, for people. R
 
 from __future__ import annotations
 
-from langchain_memllm.stores.cypher.check import FOREIGN
+from langchain_memllm.stores.cypher.check import FOREIGN, FOREIGN_LINKS
 from langchain_memllm.stores.cypher.erase import (
     BEGIN_ERASE,
     CLOSE_NAMESPACE,
@@ -95,7 +95,6 @@ from langchain_memllm.stores.cypher.read import (
     MEMBERS,
     NAME_VECTORS,
     NAMESPACES,
-    NEIGHBOURHOOD,
     OPERATION,
     PENDING,
     QUARANTINED,
@@ -105,6 +104,7 @@ from langchain_memllm.stores.cypher.read import (
     STATE,
     STATS,
 )
+from langchain_memllm.stores.cypher.recall import CANDIDATES, GROUND, SET_WORDS, WORDLESS
 from langchain_memllm.stores.cypher.rekey import (
     AN_OBJECT,
     DROP_NAME,
@@ -163,6 +163,7 @@ __all__ = [
     "AWAIT_INDEXES",
     "BEGIN_ERASE",
     "BROKEN",
+    "CANDIDATES",
     "CHANGE_OUTBOX",
     "CHANGE_TURNS",
     "CLASS_NUMBERS",
@@ -207,10 +208,12 @@ __all__ = [
     "FACT_COLUMNS",
     "FILL",
     "FOREIGN",
+    "FOREIGN_LINKS",
     "FORGET_TURNS",
     "GIVE_WAY",
     "GRANT",
     "GRANTS",
+    "GROUND",
     "IDS_OF_OBJECTS",
     "IDS_OF_SUBJECTS",
     "INDEXES",
@@ -231,7 +234,6 @@ __all__ = [
     "NAME_COLUMNS",
     "NAME_DONE",
     "NAME_VECTORS",
-    "NEIGHBOURHOOD",
     "OPERATION",
     "OPERATIONS_AT",
     "OUTBOX",
@@ -264,6 +266,7 @@ __all__ = [
     "SET_LOOSE",
     "SET_SCHEMA",
     "SET_USE",
+    "SET_WORDS",
     "SHOW_FACTS",
     "SIZE_EVIDENCE",
     "SOURCES",
@@ -287,6 +290,7 @@ __all__ = [
     "USES",
     "USE_OF",
     "WITHDRAWN",
+    "WORDLESS",
     "Migration",
     "Statement",
     "index_names",

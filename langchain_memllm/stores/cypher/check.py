@@ -37,7 +37,6 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
         },
         "x.rank >= 0 AND x.rank <= 6",
     ),
-    "MemWord": ({_TEXTS: ("ns", "word"), _NUMBERS: ("n",)}, "true"),
     "MemRelation": (
         {_TEXTS: ("id", "ns", "key", "label", "type"), _NUMBERS: ("n",)},
         "x.pending IS :: BOOLEAN AND x.type =~ '[A-Z][A-Z0-9_]{0,63}'",
@@ -85,6 +84,10 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
     "MemForgotten": ({_TEXTS: ("id", "ns", "uid"), _NUMBERS: ("n",)}, "true"),
     "MemRole": ({_TEXTS: ("id", "ns", "key", "role", "scope")}, "true"),
 }
+# A piece of evidence: what recall reads of it. Tokens have four bytes, three of them are those of the fact's parts.
+_EVIDENCE: Final = """m.ns = x.ns AND m.ns = d.ns AND m.seq IS :: INTEGER NOT NULL AND m.ordinal IS :: INTEGER NOT NULL
+    AND m.words IS :: LIST<INTEGER NOT NULL> NOT NULL AND size(m.words) >= 12 AND size(m.words) % 4 = 0
+    AND m.said IS :: LIST<INTEGER NOT NULL> AND coalesce(size(m.said) % 4 = 0, true)"""
 # Labels with nodes that are not as this package writes them.
 FOREIGN: Final = {
     label: CYPHER
@@ -95,4 +98,9 @@ FOREIGN: Final = {
     )
     + ", false) RETURN count(x) AS foreign"
     for label, (shape, rule) in _SHAPES.items()
+}
+# The same of types of relationships.
+FOREIGN_LINKS: Final = {
+    "MEM_FROM": CYPHER
+    + f"MATCH (x)-[m:MEM_FROM]->(d) WHERE NOT coalesce({_EVIDENCE}, false) RETURN count(m) AS foreign"
 }

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
-from langchain_memllm.stores.cypher.fragments import _CLASS, _VIEW, CYPHER
+from langchain_memllm.stores.cypher.fragments import _CLASS, _EITHER, _VIEW, CYPHER
 from langchain_memllm.stores.cypher.use import _WEIGHT
 
-# Either kind of fact by id.
-_EITHER: Final = """
-CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }"""
-# Take the lock and let every client reload its search codes.
+# Take the lock and let every client reload what it holds.
 BEGIN_ERASE: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
@@ -160,7 +157,7 @@ CALL (doomed) {
   UNWIND doomed AS x MATCH (x)-[m:MEM_FROM]->(d) WHERE m.text IS NOT NULL
   WITH d, collect(DISTINCT m.text) AS texts
   MATCH (d)<-[m:MEM_FROM]-() WHERE m.text IN texts
-  SET m.text = null, m.span_start = null, m.span_end = null }
+  SET m.text = null, m.said = null, m.span_start = null, m.span_end = null }
 CALL (doomed) {
   UNWIND doomed AS x MATCH (y:MemPast) USING INDEX SEEK y:MemPast(closed_by) WHERE y.closed_by = x.id
   SET y.closed_by = null }
@@ -218,7 +215,7 @@ _UNUSED: Final = " AND ".join(
     for column in ("sid", "oid")
     for label in ("MemFact", "MemPast")
 )
-# Delete the names of which no alias is used by any fact, with their words.
+# Delete the names of which no alias is used by any fact.
 DELETE_NAMES: Final = (
     CYPHER
     + """UNWIND $names AS id MATCH (e:MemEntity {id: id})"""
@@ -228,8 +225,6 @@ DELETE_NAMES: Final = (
     + """ AS unused
 WITH e, collect(m) AS members, collect(unused) AS unused WHERE all(free IN unused WHERE free)
 UNWIND members AS m WITH DISTINCT m
-CALL (m) {
-  MATCH (w:MemWord) USING INDEX SEEK w:MemWord(ns, n) WHERE w.ns = m.ns AND w.n = m.n DELETE w }
 DETACH DELETE m RETURN count(*) AS gone"""
 )
 # Delete the relations no fact uses.
@@ -277,7 +272,6 @@ def _purge(label: LiteralString, columns: tuple[LiteralString, ...]) -> LiteralS
 PURGE: Final = {
     "facts": _purge("MemFact", ("seq", "ordinal")),
     "past": _purge("MemPast", ("seq", "ordinal")),
-    "words": _purge("MemWord", ("n",)),
     "names": _purge("MemEntity", ("n",)),
     "relations": _purge("MemRelation", ("n",)),
     "sources": _purge("MemSource", ("ref",)),

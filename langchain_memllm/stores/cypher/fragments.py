@@ -68,6 +68,9 @@ CALL (exact) {
   UNWIND range(0, size(exact) - 1) AS j WITH exact, j, exact[j] AS k
   MATCH (m:MemEntity) USING INDEX SEEK m:MemEntity(ns, alias) WHERE m.ns = k.ns AND m.alias = k.alias AND NOT m IN exact
   WITH m, min(j) AS j ORDER BY j, m.n RETURN collect(m) AS others }"""
+# Either kind of fact by id.
+_EITHER: Final = """
+CALL (id) { MATCH (x:MemFact {id: id}) RETURN x UNION ALL MATCH (x:MemPast {id: id}) RETURN x }"""
 # The name ``e`` and the other names of its alias class, as ``m``.
 _CLASS: Final = """
 CALL (e) {

@@ -1,4 +1,4 @@
-"""Statements that read: look-ups, similar search, recall, listings, counts and checks."""
+"""Statements that read: look-ups, similar search, listings, counts and checks."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ RELATION_VECTORS: Final = (
     + """MATCH (n:MemNamespace {id: $ns})
 CALL (n) {
   MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = n.id AND r.n IS NOT NULL
-  RETURN collect([r.n, r.id, r.key, r.embedding, r.pending]) AS relations }
+  RETURN collect([r.n, r.id, r.key, r.embedding, r.pending, r.label]) AS relations }
 RETURN n.born AS born, n.epoch AS epoch, n.relation_vectors AS relations_to, relations"""
 )
 # Stored vectors of names by id.
@@ -133,83 +133,6 @@ RETURN q.i AS i, q.p AS p, n.born AS born, n.epoch AS epoch, n.codes AS codes_to
     .replace("<ENDS>", _ENDS)
     .replace("<ROW>", _OPEN_ROW.replace("<HOW>", "'similar\\u001f'"))
 )
-
-# The best open facts around the names of a group; a fact counts for the first name.
-_AROUND: Final = """
-  UNWIND names AS k
-  CALL (k) {
-    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(sid, rid, precedence)
-    WHERE x.sid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
-    RETURN x ORDER BY x.precedence DESC LIMIT $limit
-    UNION ALL
-    MATCH (x:MemFact) USING INDEX SEEK x:MemFact(oid, rid, precedence)
-    WHERE x.oid = k.id AND x.rid IS NOT NULL AND x.precedence IS NOT NULL
-    RETURN x ORDER BY x.precedence DESC LIMIT $limit }
-  WITH x, collect(k)[0] AS k ORDER BY x.precedence DESC LIMIT $limit"""
-# The first mention of each fact in a list of [how, name, fact]. Lists never become grouping keys: they would be hashed
-# anew for every row.
-_FIRST: Final = """UNWIND range(0, size(found) - 1) AS i WITH i, found[i] AS each
-  WITH each[2] AS x, min(i) AS i, collect(each)[0] AS each ORDER BY i LIMIT $limit"""
-# Facts around names, and one hop further; q: {p, ns, names [ids], words [hashes]}.
-NEIGHBOURHOOD: Final = (
-    CYPHER
-    + """UNWIND $qs AS q
-MATCH (n:MemNamespace {id: q.ns})"""
-    + _MEMBERS
-    + """
-WITH q, exact[..$most] AS exact, others[..$most - size(exact[..$most])] AS others
-CALL (q) {
-  UNWIND q.words AS word
-  CALL (word) {
-    MATCH (w:MemWord) USING INDEX SEEK w:MemWord(word, n) WHERE w.word = word AND w.n IS NOT NULL
-    WITH w.n AS number LIMIT $common + 1 RETURN collect(number) AS first }
-  CALL (q, word, first) {
-    WITH CASE WHEN size(first) > $common THEN word END AS held, q.ns AS ns
-    MATCH (w:MemWord) USING INDEX SEEK w:MemWord(word, n) WHERE w.word = held AND w.n IS NOT NULL
-    WITH ns, w.n AS number ORDER BY number LIMIT $sifted
-    MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = ns AND e.n = number AND e.rank >= $trusted
-    WITH number LIMIT $common + 1 RETURN collect(number) AS trusted }
-  WITH CASE WHEN size(first) > $common THEN trusted ELSE first END AS holders
-  WITH holders WHERE size(holders) <= $common
-  UNWIND holders AS number RETURN collect(DISTINCT number) AS numbers }
-WITH q, exact, others, numbers, [k IN exact + others | k.n] AS taken
-CALL (q, taken, numbers) {
-  UNWIND numbers AS number WITH q, number WHERE NOT number IN taken WITH q, number ORDER BY number LIMIT $most
-  MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, n) WHERE e.ns = q.ns AND e.n = number
-  WITH e ORDER BY number RETURN collect(e) AS holding }
-CALL (exact, others, holding) {
-  UNWIND [['exact', exact], ['alias', others], ['similar', holding]] AS group
-  CALL (group) {
-  WITH group[1] AS names"""
-    + _AROUND
-    + """
-  RETURN x, k }
-  RETURN collect([group[0], k, x]) AS found }
-CALL (found) {
-  <FIRST>
-  RETURN collect(each) AS near }
-CALL (found, near) {
-  WITH found WHERE size(near) < $limit
-  UNWIND found AS each WITH each[1] AS k, each[2] AS x
-  MATCH (y:MemEntity {id: CASE x.sid WHEN k.id THEN x.oid ELSE x.sid END})
-  RETURN collect(DISTINCT y) AS ends }
-WITH q, near, ends, exact + others + holding AS seen
-WITH q, near, [e IN ends WHERE NOT e IN seen][..$most] AS names
-CALL (names) {"""
-    + _AROUND
-    + """
-  RETURN collect(['neighbour', k, x]) AS further }
-WITH q, near + further AS found
-CALL (found) {
-  <FIRST>
-  WITH each[0] AS how, each[1] AS k, each[2] AS x"""
-    + _ENDS
-    + """
-  RETURN collect("""
-    + _OPEN_ROW.replace("<HOW>", "how + '\\u001f'")
-    + """) AS rows }
-RETURN q.p AS p, rows"""
-).replace("<FIRST>", _FIRST)
 
 # -- listing -----------------------------------------------------------------------------------------------------------
 

@@ -17,13 +17,9 @@ REKEY_RELATIONS: Final = (
     + """MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = $ns AND r.n > $after
 RETURN r.n AS n, r.id AS id, r.key AS key, r.label AS label, r.was AS was ORDER BY n LIMIT $page"""
 )
-# Loose keys and words of names that stay.
-SET_LOOSE: Final = (
-    CYPHER
-    + """UNWIND $names AS e MATCH (x:MemEntity {id: e.id}) SET x.loose = e.loose
-WITH x, e CALL (x, e) { UNWIND e.words AS word MERGE (:MemWord {word: word, n: x.n, ns: x.ns}) }"""
-)
-# Take a namespace's lock, and let every client load its codes and relations anew.
+# Loose keys of names that stay.
+SET_LOOSE: Final = CYPHER + "UNWIND $names AS e MATCH (x:MemEntity {id: e.id}) SET x.loose = e.loose"
+# Take a namespace's lock, and let every client load what it holds anew.
 TOUCH: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op, n.epoch = n.epoch + 1 RETURN n.seq AS seq"
 # Names with these ids and what they are spelled.
 SPELLED: Final = (
@@ -35,15 +31,9 @@ RETURN e.id AS id, e.n AS n, e.name AS name, e.rank AS rank ORDER BY n"""
 RENAME: Final = (
     CYPHER
     + """MATCH (e:MemEntity {id: $old}) SET e.id = $new, e.key = $key, e.was = $old
-WITH e CALL (e) {
-  MATCH (w:MemWord) USING INDEX SEEK w:MemWord(ns, n) WHERE w.ns = e.ns AND w.n = e.n DELETE w }
 RETURN e.id AS id"""
 )
-SPELL: Final = (
-    CYPHER
-    + """MATCH (e:MemEntity {id: $id}) SET e.name = $name, e.rank = $rank, e.loose = $loose
-WITH e CALL (e) { UNWIND $words AS word MERGE (:MemWord {word: word, n: e.n, ns: e.ns}) }"""
-)
+SPELL: Final = CYPHER + "MATCH (e:MemEntity {id: $id}) SET e.name = $name, e.rank = $rank, e.loose = $loose"
 # The alias classes of some names become one.
 JOIN_CLASSES: Final = (
     CYPHER
@@ -126,13 +116,8 @@ FOREACH (_ IN CASE WHEN x:MemFact THEN [1] ELSE [] END |
   CREATE (s)-[:$(r.type) {fact: x.id, relation: x.relation, since: x.recorded_at}]->(o))
 RETURN count(*) AS moved"""
 )
-# A name whose facts are another's goes, with its words; one that got another key is done.
-DROP_NAME: Final = (
-    CYPHER
-    + """MATCH (e:MemEntity {id: $old})
-CALL (e) { MATCH (w:MemWord) USING INDEX SEEK w:MemWord(ns, n) WHERE w.ns = e.ns AND w.n = e.n DELETE w }
-DETACH DELETE e"""
-)
+# A name whose facts are another's goes; one that got another key is done.
+DROP_NAME: Final = CYPHER + "MATCH (e:MemEntity {id: $old}) DETACH DELETE e"
 NAME_DONE: Final = (
     CYPHER
     + """MATCH (e:MemEntity {id: $new}) REMOVE e.was

@@ -16,9 +16,9 @@ from langchain_memllm.stores.cypher.fragments import CYPHER
 COMPONENTS: Final = "CALL dbms.components() YIELD name, versions RETURN name, versions"
 # Wait until new indexes are filled.
 AWAIT_INDEXES: Final = CYPHER + "CALL db.awaitIndexes(60)"
-# Our indexes and their states; one that somebody else gave our name is on another label.
+# Our indexes and their states; one that somebody else gave our name is on another label or type.
 INDEXES: Final = """SHOW INDEXES YIELD name, state, labelsOrTypes
-WHERE name STARTS WITH 'mem_' AND all(label IN labelsOrTypes WHERE label STARTS WITH 'Mem') RETURN name, state"""
+WHERE name STARTS WITH 'mem_' AND all(each IN labelsOrTypes WHERE toLower(each) STARTS WITH 'mem') RETURN name, state"""
 # The number of the schema; never lowered.
 SET_SCHEMA: Final = (
     CYPHER
@@ -66,7 +66,11 @@ def schema_version() -> int:
 def index_names(steps: tuple[Migration, ...] | None = None) -> tuple[str, ...]:
     """Names of the indexes and constraints that the schema, or some of its steps, makes."""
     steps = migrations() if steps is None else steps
-    found = (re.search(r"(?:CONSTRAINT|INDEX) (mem_\w+)", text) for step in steps for text in step.statements)
+    found = (
+        re.match(r"CREATE (?:CONSTRAINT|(?:FULLTEXT )?INDEX) (mem_\w+)", text)
+        for step in steps
+        for text in step.statements
+    )
     return tuple(match.group(1) for match in found if match is not None)
 
 

@@ -89,7 +89,9 @@ FACT_COLUMNS: Final = (
     *("valid_from", "valid_to", "recorded_at", "said_at"),
 )
 CLOSING_COLUMNS: Final = ("closed_at", "closed_seq", "closed_by", "closed_why", "closed_source", "ended")
-EVIDENCE_COLUMNS: Final = ("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn", "said_at", "size")
+EVIDENCE_COLUMNS: Final = (
+    *("seq", "ordinal", "principal", "text", "span_start", "span_end", "turn", "said_at", "size", "words", "said"),
+)
 
 # Names s and o of a new fact f, whose last two items are the type of its readable relationship and its evidence; then
 # the evidence, one relationship for each item [source, ...].
@@ -98,7 +100,7 @@ _NEW_FACT: Final = _with(
   CREATE (x:<LABEL> {ns: $ns, triple: f[1] + f[2] + f[3], text: s.name + ' ' + f[4] + ' ' + o.name, <FACT>})
   <SHOW>WITH x, f CALL (x, f) {
     UNWIND f[-1] AS e MATCH (d:MemSource {id: e[0]})
-    CREATE (x)-[:MEM_FROM {<EVIDENCE>}]->(d) RETURN count(*) AS given }""",
+    CREATE (x)-[:MEM_FROM {ns: $ns, <EVIDENCE>}]->(d) RETURN count(*) AS given }""",
     EVIDENCE=_columns("e", *EVIDENCE_COLUMNS, start=1),
 )
 _OPENED: Final = _with(
@@ -110,7 +112,7 @@ _OPENED: Final = _with(
 _PASSED: Final = _with(_NEW_FACT, LABEL="MemPast", FACT=_columns("f", *FACT_COLUMNS, *CLOSING_COLUMNS), SHOW="")
 # Apply a plan and store its operation. First the best sources of standing facts (a source that no longer states one
 # goes out of its evidence) and new evidence, then what is closed (its readable relationship goes), then what is new: so
-# no two open facts ever share a triple. A name's row ends with its words and its vector, a relation's with its vector.
+# no two open facts ever share a triple. The row of a name or relation ends with its vector.
 # Counts tell whether every part found what it needed.
 APPLY: Final = CYPHER + _in_one(
     _with(
@@ -120,7 +122,6 @@ WITH n
 CALL () { UNWIND $operations AS e CREATE (x:MemOp) SET x = e }
 CALL () {
   UNWIND $names AS e CREATE (x:MemEntity {ns: $ns, <NAME>})
-  FOREACH (word IN e[-2] | CREATE (:MemWord {ns: $ns, n: e[1], word: word}))
   WITH x, e WHERE e[-1] IS NOT NULL CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
 CALL () { UNWIND $spellings AS e MATCH (x:MemEntity {id: e.id}) SET x.name = e.name, x.rank = e.rank }
 CALL () {
@@ -140,7 +141,7 @@ CALL () {
   RETURN count(*) AS promoted }
 CALL () {
   UNWIND $evidence AS f MATCH (x:MemFact {id: f[0]}) MATCH (d:MemSource {id: f[1][0]})
-  WITH x, d, f[1] AS e CREATE (x)-[:MEM_FROM {<EVIDENCE>}]->(d) RETURN count(*) AS confirmed }
+  WITH x, d, f[1] AS e CREATE (x)-[:MEM_FROM {ns: $ns, <EVIDENCE>}]->(d) RETURN count(*) AS confirmed }
 CALL () {
   UNWIND $closes AS e MATCH (x:MemFact {id: e.id})
   REMOVE x:MemFact SET x:MemPast SET x += e.props

@@ -1,0 +1,445 @@
+"""Which facts answer a question in plain words: one ranking for every store, without a language model.
+
+Facts are looked for in three ways, and the places they have there are fused (reciprocal rank):
+
+- by words, the rarer the better: those of the fact, of other names of its relation (the catalogue's aliases), of the
+  sentence it was said in, and words spelled nearly alike;
+- by meaning: the vectors of the names and the relation beside that of the question's telling words;
+- by whom it is about: a name in the question, or the person who asks, by how well the rest of the fact fits.
+
+Then one and two steps further from the best: facts that share a name with them, by how well their relation fits what of
+the question is not said by the facts that led to them.
+
+Weights were chosen on the first three conversations of part a of LoCoMo and on 100 questions of MuSiQue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_memllm.factindex import FactIndex, misspelt, name_token, relation_token, stems_of, word_token
+from langchain_memllm.recall.question import STOPWORDS, Question
+from langchain_memllm.stores.interface import TRUSTED, Candidate, Ground, Row, Vector
+from langchain_memllm.triples import How
+
+__all__ = ["Embed", "Ranked", "rank", "words_of_aliases"]
+
+Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Vector | None]]
+Fetch: TypeAlias = Callable[[Sequence[Any], Vector | None], list[Candidate]]
+_Rows: TypeAlias = NDArray[np.intp]
+
+_CONSTANT: Final = 10  # of the fusion
+_SENTENCE: Final = 0.7  # what a word counts that stands in the sentence only
+_ALIAS: Final = 0.4  # that stands in another name of the relation
+_MISSPELT: Final = 0.7  # that is spelled nearly alike
+_POOL: Final = 100  # facts looked at by their words
+_ABOUT: Final = 80  # facts of one name that are looked at
+_LIKELY: Final = 3  # what the cosine of a relation counts beside words, where a name has more
+_STARTS: Final = 10  # facts from which steps lead further
+_STEP: Final = 40  # facts looked at a step
+_PER_NAME: Final = 200
+_STEPS: Final = 2
+_STEP_WEIGHT: Final = 2.0  # of a step whose relation fits wholly; less by its fit
+_WORD: Final = 0.3  # what a word counts beside the cosine of the relation
+_LATER: Final = 0.02  # what a step loses for each fact that fits better than the one it starts from
+_LEAST_FIT: Final = 0.5
+_WEIGHTS: Final = (1.5, 1.0, 1.0)  # words, meaning, person
+_OF_ENDS: Final = 0.5  # what the cosine of a name counts beside that of the relation
+_LEAST_PERSONAL: Final = 0.2  # support a fact needs for a question about the person who asks
+_LEAST: Final = 0.5  # and for any other
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A fact that was found: how well it fits (1 is the best of one way), how similar it is, and why it is there."""
+
+    score: float
+    similarity: float
+    row: Row
+
+
+class _Step(NamedTuple):
+    id: Any
+    via: str  # the name between
+    fit: float
+
+
+@dataclass(slots=True)
+class _Search:
+    """One question in one namespace."""
+
+    question: Question
+    ground: Ground
+    aliases: Mapping[str, frozenset[str]]
+    vector: Vector | None
+    size: int
+    held: dict[Any, Candidate] = field(default_factory=dict)
+    relation_similarity: dict[int, float] = field(default_factory=dict)
+    rests: dict[Any, str] = field(default_factory=dict)
+    sought: float = 0.0  # what a row would score that holds every word of the question
+
+    found: dict[int, tuple[_Rows, NDArray[np.bool_]]] = field(default_factory=dict)
+    rows: dict[Any, list[int]] = field(default_factory=dict)  # of each fact that was looked at
+    saying: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def index(self) -> FactIndex[Any]:
+        return self.ground.index
+
+    def note(self, each: Any, row: int) -> None:
+        """A row of a fact; one with several pieces of evidence has several."""
+        self.rows.setdefault(each, []).append(row)
+
+    def holding(self, token: int) -> tuple[_Rows, NDArray[np.bool_]]:
+        """Rows that hold a token, and whether in the triple; those that another thread adds meanwhile are left out."""
+        if token not in self.found:
+            rows, in_triple = self.index.holding(token)
+            inside = rows < self.size
+            self.found[token] = rows[inside].astype(np.intp), in_triple[inside]
+        return self.found[token]
+
+    def says(self, stem: str) -> NDArray[np.bool_]:
+        """Whether the triple of each row says a word, or another name of its relation does."""
+        if stem not in self.saying:
+            said = np.zeros(self.size, np.bool_)
+            rows, in_triple = self.holding(word_token(stem))
+            said[rows[in_triple]] = True
+            for key in self.aliases.get(stem, ()):
+                said[self.holding(relation_token(key))[0]] = True
+            self.saying[stem] = said
+        return self.saying[stem]
+
+
+def rank(
+    question: Question,
+    ground: Ground,
+    fetch: Fetch,
+    embed: Embed,
+    aliases: Mapping[str, frozenset[str]],
+    *,
+    most: int = 100,
+) -> list[Ranked]:
+    """Facts that answer a question, best first.
+
+    Args:
+        question: What is asked.
+        ground: Where to look.
+        fetch: Gives the open facts of some ids beside a vector (``TripleStore.recalled``).
+        embed: Gives the vectors of texts.
+        aliases: Keys of relations by the words of their other names.
+        most: How many at most.
+    """
+    if not len(ground.index):
+        return []
+    (vector,) = embed([question.text])
+    search = _Search(question, ground, aliases, vector, len(ground.index))
+    words = _by_words(search)
+    said = np.flatnonzero(words)
+    order = _top(search, words[said], said, _POOL)
+    about = _about(search, words)
+    rows = [*order, *(row for row, _ in about)]
+    for row, each in zip(rows, search.index.ids(rows), strict=True):
+        search.note(each, row)
+    search.held = {each.id: each for each in fetch(list(search.rows), vector)}
+    rankings = [
+        _present(search, order),
+        _by_meaning(search),
+        _by_person(search, about, words),
+    ]
+    scores = _fused(rankings)
+    how = _how(search, about)
+    for _ in range(_STEPS):
+        steps = _further(search, scores, fetch, embed)
+        for place, step in enumerate(steps):
+            how.setdefault(step.id, ("neighbour", step.via))
+            weight = _STEP_WEIGHT * min(step.fit, 1.0)
+            scores[step.id] = scores.get(step.id, 0.0) + weight / (_CONSTANT + place + 1)
+        if not steps:
+            break
+    best = _best(search, {each: scores[each] for each in _supported(search, words, how)})
+    return [_ranked(search, each, scores[each], how) for each in best[:most]]
+
+
+def _ranked(search: _Search, each: Any, score: float, how: Mapping[Any, tuple[How, str]]) -> Ranked:
+    candidate = search.held[each]
+    way, via = how[each] if each in how else ("similar", _shared(search, candidate))
+    similarity = round(_meaning(search, candidate), 5)
+    return Ranked(score * _CONSTANT, similarity, Row(candidate.fact, way, similarity, similarity, via))
+
+
+def _shared(search: _Search, candidate: Candidate) -> str:
+    """Words of the question that a fact says, or another name of its relation; empty if only its sentence does."""
+    said = set(stems_of(" ".join(candidate.fact.triple)))
+    return " ".join(
+        word
+        for stem, word in search.question.stems.items()
+        if stem in said or candidate.relation_key in search.aliases.get(stem, ())
+    )
+
+
+# -- by words ----------------------------------------------------------------------------------------------------------
+
+
+def _by_words(search: _Search) -> NDArray[np.float32]:
+    """How much of the question each row says, rare words counting more."""
+    scores = np.zeros(search.size, np.float32)
+    for stem in search.question.stems:
+        rows, in_triple = search.holding(word_token(stem))
+        weights = np.where(in_triple, np.float32(1), np.float32(_SENTENCE))
+        if not len(rows) and (alike := misspelt(stem)) is not None:
+            rows, _ = search.holding(word_token(alike))
+            weights = np.full(len(rows), _MISSPELT, np.float32)
+        named = [search.holding(relation_token(key))[0] for key in search.aliases.get(stem, ())]
+        others = np.setdiff1d(np.concatenate(named), rows) if named else rows[:0]
+        held = len(rows) + len(others)
+        rarity = math.log(1 + (search.size - held + 0.5) / (held + 0.5))
+        search.sought += rarity
+        scores[rows] += np.float32(rarity) * weights
+        scores[others] += np.float32(rarity * _ALIAS)
+    return scores
+
+
+def _top(search: _Search, scores: NDArray[np.float32], rows: _Rows, most: int) -> list[int]:
+    """The rows with the highest scores, of equals the newest; a flood from the rest leaves trusted sources room.
+
+    Args:
+        search: The search.
+        scores: Of the rows.
+        rows: Ascending.
+        most: How many of trusted sources, and half as many of others.
+    """
+    trusted = search.index.ranks[rows] >= TRUSTED
+    chosen = [
+        part[np.lexsort((-rows[part], -scores[part]))[:count]]
+        for part, count in ((np.flatnonzero(trusted), most), (np.flatnonzero(~trusted), most // 2))
+    ]
+    places = np.concatenate(chosen)
+    order: list[int] = rows[places[np.lexsort((-rows[places], -scores[places]))]].tolist()
+    return order
+
+
+# -- by whom it is about -----------------------------------------------------------------------------------------------
+
+
+def _about(search: _Search, words: NDArray[np.float32]) -> list[tuple[int, str]]:
+    """Rows about the names in the question and about the person who asks, with the key; the likeliest of many."""
+    question = search.question
+    keys = dict.fromkeys(name.key for name in search.ground.named)
+    if question.speaker is not None:
+        keys[question.speaker] = None
+    found: list[tuple[int, str]] = []
+    for key in keys:
+        rows, _ = search.holding(name_token(key))
+        likely = words[rows]
+        if len(rows) > _ABOUT // 2:
+            likely = likely + np.float32(_LIKELY) * _of_relations(search, rows, search.vector)
+        found += [(row, key) for row in _top(search, likely, rows, _ABOUT)]
+    return found
+
+
+def _of_relations(search: _Search, rows: _Rows, vector: Vector | None) -> NDArray[np.float32]:
+    """Cosine of a vector with the relation of each row; 0 where there is none."""
+    relations = search.ground.relations
+    if vector is None or not relations.keys:
+        return np.zeros(len(rows), np.float32)
+    cosines = relations.vectors @ vector
+    tokens, order = relations.tokens
+    asked = search.index.ends[rows, 1]
+    places = np.minimum(np.searchsorted(tokens, asked), len(tokens) - 1)
+    found: NDArray[np.float32] = np.where(tokens[places] == asked, cosines[order[places]], np.float32(0))
+    return found
+
+
+def _by_person(search: _Search, about: Sequence[tuple[int, str]], words: NDArray[np.float32]) -> list[Any]:
+    """Facts about a name in the question or about the person who asks, by how well the rest of each fits."""
+    if not about:
+        return []
+    ids = search.index.ids([row for row, _ in about])
+    best: dict[Any, float] = {}
+    for each, (row, key) in zip(ids, about, strict=True):
+        if (candidate := search.held.get(each)) is None:
+            continue
+        other = candidate.object_similarity if candidate.subject_key == key else candidate.subject_similarity
+        fits = float(words[row]) * 0.1 + max(other, 0.0) + max(_relation(search, candidate), 0.0)
+        best[each] = max(best.get(each, -1.0), fits)
+    return sorted(best, key=lambda each: (-best[each], -search.held[each].fact.seq))
+
+
+# -- by meaning --------------------------------------------------------------------------------------------------------
+
+
+def _relation(search: _Search, candidate: Candidate) -> float:
+    relations = search.ground.relations
+    place = relations.places.get(candidate.relation_key)
+    if search.vector is None or place is None:
+        return 0.0
+    if place not in search.relation_similarity:
+        search.relation_similarity[place] = float(relations.vectors[place] @ search.vector)
+    return search.relation_similarity[place]
+
+
+def _meaning(search: _Search, candidate: Candidate) -> float:
+    """Mean cosine of the question with the parts of a fact; the person who asks is no part that tells."""
+    parts = [_relation(search, candidate)]
+    for key, similarity in (
+        (candidate.subject_key, candidate.subject_similarity),
+        (candidate.object_key, candidate.object_similarity),
+    ):
+        if key != search.question.speaker:
+            parts.append(similarity)
+    return sum(parts) / len(parts)
+
+
+def _by_meaning(search: _Search) -> list[Any]:
+    if search.vector is None:
+        return []
+    fits = {each: _meaning(search, candidate) for each, candidate in search.held.items()}
+    return sorted(fits, key=lambda each: (-fits[each], -search.held[each].fact.seq))[:_POOL]
+
+
+# -- further steps -----------------------------------------------------------------------------------------------------
+
+
+def _further(search: _Search, scores: Mapping[Any, float], fetch: Fetch, embed: Embed) -> list[_Step]:
+    """Facts one step from the best, by how well their relation fits what of the question those do not say."""
+    ways: dict[str, list[tuple[_Rows, int, str]]] = defaultdict(list)
+    for rows, rest, later, via in _ways(search, scores):
+        ways[rest].append((rows, later, via))
+    vectors = embed(list(ways)) if ways else []
+    best: dict[int, tuple[float, str, str]] = {}
+    for (rest, group), vector in zip(ways.items(), vectors, strict=True):
+        rows = np.concatenate([each for each, _, _ in group])
+        lost = np.repeat(np.array([later for _, later, _ in group], np.float32), [len(each) for each, _, _ in group])
+        names = [via for each, _, via in group for _ in each]
+        fits = _of_relations(search, rows, vector) - np.float32(_LATER) * lost
+        for stem in dict.fromkeys(stems_of(rest)):
+            fits += np.float32(_WORD) * search.says(stem)[rows]
+        for place in np.flatnonzero(fits >= _LEAST_FIT).tolist():
+            row, fit = int(rows[place]), float(fits[place])
+            if row not in best or fit > best[row][0]:
+                best[row] = (fit, rest, names[place])
+    order = sorted(best, key=lambda row: (-best[row][0], -row))[:_STEP]
+    ids = search.index.ids(order)
+    for row, each in zip(order, ids, strict=True):
+        search.note(each, row)
+    chosen = dict(zip(reversed(ids), reversed([best[row] for row in order]), strict=True))
+    search.held.update({each.id: each for each in fetch([i for i in chosen if i not in search.held], search.vector)})
+    for each, (_, rest, _) in chosen.items():
+        search.rests.setdefault(each, rest)
+    return [_Step(each, via, fit) for each, (fit, _, via) in reversed(chosen.items()) if each in search.held]
+
+
+def _ways(search: _Search, scores: Mapping[Any, float]) -> list[tuple[_Rows, str, int, str]]:
+    """Where the best facts lead: rows, what is left to say, the place of the fact, and the name between."""
+    ways: list[tuple[_Rows, str, int, str]] = []
+    for place, start in enumerate(_best(search, scores)[:_STARTS]):
+        candidate = search.held[start]
+        triple = candidate.fact.triple
+        rest = search.rests[start] = _rest(search, search.rests.get(start, search.question.text), candidate)
+        for key, spelling in ((candidate.subject_key, triple.subject), (candidate.object_key, triple.object)):
+            if rest and key != search.question.speaker:
+                rows, _ = search.holding(name_token(key))
+                ways.append((_some(search, rows), rest, place, spelling))
+    return ways
+
+
+def _some(search: _Search, rows: _Rows) -> _Rows:
+    """The newest rows, most of them from trusted sources."""
+    if len(rows) <= _PER_NAME:
+        return rows
+    trusted = search.index.ranks[rows] >= TRUSTED
+    return np.concatenate((rows[trusted][-_PER_NAME:], rows[~trusted][-_PER_NAME // 2 :]))
+
+
+def _rest(search: _Search, text: str, candidate: Candidate) -> str:
+    """What of a text a fact does not say, nor another name of its relation."""
+    said = set(stems_of(" ".join(candidate.fact.triple)))
+    return " ".join(
+        word
+        for word in text.split()
+        if not all(stem in said or candidate.relation_key in search.aliases.get(stem, ()) for stem in stems_of(word))
+    )
+
+
+# -- what says too little -----------------------------------------------------------------------------------------
+
+
+def _supported(search: _Search, words: NDArray[np.float32], how: Mapping[Any, tuple[How, str]]) -> list[Any]:
+    """The facts that say enough of the question: an unrelated one recalls nothing.
+
+    What is about a name in the question always does, and what is one step from a fact that does.
+    """
+    least = _LEAST_PERSONAL if search.question.personal else _LEAST
+    if search.question.own and not search.question.stems:  # "Who am I?"
+        least = 0.0
+    named = {name.key for name in search.ground.named} - {search.question.speaker}
+    kept: list[Any] = []
+    for each, candidate in search.held.items():
+        is_named = not named.isdisjoint((candidate.subject_key, candidate.object_key))
+        is_step = how.get(each, ("similar", ""))[0] == "neighbour"
+        said = max(words[search.rows[each]]) / search.sought if search.sought else 0.0
+        if is_named or is_step or said + _likeness(search, candidate) >= least:
+            kept.append(each)
+    return kept
+
+
+def _likeness(search: _Search, candidate: Candidate) -> float:
+    """How near a fact is to the question: its relation, and the nearer of its ends that is not the person who asks."""
+    ends = [
+        similarity
+        for key, similarity in (
+            (candidate.subject_key, candidate.subject_similarity),
+            (candidate.object_key, candidate.object_similarity),
+        )
+        if key != search.question.speaker
+    ]
+    return max(_relation(search, candidate), 0.0) + _OF_ENDS * max([0.0, *ends])
+
+
+# -- together ----------------------------------------------------------------------------------------------------------
+
+
+def _present(search: _Search, rows: Sequence[int]) -> list[Any]:
+    """The facts of some rows that are open still, each once."""
+    return [each for each in dict.fromkeys(search.index.ids(rows)) if each in search.held]
+
+
+def _best(search: _Search, scores: Mapping[Any, float]) -> list[Any]:
+    """Ids by score; of equals the newest."""
+    return sorted(scores, key=lambda each: (-scores[each], -search.held[each].fact.seq, search.held[each].fact.id))
+
+
+def _fused(rankings: Iterable[Sequence[Any]]) -> dict[Any, float]:
+    scores: dict[Any, float] = defaultdict(float)
+    for weight, ranking in zip(_WEIGHTS, rankings, strict=True):
+        for place, each in enumerate(ranking):
+            scores[each] += weight / (_CONSTANT + place + 1)
+    return scores
+
+
+def _how(search: _Search, about: Sequence[tuple[int, str]]) -> dict[Any, tuple[How, str]]:
+    """Which facts are about a name in the question, by that name or by an alias."""
+    named = {name.key: name for name in search.ground.named}
+    ids = search.index.ids([row for row, _ in about])
+    return {
+        each: (named[key].how, named[key].spelling) for each, (_, key) in zip(ids, about, strict=True) if key in named
+    }
+
+
+def words_of_aliases(names: Iterable[tuple[str, Iterable[str]]]) -> dict[str, frozenset[str]]:
+    """Keys of relations by the words of their names: pairs of a key and names."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for key, labels in names:
+        for label in labels:
+            for word in label.split():
+                if word.casefold() not in STOPWORDS:
+                    for stem in stems_of(word):
+                        found[stem].add(key)
+    return {stem: frozenset(keys) for stem, keys in found.items()}

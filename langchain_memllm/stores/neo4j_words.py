@@ -1,0 +1,60 @@
+"""A step of the graph's schema: every piece of evidence gets the words it is recalled by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from langchain_memllm.factindex import evidence_words
+from langchain_memllm.stores import cypher
+from langchain_memllm.stores.embedded import decode_namespace
+from langchain_memllm.stores.interface import now
+from langchain_memllm.stores.neo4j_ids import Ids, ids_of
+
+if TYPE_CHECKING:
+    import neo4j
+
+__all__ = ["Connection", "add_words"]
+
+_PAGE: Final = 1_000
+Place = tuple[int, int, str]
+Answer = TypeVar("Answer")
+
+
+class Connection(Protocol):
+    """What the step needs of a database; ``bolt.Bolt`` has it."""
+
+    def read(self, statement: cypher.Statement, parameters: dict[str, Any] | None = None) -> list[neo4j.Record]:
+        """Run one reading statement."""
+
+    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
+        """Run a function in one writing transaction; it may run several times."""
+
+
+def add_words(connection: Connection) -> None:
+    """Give all evidence its words, page by page; what has some gets them anew, so it may be run again anywhere."""
+    for row in connection.read(cypher.NAMESPACES):
+        ids = ids_of(decode_namespace(row["name"]))
+        place: Place | None = (-1, -1, "")
+        while place is not None:
+            place = connection.write(_adding(ids, place))
+
+
+def _adding(ids: Ids, place: Place) -> Callable[[neo4j.ManagedTransaction], Place | None]:
+    """The words of one page of facts; it gives the place of the last of them."""
+    seq, ordinal, last = place
+    parameters = {"ns": ids.ns, "seq": seq, "ordinal": ordinal, "id": last, "page": _PAGE}
+
+    def work(transaction: neo4j.ManagedTransaction) -> Place | None:
+        rows = list(transaction.run(cypher.WORDLESS, {**parameters, "op": now()}))
+        words = {
+            piece: evidence_words(subject, relation, label, object_, text)
+            for row in rows
+            for subject, relation, label, object_ in [row["told"]]
+            if None not in row["told"]  # a fact whose ends somebody deleted: the check tells
+            for piece, text in row["evidence"]
+        }
+        transaction.run(cypher.SET_WORDS, ns=ids.ns, ids=[row["id"] for row in rows], words=words).consume()
+        return (rows[-1]["seq"], rows[-1]["ordinal"], rows[-1]["id"]) if rows else None
+
+    return work
