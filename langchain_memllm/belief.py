@@ -104,6 +104,11 @@ class Claim:
     retract: bool = False
     namesake: bool = False  # its subject may be another of that name (row 25)
 
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        """Keys of subject, relation and object."""
+        return self.subject_key, self.relation_key, self.object_key
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -120,6 +125,11 @@ class Standing:
     valid_from: str | None = None
     valid_to: str | None = None
     said_at: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        """Keys of subject, relation and object."""
+        return self.subject_key, self.relation_key, self.object_key
 
     @property
     def rank(self) -> int:
@@ -238,10 +248,11 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One more source for a fact that stands."""
+    """One more source for a fact that stands; ``keys`` are those of the fact, which the claim may call by aliases."""
 
     fact_id: str
     claim: Claim
+    keys: tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -727,8 +738,8 @@ class _Resolution:
         return new_id
 
     def _confirm(self, slot: list[Standing], claim: Claim, known_id: str) -> None:
-        self.evidence.append(Evidence(known_id, claim))
         fact, source = self.by_id[known_id], claim.source
+        self.evidence.append(Evidence(known_id, claim, fact.keys))
         said = source.at or self.current.now
         again = source.rank == fact.rank and source.principal == fact.principal and said > fact.said
         if source.rank > fact.rank or again:

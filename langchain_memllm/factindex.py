@@ -133,15 +133,12 @@ def relation_token(key: str) -> int:
     return word_token("\x1c" + key)
 
 
-def evidence_words(
-    subject: str, relation: str, label: str, object_: str, sentence: str | None
-) -> tuple[bytes, bytes | None]:
+def evidence_words(subject: str, relation: str, object_: str, sentence: str | None) -> tuple[bytes, bytes | None]:
     """What a store keeps beside a piece of evidence: the words of its fact, and those that only its sentence has.
 
     Args:
         subject: Key of the subject.
         relation: Key of the relation.
-        label: Label of the relation.
         object_: Key of the object.
         sentence: What was said, if it is known.
 
@@ -150,7 +147,7 @@ def evidence_words(
     """
     ends = (name_token(subject), relation_token(relation), name_token(object_))
     named = object_[1:] if is_literal_key(object_) else object_
-    words = dict.fromkeys((*stems_of(subject), *stems_of(label), *stems_of(named)))
+    words = dict.fromkeys((*stems_of(subject), *stems_of(relation), *stems_of(named)))
     spelled = dict.fromkeys(filter(None, map(misspelt, words)))
     said = [word_token(word) for word in dict.fromkeys(stems_of(sentence)) if word not in words] if sentence else []
     return _packed([*ends, *map(word_token, (*words, *spelled))]), _packed(said) if said else None

@@ -18,6 +18,7 @@ import numpy as np
 
 from langchain_memllm.belief import Claim, Quarantined, fact_id, precedence
 from langchain_memllm.errors import StoreCorrupt
+from langchain_memllm.factindex import evidence_words
 from langchain_memllm.quotas import Limits, added, check, size
 from langchain_memllm.stores import embedded_hub, embedded_outbox, embedded_write
 from langchain_memllm.stores.embedded_rekey import NOTE_IDS
@@ -215,7 +216,8 @@ def _put_facts(work: Application, kept: Sequence[Kept], claims: Sequence[Claim])
         execute(embedded_write.ADD_FACT, values)
         for source, seq, ordinal in part.evidence:
             place = work.sources[source.kind, source.ref]
-            row = embedded_write.evidence_row(row_id, seq, ordinal, place, claim, source, work.ns)
+            words = (work.ns, *evidence_words(*claim.keys, source.text))
+            row = embedded_write.evidence_row(row_id, seq, ordinal, place, source, claim.triple, words)
             execute(embedded_write.ADD_EVIDENCE, row)
         work.use = added(work.use, ((each.kind, size(part.fact.triple, each.text)) for each in part.fact.sources))
 

@@ -36,7 +36,7 @@ _CANDIDATES: Final = """SELECT {fact}, f.id, s.key, r.key, o.key, f.s, f.o FROM 
 _VECTORS: Final = "SELECT v.id, v.vector FROM json_each(?) j CROSS JOIN name_vector v ON v.id = j.value"
 
 # Evidence with what its words are made of.
-_UNREAD: Final = """SELECT e.fact, e.seq, e.ordinal, f.ns, s.key, r.key, r.label, o.key, e.text FROM evidence e
+_UNREAD: Final = """SELECT e.fact, e.seq, e.ordinal, f.ns, s.key, r.key, o.key, e.text FROM evidence e
     JOIN fact f ON f.id = e.fact JOIN name s ON s.id = f.s JOIN relation r ON r.id = f.r JOIN name o ON o.id = f.o
     WHERE (e.fact, e.seq, e.ordinal) > (?, ?, ?) ORDER BY e.fact, e.seq, e.ordinal LIMIT 1000"""
 

@@ -46,7 +46,7 @@ from langchain_memllm.stores.interface import (
 from langchain_memllm.stores.parts import Name
 from langchain_memllm.stores.rows import use_of
 from langchain_memllm.times import following, next_moment
-from langchain_memllm.triples import Namespace, Source, is_literal_key, loose_key, rank_of
+from langchain_memllm.triples import Namespace, Source, Triple, is_literal_key, loose_key, rank_of
 
 __all__ = [
     "ADD_EVIDENCE",
@@ -248,9 +248,13 @@ class Application:
         self.add_parts(claims, [claim.source for claim in claims] + [close.source for close in plan.closes])
         self.connection.executemany(_CLOSE, [self._close_row(close) for close in plan.closes])
         facts = self._add_facts(plan)
-        evidence = [(facts[insert.fact_id], insert.claim) for insert in plan.inserts]
-        evidence += [(facts.get(item.fact_id) or self._fact_row(item.fact_id), item.claim) for item in plan.evidence]
-        self.connection.executemany(ADD_EVIDENCE, [self._evidence_row(fact, claim) for fact, claim in evidence])
+        evidence = [
+            self._evidence_row(facts[insert.fact_id], insert.claim, insert.claim.keys) for insert in plan.inserts
+        ]
+        for item in plan.evidence:
+            fact = facts.get(item.fact_id) or self._fact_row(item.fact_id)
+            evidence.append(self._evidence_row(fact, item.claim, item.keys))
+        self.connection.executemany(ADD_EVIDENCE, evidence)
         for gone in plan.withdrawals:
             fid = bytes.fromhex(gone.fact_id)
             of_source = (fid, self.ns, gone.source.kind, gone.source.ref, gone.source.principal)
@@ -373,9 +377,10 @@ class Application:
             source.at,
         )
 
-    def _evidence_row(self, fact: int, claim: Claim) -> tuple[Any, ...]:
+    def _evidence_row(self, fact: int, claim: Claim, keys: tuple[str, str, str]) -> tuple[Any, ...]:
         place = self.sources[claim.source.kind, claim.source.ref]
-        return evidence_row(fact, self.seq, claim.index, place, claim, claim.source, self.ns)
+        words = evidence_words(*keys, claim.source.text)
+        return evidence_row(fact, self.seq, claim.index, place, claim.source, claim.triple, (self.ns, *words))
 
     def _close_row(self, close: Close) -> tuple[Any, ...]:
         by = bytes.fromhex(close.by) if close.by else None
@@ -411,13 +416,21 @@ class Application:
 
 
 def evidence_row(
-    fact: int, seq: int, ordinal: int, place: int, claim: Claim, source: Source, ns: int
+    fact: int,
+    seq: int,
+    ordinal: int,
+    place: int,
+    source: Source,
+    triple: Triple,
+    words: tuple[int, bytes, bytes | None],
 ) -> tuple[int | str | bytes | None, ...]:
-    """Columns of the evidence that a source gives to the fact of a claim; ``place`` is the source's id."""
+    """Columns of the evidence that a source gives to a fact; ``place`` is the source's id.
+
+    ``words`` are the namespace, and what ``evidence_words`` makes of the keys of the fact.
+    """
     start, end = source.span or (None, None)
     told = (source.principal, source.text, start, end, source.turn, source.at)
-    words = evidence_words(claim.subject_key, claim.relation_key, claim.triple.relation, claim.object_key, source.text)
-    return (fact, seq, ordinal, place, *told, size(claim.triple, source.text), ns, *words)
+    return (fact, seq, ordinal, place, *told, size(triple, source.text), *words)
 
 
 def outbox_head(connection: sqlite3.Connection, label: str, now: str) -> tuple[int, str]:

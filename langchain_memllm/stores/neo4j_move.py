@@ -173,7 +173,9 @@ def _put_fact(application: Application, part: Kept) -> None:
     claim = part.claim
     row = application.insert(fact.id, claim, seq=fact.seq, now=fact.recorded_at)
     triple, sources = fact.triple, part.evidence
-    row["evidence"] += [application.evidence(source, claim, seq, ordinal) for source, seq, ordinal in sources]
+    row["evidence"] += [
+        application.evidence(source, claim, seq, ordinal, claim.keys) for source, seq, ordinal in sources
+    ]
     application.use = added(application.use, ((source.kind, size(triple, source.text)) for source, _, _ in sources))
     if not fact.is_open:
         closer = part.closed_source

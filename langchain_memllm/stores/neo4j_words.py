@@ -48,9 +48,9 @@ def _adding(ids: Ids, place: Place) -> Callable[[neo4j.ManagedTransaction], Plac
     def work(transaction: neo4j.ManagedTransaction) -> Place | None:
         rows = list(transaction.run(cypher.WORDLESS, {**parameters, "op": now()}))
         words = {
-            piece: evidence_words(subject, relation, label, object_, text)
+            piece: evidence_words(subject, relation, object_, text)
             for row in rows
-            for subject, relation, label, object_ in [row["told"]]
+            for subject, relation, object_ in [row["told"]]
             if None not in row["told"]  # a fact whose ends somebody deleted: the check tells
             for piece, text in row["evidence"]
         }

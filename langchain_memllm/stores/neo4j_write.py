@@ -253,7 +253,7 @@ class Application:
                 source = self.add_source(insert.claim.source)
                 row["props"].update(self._closing(insert.closed_why, None, source, insert.ended))
         for item in plan.evidence:
-            given = self.stated(item.claim)
+            given = self.evidence(item.claim.source, item.claim, self.seq, item.claim.index, item.keys)
             if item.fact_id in self.new:
                 self.new[item.fact_id]["evidence"].append(given)
             else:
@@ -320,12 +320,13 @@ class Application:
 
     def stated(self, claim: Claim) -> dict[str, Any]:
         """What the source of a claim gives to its fact."""
-        return self.evidence(claim.source, claim, self.seq, claim.index)
+        return self.evidence(claim.source, claim, self.seq, claim.index, claim.keys)
 
-    def evidence(self, source: Source, claim: Claim, seq: int, ordinal: int) -> dict[str, Any]:
-        """What a source gives to the fact of a claim."""
+    def evidence(
+        self, source: Source, claim: Claim, seq: int, ordinal: int, keys: tuple[str, str, str]
+    ) -> dict[str, Any]:
+        """What a source gives to the fact of a claim, whose keys are ``keys``."""
         start, end = source.span or (None, None)
-        keys = (claim.subject_key, claim.relation_key, claim.triple.relation, claim.object_key)
         words, said = evidence_words(*keys, source.text)
         props = {
             "seq": seq,

@@ -191,7 +191,7 @@ def test_a_change_that_finds_nothing_to_rest_on_rolls_all_back(neo4j_store: Neo4
 
     def plan(current: Current) -> Plan:
         good = resolve(batch, current)
-        return replace(good, evidence=(Evidence("0" * 32, claim),))
+        return replace(good, evidence=(Evidence("0" * 32, claim, claim.keys),))
 
     with pytest.raises(StoreError, match="nothing was written"):
         neo4j_store.transact(NS, batch, plan)

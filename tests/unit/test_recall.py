@@ -83,7 +83,7 @@ def test_what_leans_on_what_was_said_before(text: str, expected: bool) -> None:
 
 
 def words(*triples: tuple[str, str, str], said: str | None = None) -> tuple[list[int], list[Any], list[Any], list[int]]:
-    made = [evidence_words(s, r, r, o, said) for s, r, o in triples]
+    made = [evidence_words(s, r, o, said) for s, r, o in triples]
     return list(range(len(made))), [each[0] for each in made], [each[1] for each in made], [5] * len(made)
 
 

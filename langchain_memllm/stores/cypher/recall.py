@@ -72,7 +72,7 @@ WITH n CALL (n) {
 WITH x ORDER BY x.seq, x.ordinal, x.id LIMIT $page
 OPTIONAL MATCH (s:MemEntity {id: x.sid}) OPTIONAL MATCH (o:MemEntity {id: x.oid})
 OPTIONAL MATCH (r:MemRelation {id: x.rid})
-RETURN x.seq AS seq, x.ordinal AS ordinal, x.id AS id, [s.key, r.key, r.label, o.key] AS told,
+RETURN x.seq AS seq, x.ordinal AS ordinal, x.id AS id, [s.key, r.key, o.key] AS told,
   [(x)-[m:MEM_FROM]->() | [elementId(m), m.text]] AS evidence ORDER BY seq, ordinal, id"""
 ).replace(
     "<AFTER>",
