@@ -32,7 +32,7 @@ STOPWORDS: Final = (
         re.findall(
             r"\w+",
             """about after again all also and any are because been before both but can could did does each else ever for
-            from had has have having her here hers him his how into its just many might more most much must not now
+            from had has have having her here hers him his how into its just like many might more most much must not now
             one only other our out over own same she should some still such than that the their theirs them then there
             these they this those through too very was were what when where which while who whom whose why will with
             would you your yours come came go goes going went get gets got do please tell know think

@@ -204,6 +204,6 @@ def test_recall_of_a_question_with_pronouns(memory: MemLLMMemory) -> None:
 
 def test_a_core_memory_asks_without_a_speaker() -> None:
     memory = Memory(":memory:")
-    memory.write([("user", "likes", "tea")], namespace=NS)
-    assert [m.how for m in memory.recall("What do I like?", namespace=NS)] == ["exact"]
-    assert [m.how for m in memory.recall("What do I like?", namespace=NS, speaker=None)] == ["similar"]
+    memory.write([("user", "drinks", "tea")], namespace=NS)
+    assert [m.how for m in memory.recall("What do I drink?", namespace=NS)] == ["exact"]
+    assert [m.how for m in memory.recall("What do I drink?", namespace=NS, speaker=None)] == ["similar"]
