@@ -22,7 +22,7 @@ _SHORT: Final = frozenset(
         r"[\w']+",
         """a an am as at be by do go he i i'd i'll i'm i've if in is it me my no of off on or so than to up us we are
         but let may shall being ours yours mine what's who's where's when's it's that's there's how's isn't aren't don't
-        doesn't s t d ll m re ve der das dem des ein eine und oder ist im am zu von mit für auf wer wie wo was
+        doesn't der das dem des ein eine und oder ist im am zu von mit für auf wer wie wo was
         le la les un une et ou est de du des à en qui que où el los las una y es en por con qué il lo gli e di da
         che o os as um uma em é og er et en på til hva hvor""",
     )

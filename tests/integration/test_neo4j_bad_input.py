@@ -278,4 +278,4 @@ def test_a_transaction_too_large_for_the_server_is_rolled_back_whole(
         memory.write(triples, namespace=NS, op_id="large")
     assert held(driver) == before
     assert memory.receipt("large", namespace=NS) is None
-    assert memory.write(triples[:100], namespace=NS, op_id="small").count("stored") == 100
+    assert memory.write(triples[:50], namespace=NS, op_id="small").count("stored") == 50
