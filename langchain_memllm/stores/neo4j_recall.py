@@ -13,6 +13,7 @@ from langchain_memllm.stores.bolt import Bolt, vector_text
 from langchain_memllm.stores.grounds import HeldIndexes, cosines
 from langchain_memllm.stores.interface import Candidate, Ground, Named, Relations, Vector
 from langchain_memllm.stores.neo4j_ids import ids_of
+from langchain_memllm.stores.rows import check_keys, corrupt
 from langchain_memllm.triples import Fact, Namespace
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Grounds:
             self._held.extend(namespace, held, [], 0, epoch)  # begins anew; what was read follows something else
             return None
         evidence, upto = row["evidence"], row["upto"]
+        for seq, ordinal, fact_id, _, _, kind in evidence:
+            check_keys("label MemFact or MemSource", fact_id, kind)
+            if type(seq) is not int or type(ordinal) is not int:
+                raise corrupt("relationship MEM_FROM", "a number that is not one")
         if held is None or held.epoch != epoch or upto > held.seq or evidence:
             there = frozenset[object]() if held is None else held.last
             after = 0 if held is None else held.seq
