@@ -16,6 +16,7 @@ from typing import Final
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
+from langchain_memllm.factindex import NO_SPACES
 from langchain_memllm.render import without_blocks
 from langchain_memllm.speaker import is_speaker
 from langchain_memllm.triples import MAX_NAME, name_key
@@ -131,9 +132,7 @@ def mentions(text: str, name: str) -> bool:
 
 def _ends_here(beside: str, edge: str) -> bool:
     """Whether a word ends between two characters; scripts without spaces do not tell, nor Korean with its particles."""
-    return not beside.isalnum() or any(_NO_SPACES.match(c) for c in (beside, edge))
+    return not beside.isalnum() or any(_UNBOUND.match(c) for c in (beside, edge))
 
 
-_NO_SPACES: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
-)
+_UNBOUND: Final = re.compile(rf"[{NO_SPACES}\uac00-\ud7af]")

@@ -25,13 +25,14 @@ from langchain_memllm.forking import renewed
 from langchain_memllm.triples import is_literal_key
 
 __all__ = [
+    "NO_SPACES",
     "FactIndex",
     "evidence_words",
     "forget_words",
-    "misspelt",
     "name_token",
     "relation_token",
     "stems_of",
+    "typo_key",
     "word_token",
 ]
 
@@ -44,11 +45,10 @@ _WORD_LENGTH: Final = 40
 _LEAST_TYPO: Final = 5  # letters from which a word may be misspelt
 _TAIL: Final = 20_000  # words added since the index was sorted
 
-# One sign of a script that is written without spaces is a word.
-_NO_SPACES: Final = (
-    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
-)
-_WORD: Final = re.compile(rf"[{_NO_SPACES}]|[^\W_{_NO_SPACES}]+")
+NO_SPACES: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Signs of scripts that are written without spaces, as in a character class: each is a word."""
+
+_WORD: Final = re.compile(rf"[{NO_SPACES}]|[^\W_{NO_SPACES}]+")
 _DATE: Final = re.compile(r"\b\d{4}-(0[1-9]|1[0-2])(?:-\d\d)?\b")
 _MONTHS: Final = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
@@ -104,7 +104,7 @@ def forget_words() -> None:
     _stem.cache_clear()
 
 
-def misspelt(stem: str) -> str | None:
+def typo_key(stem: str) -> str | None:
     """What a word shares with most of its misspellings: its first letter and the set of its consonants.
 
     Doubled letters, wrong vowels and letters that changed places keep it ("alergic", "recieve", "dentsit").
@@ -148,7 +148,7 @@ def evidence_words(subject: str, relation: str, object_: str, sentence: str | No
     ends = (name_token(subject), relation_token(relation), name_token(object_))
     named = object_[1:] if is_literal_key(object_) else object_
     words = dict.fromkeys((*stems_of(subject), *stems_of(relation), *stems_of(named)))
-    spelled = dict.fromkeys(filter(None, map(misspelt, words)))
+    spelled = dict.fromkeys(filter(None, map(typo_key, words)))
     said = [word_token(word) for word in dict.fromkeys(stems_of(sentence)) if word not in words] if sentence else []
     return _packed([*ends, *map(word_token, (*words, *spelled))]), _packed(said) if said else None
 
@@ -173,6 +173,7 @@ class FactIndex(Generic[Id]):
         self._rows: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._new_words: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._new_rows: NDArray[np.uint32] = np.empty(0, np.uint32)
+        self._alive: NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def add(
         self, ids: Sequence[Id], words: Sequence[bytes], said: Sequence[bytes | None], ranks: Sequence[int]
@@ -204,6 +205,7 @@ class FactIndex(Generic[Id]):
             self._ids = self._ids + list(ids)
             self._ends = np.concatenate((self._ends, ends))
             self._ranks = np.concatenate((self._ranks, np.array(ranks, np.uint8)))
+            self._alive = np.concatenate((self._alive, np.ones(len(ids), np.bool_)))
             self._new_words = np.concatenate((self._new_words, stated, spoken))
             self._new_rows = np.concatenate((self._new_rows, stating, speaking))
             if len(self._new_words) > max(_TAIL, len(self._words) // 8):
@@ -215,22 +217,23 @@ class FactIndex(Generic[Id]):
         self._words, self._rows = words[order], np.concatenate((self._rows, self._new_rows))[order]
         self._new_words, self._new_rows = self._new_words[:0], self._new_rows[:0]
 
-    def holding(self, token: int) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def discard(self, rows: Iterable[int]) -> None:
+        """Leave rows out of all postings from now on: their facts were closed."""
+        with self._lock:
+            alive = self._alive.copy()
+            alive[np.fromiter(rows, np.intp)] = False
+            self._alive = alive
+
+    def postings(self, token: int) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Rows that hold a token, and whether it stands in the triple of each."""
         with self._lock:
             start, end = np.searchsorted(self._words, np.array([token, token + 1], np.uint32))
             found = self._rows[start:end]
             if len(self._new_words):
                 found = np.concatenate((found, self._new_rows[self._new_words == token]))
-        return found & np.uint32(_HASH), found >= _OF_TRIPLE
-
-    def known(self, tokens: Iterable[int]) -> set[int]:
-        """Which of these tokens any row holds."""
-        asked = np.fromiter(tokens, np.uint32)
-        with self._lock:
-            places = np.minimum(np.searchsorted(self._words, asked), max(len(self._words) - 1, 0))
-            held = set(asked[self._words[places] == asked].tolist()) if len(self._words) else set()
-            return held | set(asked[np.isin(asked, self._new_words)].tolist())
+            rows = found & np.uint32(_HASH)
+            alive = self._alive[rows]
+        return rows[alive], found[alive] >= _OF_TRIPLE
 
     def ids(self, rows: Iterable[int]) -> list[Id]:
         """The ids of the facts of some rows."""
@@ -261,6 +264,7 @@ class FactIndex(Generic[Id]):
             self._rows,
             self._new_words,
             self._new_rows,
+            self._alive,
         )
         return sum(array.nbytes for array in arrays) + 8 * len(self._ids)
 

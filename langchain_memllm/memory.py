@@ -9,7 +9,6 @@ answers if there are any, else those whose entity and relation are similar enoug
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import logging
 import os
@@ -57,7 +56,7 @@ from langchain_memllm.factindex import forget_words
 from langchain_memllm.grammar import render_write
 from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
 from langchain_memllm.quotas import Limits, admitted, after, check, has_room, near, pack, shares, unpack
-from langchain_memllm.recall import Question, Ranked, asked, by_rank, fair, rank, words_of_aliases
+from langchain_memllm.recall import Question, Ranked, StoredFacts, by_rank, fair, parse_question, rank, relation_words
 from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER
@@ -1069,7 +1068,7 @@ class Memory(Shared):
             raise ConfigurationError(f"k {k!r} is out of range; give 1 to {MAX_RECALLED}")
         namespaces = several(namespace)
         when = self._when()
-        ranked = self._ranked(asked(text, speaker), namespaces, k, when)
+        ranked = self._ranked(parse_question(text, speaker), namespaces, k, when)
         matches: list[Match] = []
         while ranked and len(matches) < k:
             some, ranked = ranked[: k - len(matches)], ranked[k - len(matches) :]
@@ -1086,10 +1085,10 @@ class Memory(Shared):
         """
         found: list[Ranked] = []
         for each in namespaces:
-            if (ground := self.store.ground(each, question.keys)) is not None:
-                fetch = functools.partial(self.store.recalled, each)
+            if (index := self.store.recall_index(each, question.keys)) is not None:
+                stored = StoredFacts(self.store, each)
                 most = max(_RANKED, 3 * k)  # what is over, and what takes more than its share, goes
-                found += rank(question, ground, fetch, self._embedded, self._words_of_relations(), most=most)
+                found += rank(question, index, stored, self._embedded, self._relation_words(), most=most)
         found = [each for each in found if _phase(each.row.fact, when) != "over"]
         found.sort(key=lambda each: -each.score)
         scored = [(each.score, each.similarity, each.row) for each in found]
@@ -1103,11 +1102,11 @@ class Memory(Shared):
             logger.warning("recall without similarity: %s", error)
             return [None] * len(texts)
 
-    def _words_of_relations(self) -> Mapping[str, frozenset[str]]:
+    def _relation_words(self) -> Mapping[str, frozenset[str]]:
         """Keys of the catalogue's relations by the words of their names."""
         catalogue = self.catalogue
         if self._alias_words is None or self._alias_words[0] is not catalogue:
-            words = words_of_aliases((relation.key, (relation.label, *relation.aliases)) for relation in catalogue)
+            words = relation_words((relation.key, (relation.label, *relation.aliases)) for relation in catalogue)
             self._alias_words = (catalogue, words)
         return self._alias_words[1]
 

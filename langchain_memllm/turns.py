@@ -35,7 +35,7 @@ from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
-from langchain_memllm.recall import leans
+from langchain_memllm.recall import needs_context
 from langchain_memllm.render import render, without_blocks
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import Scope, thread_of
@@ -585,7 +585,7 @@ class Recaller(Shared):
             kept = self._blocks.get(turn)
         if kept is not None and kept[0] == version:
             return kept[1]
-        text = _asked(messages)
+        text = _question_of(messages)
         block = ""
         with fail_open("memory_recall", self.on_error, runtime):
             if text:
@@ -607,11 +607,11 @@ class Recaller(Shared):
         return namespace, stable_hash(_conversation_of(config, runtime), *ids, text_of(said))
 
 
-def _asked(messages: Sequence[BaseMessage]) -> str:
+def _question_of(messages: Sequence[BaseMessage]) -> str:
     """What the person said in this turn; where it leans on what was said before ("and her?"), after that."""
     before, said, _ = split_turn(messages)
     text = text_of(said)
-    if not text or not before or not leans(text):
+    if not text or not before or not needs_context(text):
         return text
     since = sum(1 for _ in itertools.takewhile(lambda message: not is_spoken(message), reversed(before)))
     spoken = before[max(0, len(before) - since - 1) :]

@@ -1,4 +1,4 @@
-"""What a text asks for: its telling words, the names in it, and whether it is about the person who speaks."""
+"""What a text asks for: its keywords, the names in it, and whether it is about the person who speaks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from langchain_memllm.factindex import stems_of
 from langchain_memllm.speaker import FIRST_PERSON
 from langchain_memllm.triples import MAX_NAME, fold, name_key
 
-__all__ = ["STOPWORDS", "Question", "asked", "leans"]
+__all__ = ["STOPWORDS", "Question", "needs_context", "parse_question"]
 
 _MAX_WORDS: Final = 512
-_MAX_TELLING: Final = 60
+_MAX_KEYWORDS: Final = 60
 _MAX_GRAM: Final = 6
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…¡¿‹›„‚*_`~|<>—–-/、。「」！？，："
 _SHORT: Final = frozenset(
@@ -57,8 +57,8 @@ class Question:
     """What a text asks for.
 
     Args:
-        text: The text, for the embedder: its telling words in order, or all of it if it has none.
-        stems: Its telling words (``factindex.stems_of``), each once, with the word as it was written.
+        text: The text, for the embedder: its keywords in order, or all of it if it has none.
+        stems: Its keywords (``factindex.stems_of``), each once, with the word as it was written.
         keys: Keys of every run of up to six words: what may be names.
         speaker: Key of the person who speaks; None: nobody's facts are theirs.
         own: Whether the text says "I", or names the person who speaks.
@@ -74,7 +74,7 @@ class Question:
     personal: bool = False
 
 
-def asked(text: str, speaker: str | None) -> Question:
+def parse_question(text: str, speaker: str | None) -> Question:
     """What a text asks for; its first and last 256 words are looked at.
 
     A run of words that every text has names nothing, unless one is written large inside a sentence (IT, The Who).
@@ -95,18 +95,18 @@ def asked(text: str, speaker: str | None) -> Question:
             words.append(word)
             common.append(_is_common(raw, word, begins))
         begins = raw[-1] in ".!?:"
-    telling = [_bare(raw) for raw, empty in zip(raws, common, strict=True) if not empty]
+    keywords = [_bare(raw) for raw, empty in zip(raws, common, strict=True) if not empty]
     own = not FIRST_PERSON.isdisjoint(word.strip(_PUNCTUATION) for word in words)
     keys = _runs(words, common)
     is_named = speaker is not None and name_key(speaker) in keys
     if own and speaker is not None:
         keys[name_key(speaker)] = None
     stems: dict[str, str] = {}
-    for word in telling:
-        for stem in stems_of(word) if len(stems) < _MAX_TELLING else ():
+    for word in keywords:
+        for stem in stems_of(word) if len(stems) < _MAX_KEYWORDS else ():
             stems.setdefault(stem, word)
     return Question(
-        " ".join(telling)[:2000] or text[:2000],
+        " ".join(keywords)[:2000] or text[:2000],
         stems,
         tuple(keys),
         None if speaker is None else name_key(speaker),
@@ -119,16 +119,16 @@ def _bare(word: str) -> str:
     return word.strip(_PUNCTUATION).removesuffix("'s").removesuffix("’s")
 
 
-def leans(text: str) -> bool:
+def needs_context(text: str) -> bool:
     """Whether a text cannot be understood without what was said before: it says she or there, or next to nothing.
 
     Words of English, German, French and Spanish are known.
     """
-    question = asked(text, None)
-    return not question.stems or not _LEANING.isdisjoint(fold(word).strip(_PUNCTUATION) for word in text.split()[:100])
+    question = parse_question(text, None)
+    return not question.stems or not _NEEDING.isdisjoint(fold(word).strip(_PUNCTUATION) for word in text.split()[:100])
 
 
-_LEANING: Final = frozenset(
+_NEEDING: Final = frozenset(
     re.findall(
         r"\w+",
         """he him his she her hers it its they them their theirs this that these those there then

@@ -4,10 +4,10 @@ Facts are looked for in three ways, and the places they have there are fused (re
 
 - by words, the rarer the better: those of the fact, of other names of its relation (the catalogue's aliases), of the
   sentence it was said in, and words spelled nearly alike;
-- by meaning: the vectors of the names and the relation beside that of the question's telling words;
+- by meaning: the vectors of the names and the relation beside that of the question's keywords;
 - by whom it is about: a name in the question, or the person who asks, by how well the rest of the fact fits.
 
-Then one and two steps further from the best: facts that share a name with them, by how well their relation fits what of
+Then one and two hops further from the best: facts that share a name with them, by how well their relation fits what of
 the question is not said by the facts that led to them.
 
 Weights were chosen on the first three conversations of part a of LoCoMo and on 100 questions of MuSiQue.
@@ -18,21 +18,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_memllm.factindex import FactIndex, misspelt, name_token, relation_token, stems_of, word_token
+from langchain_memllm.factindex import FactIndex, name_token, relation_token, stems_of, typo_key, word_token
 from langchain_memllm.recall.question import STOPWORDS, Question
-from langchain_memllm.stores.interface import TRUSTED, Candidate, Ground, Row, Vector
-from langchain_memllm.triples import How
+from langchain_memllm.stores.interface import TRUSTED, Candidate, RecallIndex, Row, TripleStore, Vector
+from langchain_memllm.triples import How, Namespace
 
-__all__ = ["Embed", "Ranked", "rank", "words_of_aliases"]
+__all__ = ["Embed", "Ranked", "StoredFacts", "rank", "relation_words"]
 
 Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Vector | None]]
-Fetch: TypeAlias = Callable[[Sequence[Any], Vector | None], list[Candidate]]
 _Rows: TypeAlias = NDArray[np.intp]
 
 _CONSTANT: Final = 10  # of the fusion
@@ -42,18 +42,35 @@ _MISSPELT: Final = 0.7  # that is spelled nearly alike
 _POOL: Final = 100  # facts looked at by their words
 _ABOUT: Final = 80  # facts of one name that are looked at
 _LIKELY: Final = 3  # what the cosine of a relation counts beside words, where a name has more
-_STARTS: Final = 10  # facts from which steps lead further
-_STEP: Final = 40  # facts looked at a step
+_STARTS: Final = 10  # facts from which hops lead further
+_PER_HOP: Final = 40  # facts looked at a hop
 _PER_NAME: Final = 200
-_STEPS: Final = 2
-_STEP_WEIGHT: Final = 2.0  # of a step whose relation fits wholly; less by its fit
+_HOPS: Final = 2
+_HOP_WEIGHT: Final = 2.0  # of a hop whose relation fits wholly; less by its fit
 _WORD: Final = 0.3  # what a word counts beside the cosine of the relation
-_LATER: Final = 0.02  # what a step loses for each fact that fits better than the one it starts from
+_LATER: Final = 0.02  # what a hop loses for each fact that fits better than the one it starts from
 _LEAST_FIT: Final = 0.5
 _WEIGHTS: Final = (1.5, 1.0, 1.0)  # words, meaning, person
 _OF_ENDS: Final = 0.5  # what the cosine of a name counts beside that of the relation
+_TRIES: Final = 4  # to look facts up again after closed ones were left out
 _LEAST_PERSONAL: Final = 0.2  # support a fact needs for a question about the person who asks
 _LEAST: Final = 0.5  # and for any other
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFacts:
+    """The facts of one namespace in its store."""
+
+    store: TripleStore
+    namespace: Namespace
+
+    def fetch(self, ids: Sequence[Any], vector: Vector | None) -> list[Candidate]:
+        """See ``TripleStore.candidates``."""
+        return self.store.candidates(self.namespace, ids, vector)
+
+    def closed(self, ids: Sequence[Any]) -> AbstractSet[Any]:
+        """See ``TripleStore.closed``."""
+        return self.store.closed(self.namespace, ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,7 @@ class Ranked:
     row: Row
 
 
-class _Step(NamedTuple):
+class _Hop(NamedTuple):
     id: Any
     via: str  # the name between
     fit: float
@@ -76,7 +93,7 @@ class _Search:
     """One question in one namespace."""
 
     question: Question
-    ground: Ground
+    recall: RecallIndex
     aliases: Mapping[str, frozenset[str]]
     vector: Vector | None
     size: int
@@ -90,17 +107,17 @@ class _Search:
     saying: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
-    def index(self) -> FactIndex[Any]:
-        return self.ground.index
+    def facts(self) -> FactIndex[Any]:
+        return self.recall.facts
 
     def note(self, each: Any, row: int) -> None:
         """A row of a fact; one with several pieces of evidence has several."""
         self.rows.setdefault(each, []).append(row)
 
-    def holding(self, token: int) -> tuple[_Rows, NDArray[np.bool_]]:
+    def postings(self, token: int) -> tuple[_Rows, NDArray[np.bool_]]:
         """Rows that hold a token, and whether in the triple; those that another thread adds meanwhile are left out."""
         if token not in self.found:
-            rows, in_triple = self.index.holding(token)
+            rows, in_triple = self.facts.postings(token)
             inside = rows < self.size
             self.found[token] = rows[inside].astype(np.intp), in_triple[inside]
         return self.found[token]
@@ -109,18 +126,18 @@ class _Search:
         """Whether the triple of each row says a word, or another name of its relation does."""
         if stem not in self.saying:
             said = np.zeros(self.size, np.bool_)
-            rows, in_triple = self.holding(word_token(stem))
+            rows, in_triple = self.postings(word_token(stem))
             said[rows[in_triple]] = True
             for key in self.aliases.get(stem, ()):
-                said[self.holding(relation_token(key))[0]] = True
+                said[self.postings(relation_token(key))[0]] = True
             self.saying[stem] = said
         return self.saying[stem]
 
 
 def rank(
     question: Question,
-    ground: Ground,
-    fetch: Fetch,
+    index: RecallIndex,
+    stored: StoredFacts,
     embed: Embed,
     aliases: Mapping[str, frozenset[str]],
     *,
@@ -130,24 +147,23 @@ def rank(
 
     Args:
         question: What is asked.
-        ground: Where to look.
-        fetch: Gives the open facts of some ids beside a vector (``TripleStore.recalled``).
+        index: Where to look.
+        stored: The facts that the index is of.
         embed: Gives the vectors of texts.
         aliases: Keys of relations by the words of their other names.
         most: How many at most.
     """
-    if not len(ground.index):
+    if not len(index.facts):
         return []
     (vector,) = embed([question.text])
-    search = _Search(question, ground, aliases, vector, len(ground.index))
-    words = _by_words(search)
-    said = np.flatnonzero(words)
-    order = _top(search, words[said], said, _POOL)
-    about = _about(search, words)
-    rows = [*order, *(row for row, _ in about)]
-    for row, each in zip(rows, search.index.ids(rows), strict=True):
-        search.note(each, row)
-    search.held = {each.id: each for each in fetch(list(search.rows), vector)}
+    for _ in range(_TRIES):
+        search = _Search(question, index, aliases, vector, len(index.facts))
+        words = _by_words(search)
+        said = np.flatnonzero(words)
+        order = _top(search, words[said], said, _POOL)
+        about = _about(search, words)
+        if not _look_up(search, stored, [*order, *(row for row, _ in about)]):
+            break
     rankings = [
         _present(search, order),
         _by_meaning(search),
@@ -155,16 +171,36 @@ def rank(
     ]
     scores = _fused(rankings)
     how = _how(search, about)
-    for _ in range(_STEPS):
-        steps = _further(search, scores, fetch, embed)
-        for place, step in enumerate(steps):
-            how.setdefault(step.id, ("neighbour", step.via))
-            weight = _STEP_WEIGHT * min(step.fit, 1.0)
-            scores[step.id] = scores.get(step.id, 0.0) + weight / (_CONSTANT + place + 1)
-        if not steps:
+    for _ in range(_HOPS):
+        hops = _further(search, scores, stored, embed)
+        for place, hop in enumerate(hops):
+            how.setdefault(hop.id, ("neighbour", hop.via))
+            weight = _HOP_WEIGHT * min(hop.fit, 1.0)
+            scores[hop.id] = scores.get(hop.id, 0.0) + weight / (_CONSTANT + place + 1)
+        if not hops:
             break
     best = _best(search, {each: scores[each] for each in _supported(search, words, how)})
     return [_ranked(search, each, scores[each], how) for each in best[:most]]
+
+
+def _look_up(search: _Search, stored: StoredFacts, rows: Sequence[int]) -> bool:
+    """Fetch the facts of some rows; those that were closed take no place in the index any more.
+
+    Returns:
+        Whether there were closed ones: others may have had their places.
+    """
+    ids = search.facts.ids(rows)
+    for row, each in zip(rows, ids, strict=True):
+        search.note(each, row)
+    wanted = [each for each in dict.fromkeys(ids) if each not in search.held]
+    search.held.update({each.id: each for each in stored.fetch(wanted, search.vector)})
+    absent = [each for each in wanted if each not in search.held]
+    closed = stored.closed(absent) if absent else ()
+    if closed:
+        search.facts.discard(row for each in closed for row in search.rows[each])
+        search.found.clear()
+        search.saying.clear()
+    return bool(closed)
 
 
 def _ranked(search: _Search, each: Any, score: float, how: Mapping[Any, tuple[How, str]]) -> Ranked:
@@ -191,12 +227,12 @@ def _by_words(search: _Search) -> NDArray[np.float32]:
     """How much of the question each row says, rare words counting more."""
     scores = np.zeros(search.size, np.float32)
     for stem in search.question.stems:
-        rows, in_triple = search.holding(word_token(stem))
+        rows, in_triple = search.postings(word_token(stem))
         weights = np.where(in_triple, np.float32(1), np.float32(_SENTENCE))
-        if not len(rows) and (alike := misspelt(stem)) is not None:
-            rows, _ = search.holding(word_token(alike))
+        if not len(rows) and (alike := typo_key(stem)) is not None:
+            rows, _ = search.postings(word_token(alike))
             weights = np.full(len(rows), _MISSPELT, np.float32)
-        named = [search.holding(relation_token(key))[0] for key in search.aliases.get(stem, ())]
+        named = [search.postings(relation_token(key))[0] for key in search.aliases.get(stem, ())]
         others = np.setdiff1d(np.concatenate(named), rows) if named else rows[:0]
         held = len(rows) + len(others)
         rarity = math.log(1 + (search.size - held + 0.5) / (held + 0.5))
@@ -215,7 +251,7 @@ def _top(search: _Search, scores: NDArray[np.float32], rows: _Rows, most: int) -
         rows: Ascending.
         most: How many of trusted sources, and half as many of others.
     """
-    trusted = search.index.ranks[rows] >= TRUSTED
+    trusted = search.facts.ranks[rows] >= TRUSTED
     chosen = [
         part[np.lexsort((-rows[part], -scores[part]))[:count]]
         for part, count in ((np.flatnonzero(trusted), most), (np.flatnonzero(~trusted), most // 2))
@@ -231,12 +267,12 @@ def _top(search: _Search, scores: NDArray[np.float32], rows: _Rows, most: int) -
 def _about(search: _Search, words: NDArray[np.float32]) -> list[tuple[int, str]]:
     """Rows about the names in the question and about the person who asks, with the key; the likeliest of many."""
     question = search.question
-    keys = dict.fromkeys(name.key for name in search.ground.named)
+    keys = dict.fromkeys(name.key for name in search.recall.named)
     if question.speaker is not None:
         keys[question.speaker] = None
     found: list[tuple[int, str]] = []
     for key in keys:
-        rows, _ = search.holding(name_token(key))
+        rows, _ = search.postings(name_token(key))
         likely = words[rows]
         if len(rows) > _ABOUT // 2:
             likely = likely + np.float32(_LIKELY) * _of_relations(search, rows, search.vector)
@@ -246,12 +282,12 @@ def _about(search: _Search, words: NDArray[np.float32]) -> list[tuple[int, str]]
 
 def _of_relations(search: _Search, rows: _Rows, vector: Vector | None) -> NDArray[np.float32]:
     """Cosine of a vector with the relation of each row; 0 where there is none."""
-    relations = search.ground.relations
+    relations = search.recall.relations
     if vector is None or not relations.keys:
         return np.zeros(len(rows), np.float32)
     cosines = relations.vectors @ vector
     tokens, order = relations.tokens
-    asked = search.index.ends[rows, 1]
+    asked = search.facts.ends[rows, 1]
     places = np.minimum(np.searchsorted(tokens, asked), len(tokens) - 1)
     found: NDArray[np.float32] = np.where(tokens[places] == asked, cosines[order[places]], np.float32(0))
     return found
@@ -261,7 +297,7 @@ def _by_person(search: _Search, about: Sequence[tuple[int, str]], words: NDArray
     """Facts about a name in the question or about the person who asks, by how well the rest of each fits."""
     if not about:
         return []
-    ids = search.index.ids([row for row, _ in about])
+    ids = search.facts.ids([row for row, _ in about])
     best: dict[Any, float] = {}
     for each, (row, key) in zip(ids, about, strict=True):
         if (candidate := search.held.get(each)) is None:
@@ -276,7 +312,7 @@ def _by_person(search: _Search, about: Sequence[tuple[int, str]], words: NDArray
 
 
 def _relation(search: _Search, candidate: Candidate) -> float:
-    relations = search.ground.relations
+    relations = search.recall.relations
     place = relations.places.get(candidate.relation_key)
     if search.vector is None or place is None:
         return 0.0
@@ -287,14 +323,17 @@ def _relation(search: _Search, candidate: Candidate) -> float:
 
 def _meaning(search: _Search, candidate: Candidate) -> float:
     """Mean cosine of the question with the parts of a fact; the person who asks is no part that tells."""
-    parts = [_relation(search, candidate)]
-    for key, similarity in (
+    parts = [_relation(search, candidate), *_ends(search, candidate)]
+    return sum(parts) / len(parts)
+
+
+def _ends(search: _Search, candidate: Candidate) -> list[float]:
+    """Cosines of the names of a fact but that of the person who asks."""
+    ends = (
         (candidate.subject_key, candidate.subject_similarity),
         (candidate.object_key, candidate.object_similarity),
-    ):
-        if key != search.question.speaker:
-            parts.append(similarity)
-    return sum(parts) / len(parts)
+    )
+    return [similarity for key, similarity in ends if key != search.question.speaker]
 
 
 def _by_meaning(search: _Search) -> list[Any]:
@@ -304,11 +343,25 @@ def _by_meaning(search: _Search) -> list[Any]:
     return sorted(fits, key=lambda each: (-fits[each], -search.held[each].fact.seq))[:_POOL]
 
 
-# -- further steps -----------------------------------------------------------------------------------------------------
+# -- further hops ------------------------------------------------------------------------------------------------------
 
 
-def _further(search: _Search, scores: Mapping[Any, float], fetch: Fetch, embed: Embed) -> list[_Step]:
-    """Facts one step from the best, by how well their relation fits what of the question those do not say."""
+def _further(search: _Search, scores: Mapping[Any, float], stored: StoredFacts, embed: Embed) -> list[_Hop]:
+    """Facts one hop from the best, by how well their relation fits what of the question those do not say."""
+    for _ in range(_TRIES):
+        best = _reached(search, scores, embed)
+        order = sorted(best, key=lambda row: (-best[row][0], -row))[:_PER_HOP]
+        if not _look_up(search, stored, order):
+            break
+    ids = search.facts.ids(order)
+    chosen = dict(zip(reversed(ids), reversed([best[row] for row in order]), strict=True))
+    for each, (_, rest, _) in chosen.items():
+        search.rests.setdefault(each, rest)
+    return [_Hop(each, via, fit) for each, (fit, _, via) in reversed(chosen.items()) if each in search.held]
+
+
+def _reached(search: _Search, scores: Mapping[Any, float], embed: Embed) -> dict[int, tuple[float, str, str]]:
+    """Rows one hop from the best facts: how well each fits, what of the question was left to say, the name between."""
     ways: dict[str, list[tuple[_Rows, int, str]]] = defaultdict(list)
     for rows, rest, later, via in _ways(search, scores):
         ways[rest].append((rows, later, via))
@@ -325,15 +378,7 @@ def _further(search: _Search, scores: Mapping[Any, float], fetch: Fetch, embed: 
             row, fit = int(rows[place]), float(fits[place])
             if row not in best or fit > best[row][0]:
                 best[row] = (fit, rest, names[place])
-    order = sorted(best, key=lambda row: (-best[row][0], -row))[:_STEP]
-    ids = search.index.ids(order)
-    for row, each in zip(order, ids, strict=True):
-        search.note(each, row)
-    chosen = dict(zip(reversed(ids), reversed([best[row] for row in order]), strict=True))
-    search.held.update({each.id: each for each in fetch([i for i in chosen if i not in search.held], search.vector)})
-    for each, (_, rest, _) in chosen.items():
-        search.rests.setdefault(each, rest)
-    return [_Step(each, via, fit) for each, (fit, _, via) in reversed(chosen.items()) if each in search.held]
+    return best
 
 
 def _ways(search: _Search, scores: Mapping[Any, float]) -> list[tuple[_Rows, str, int, str]]:
@@ -345,7 +390,7 @@ def _ways(search: _Search, scores: Mapping[Any, float]) -> list[tuple[_Rows, str
         rest = search.rests[start] = _rest(search, search.rests.get(start, search.question.text), candidate)
         for key, spelling in ((candidate.subject_key, triple.subject), (candidate.object_key, triple.object)):
             if rest and key != search.question.speaker:
-                rows, _ = search.holding(name_token(key))
+                rows, _ = search.postings(name_token(key))
                 ways.append((_some(search, rows), rest, place, spelling))
     return ways
 
@@ -354,7 +399,7 @@ def _some(search: _Search, rows: _Rows) -> _Rows:
     """The newest rows, most of them from trusted sources."""
     if len(rows) <= _PER_NAME:
         return rows
-    trusted = search.index.ranks[rows] >= TRUSTED
+    trusted = search.facts.ranks[rows] >= TRUSTED
     return np.concatenate((rows[trusted][-_PER_NAME:], rows[~trusted][-_PER_NAME // 2 :]))
 
 
@@ -374,33 +419,25 @@ def _rest(search: _Search, text: str, candidate: Candidate) -> str:
 def _supported(search: _Search, words: NDArray[np.float32], how: Mapping[Any, tuple[How, str]]) -> list[Any]:
     """The facts that say enough of the question: an unrelated one recalls nothing.
 
-    What is about a name in the question always does, and what is one step from a fact that does.
+    What is about a name in the question always does, and what is one hop from a fact that does.
     """
     least = _LEAST_PERSONAL if search.question.personal else _LEAST
     if search.question.own and not search.question.stems:  # "Who am I?"
         least = 0.0
-    named = {name.key for name in search.ground.named} - {search.question.speaker}
+    named = {name.key for name in search.recall.named} - {search.question.speaker}
     kept: list[Any] = []
     for each, candidate in search.held.items():
         is_named = not named.isdisjoint((candidate.subject_key, candidate.object_key))
-        is_step = how.get(each, ("similar", ""))[0] == "neighbour"
+        is_hop = how.get(each, ("similar", ""))[0] == "neighbour"
         said = max(words[search.rows[each]]) / search.sought if search.sought else 0.0
-        if is_named or is_step or said + _likeness(search, candidate) >= least:
+        if is_named or is_hop or said + _likeness(search, candidate) >= least:
             kept.append(each)
     return kept
 
 
 def _likeness(search: _Search, candidate: Candidate) -> float:
     """How near a fact is to the question: its relation, and the nearer of its ends that is not the person who asks."""
-    ends = [
-        similarity
-        for key, similarity in (
-            (candidate.subject_key, candidate.subject_similarity),
-            (candidate.object_key, candidate.object_similarity),
-        )
-        if key != search.question.speaker
-    ]
-    return max(_relation(search, candidate), 0.0) + _OF_ENDS * max([0.0, *ends])
+    return max(_relation(search, candidate), 0.0) + _OF_ENDS * max([0.0, *_ends(search, candidate)])
 
 
 # -- together ----------------------------------------------------------------------------------------------------------
@@ -408,7 +445,7 @@ def _likeness(search: _Search, candidate: Candidate) -> float:
 
 def _present(search: _Search, rows: Sequence[int]) -> list[Any]:
     """The facts of some rows that are open still, each once."""
-    return [each for each in dict.fromkeys(search.index.ids(rows)) if each in search.held]
+    return [each for each in dict.fromkeys(search.facts.ids(rows)) if each in search.held]
 
 
 def _best(search: _Search, scores: Mapping[Any, float]) -> list[Any]:
@@ -426,14 +463,14 @@ def _fused(rankings: Iterable[Sequence[Any]]) -> dict[Any, float]:
 
 def _how(search: _Search, about: Sequence[tuple[int, str]]) -> dict[Any, tuple[How, str]]:
     """Which facts are about a name in the question, by that name or by an alias."""
-    named = {name.key: name for name in search.ground.named}
-    ids = search.index.ids([row for row, _ in about])
+    named = {name.key: name for name in search.recall.named}
+    ids = search.facts.ids([row for row, _ in about])
     return {
         each: (named[key].how, named[key].spelling) for each, (_, key) in zip(ids, about, strict=True) if key in named
     }
 
 
-def words_of_aliases(names: Iterable[tuple[str, Iterable[str]]]) -> dict[str, frozenset[str]]:
+def relation_words(names: Iterable[tuple[str, Iterable[str]]]) -> dict[str, frozenset[str]]:
     """Keys of relations by the words of their names: pairs of a key and names."""
     found: dict[str, set[str]] = defaultdict(set)
     for key, labels in names:

@@ -45,10 +45,10 @@ from langchain_memllm.stores.interface import (
     Erased,
     FactFilter,
     Found,
-    Ground,
     LookupQuery,
     Pending,
     Planner,
+    RecallIndex,
     Row,
     SearchQuery,
     Selection,
@@ -179,7 +179,7 @@ class EmbeddedStore:
         self._db = Database(path, durability=durability)
         self.turns = embedded_hub.EmbeddedTurns(self._db, encode_namespace)
         self._indexes: Indexes[NameIndex[int]] = Indexes()
-        self._grounds = embedded_recall.Grounds()
+        self._recall = embedded_recall.RecallIndexes()
         self._index_lock = renewed(threading.Lock())
 
     def __repr__(self) -> str:
@@ -228,7 +228,7 @@ class EmbeddedStore:
         label = encode_namespace(namespace)
         erased = self._db.transact(lambda connection: embedded_erase.erase(connection, namespace, label, selection))
         self._indexes.drop(namespace)
-        self._grounds.drop(namespace)
+        self._recall.drop(namespace)
         if purge:
             self._db.purge()
         return erased
@@ -275,7 +275,7 @@ class EmbeddedStore:
         """Put a backup in the place of this memory; see ``stores.backup.restore``."""
         former = backup.restore(file, self._path())
         self._indexes = Indexes()
-        self._grounds = embedded_recall.Grounds()
+        self._recall = embedded_recall.RecallIndexes()
         return former
 
     def _path(self) -> Path:
@@ -402,15 +402,20 @@ class EmbeddedStore:
                 self._indexes.put(namespace, index, rows[-1][0] if rows else last, epoch)
             return index
 
-    def ground(self, namespace: Namespace, keys: Sequence[str]) -> Ground | None:
-        """See ``TripleStore.ground``."""
+    def recall_index(self, namespace: Namespace, keys: Sequence[str]) -> RecallIndex | None:
+        """See ``TripleStore.recall_index``."""
         with self._db.snapshot() as connection:
-            return self._grounds.ground(connection, namespace, encode_namespace(namespace), keys)
+            return self._recall.get(connection, namespace, encode_namespace(namespace), keys)
 
-    def recalled(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
-        """See ``TripleStore.recalled``."""
+    def candidates(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
+        """See ``TripleStore.candidates``."""
         with self._db.snapshot() as connection:
             return embedded_recall.candidates(connection, namespace, encode_namespace(namespace), _FACT, ids, vector)
+
+    def closed(self, namespace: Namespace, ids: Sequence[int | str]) -> set[int | str]:
+        """See ``TripleStore.closed``."""
+        with self._db.snapshot() as connection:
+            return embedded_recall.closed(connection, encode_namespace(namespace), ids)
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """See ``TripleStore.facts``."""

@@ -13,12 +13,12 @@ import numpy as np
 
 from langchain_memllm.factindex import FactIndex, evidence_words
 from langchain_memllm.forking import renewed
-from langchain_memllm.stores.grounds import HeldIndexes, cosines
-from langchain_memllm.stores.interface import Candidate, Ground, Named, Relations, Vector
+from langchain_memllm.stores.factindexes import FactIndexes, cosines
+from langchain_memllm.stores.interface import Candidate, Named, RecallIndex, Relations, Vector
 from langchain_memllm.stores.rows import check_keys, fact_of_columns
 from langchain_memllm.triples import Namespace
 
-__all__ = ["Grounds", "add_words", "candidates"]
+__all__ = ["RecallIndexes", "add_words", "candidates", "closed"]
 
 _HEAD: Final = "SELECT id, seq, epoch FROM namespace WHERE name = ?"
 _EVIDENCE: Final = """SELECT e.fact, e.words, e.said, q.kind FROM evidence e INDEXED BY evidence_ns
@@ -33,6 +33,8 @@ _ALIKE: Final = """SELECT DISTINCT m.key, 'alias', m.spelling FROM json_each(?) 
 _CANDIDATES: Final = """SELECT {fact}, f.id, s.key, r.key, o.key, f.s, f.o FROM json_each(?2) j
     CROSS JOIN fact f ON f.id = j.value AND f.ns = ?1 AND f.open = 1 CROSS JOIN relation r ON r.id = f.r
     CROSS JOIN name s ON s.id = f.s CROSS JOIN name o ON o.id = f.o"""
+_CLOSED: Final = """SELECT j.value FROM json_each(?2) j
+    LEFT JOIN fact f ON f.id = j.value AND f.ns = ?1 AND f.open = 1 WHERE f.id IS NULL"""
 _VECTORS: Final = "SELECT v.id, v.vector FROM json_each(?) j CROSS JOIN name_vector v ON v.id = j.value"
 
 # Evidence with what its words are made of.
@@ -50,12 +52,12 @@ class _Held:
     relations: Relations
 
 
-class Grounds:
+class RecallIndexes:
     """The indexes of the namespaces used lately, brought up to date when they are asked for. Safe across threads."""
 
     def __init__(self) -> None:
         """Hold nothing yet."""
-        self._indexes: HeldIndexes[int] = HeldIndexes()
+        self._indexes: FactIndexes[int] = FactIndexes()
         self._relations: dict[Namespace, _Held] = {}
         self._lock = renewed(threading.Lock())
 
@@ -64,10 +66,10 @@ class Grounds:
         self._indexes.drop(namespace)
         self._relations.pop(namespace, None)
 
-    def ground(
+    def get(
         self, connection: sqlite3.Connection, namespace: Namespace, label: str, keys: Sequence[str]
-    ) -> Ground | None:
-        """See ``TripleStore.ground``; ``label`` is the encoded namespace."""
+    ) -> RecallIndex | None:
+        """See ``TripleStore.recall_index``; ``label`` is the encoded namespace."""
         head = connection.execute(_HEAD, (label,)).fetchone()
         if head is None:
             return None
@@ -76,7 +78,7 @@ class Grounds:
         index = self._index(connection, namespace, ns, seq, epoch)
         with self._lock:
             relations = self._fresh_relations(connection, namespace, ns, epoch)
-        return Ground(index, relations, _named(connection, ns, keys))
+        return RecallIndex(index, relations, _named(connection, ns, keys))
 
     def _index(
         self, connection: sqlite3.Connection, namespace: Namespace, ns: int, seq: int, epoch: int
@@ -138,7 +140,7 @@ def candidates(
     ids: Sequence[int | str],
     vector: Vector | None,
 ) -> list[Candidate]:
-    """See ``TripleStore.recalled``; ``columns`` are those of a fact."""
+    """See ``TripleStore.candidates``; ``columns`` are those of a fact."""
     head = connection.execute(_HEAD, (label,)).fetchone()
     if head is None or not ids:
         return []
@@ -157,6 +159,13 @@ def candidates(
         check_keys("table name or relation", subject, relation, object_)
         found.append(Candidate(number, fact, subject, relation, object_, near.get(s, 0.0), near.get(o, 0.0)))
     return found
+
+
+def closed(connection: sqlite3.Connection, label: str, ids: Sequence[int | str]) -> set[int | str]:
+    """See ``TripleStore.closed``; ``label`` is the encoded namespace."""
+    head = connection.execute(_HEAD, (label,)).fetchone()
+    rows = connection.execute(_CLOSED, (0 if head is None else head[0], json.dumps(list(ids)))).fetchall()
+    return {row[0] for row in rows}
 
 
 def add_words(connection: sqlite3.Connection) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from langchain_memllm.embeddings import StaticEmbedder
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.factindex import NO_SPACES
 from langchain_memllm.nameindex import CODE_BYTES, encode
 from langchain_memllm.stores.outbox import Change, excluding_text, names_any
 from langchain_memllm.stores.rows import corrupt, moment_is_sound
@@ -64,10 +65,7 @@ _WORD_LENGTH: Final = 64
 _MAX_WORDS: Final = 50_000
 _ID: Final = re.compile("[0-9a-f]{32}")
 # A run of letters and digits; or one sign of a script without spaces; or one symbol (an emoji).
-_NO_SPACES: Final = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_TOKEN: Final = re.compile(rf"[{_NO_SPACES}]|[^\W_{_NO_SPACES}]+|[\u2190-\u2bff\U0001f000-\U0001faff]")
+_TOKEN: Final = re.compile(rf"[{NO_SPACES}]|[^\W_{NO_SPACES}]+|[\u2190-\u2bff\U0001f000-\U0001faff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,11 @@ __all__ = [
     "Erased",
     "FactFilter",
     "Found",
-    "Ground",
     "LookupQuery",
     "Named",
     "Pending",
     "Planner",
+    "RecallIndex",
     "Relations",
     "Row",
     "SearchQuery",
@@ -174,10 +174,10 @@ class Relations:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What recall looks for facts in; see ``TripleStore.ground``."""
+class RecallIndex:
+    """What recall looks for facts in; see ``TripleStore.recall_index``."""
 
-    index: FactIndex[Any]
+    facts: FactIndex[Any]
     relations: Relations
     named: tuple[Named, ...] = ()
 
@@ -437,10 +437,10 @@ class TripleStore(Protocol):
     ) -> list[Found]:
         """Open facts by similarity of names and relations; rows have ``how="similar"``."""
 
-    def ground(self, namespace: Namespace, keys: Sequence[str]) -> Ground | None:
+    def recall_index(self, namespace: Namespace, keys: Sequence[str]) -> RecallIndex | None:
         """What recall looks for facts in: the words of open facts, the relations, and the names asked for.
 
-        Facts closed since the index was made may still be in it; ``recalled`` leaves them out.
+        Facts closed since the index was made may still be in it; ``candidates`` leaves them out, ``closed`` tells them.
 
         Args:
             namespace: Whose memory.
@@ -450,13 +450,19 @@ class TripleStore(Protocol):
             None if there is no such namespace.
         """
 
-    def recalled(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
-        """The open facts with these ids of a ``Ground``, in any order, beside a vector.
+    def candidates(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
+        """The open facts with these ids of a ``RecallIndex``, in any order, beside a vector.
 
         Args:
             namespace: Whose memory.
-            ids: As the index of ``ground`` has them.
+            ids: As ``RecallIndex.facts`` has them.
             vector: Unit vector to compare the names with; None: similarities are 0.
+        """
+
+    def closed(self, namespace: Namespace, ids: Sequence[int | str]) -> set[int | str]:
+        """Which of these ids are facts that were closed since ``recall_index`` gave them: they never open again.
+
+        One that a server does not find yet, because it was written a moment ago, is not among them.
         """
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:

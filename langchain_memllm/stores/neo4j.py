@@ -42,10 +42,10 @@ from langchain_memllm.stores.interface import (
     Erased,
     FactFilter,
     Found,
-    Ground,
     LookupQuery,
     Pending,
     Planner,
+    RecallIndex,
     Relations,
     Row,
     SearchQuery,
@@ -117,7 +117,7 @@ class Neo4jStore:
         self.turns = neo4j_hub.Neo4jTurns(self._bolt)
         self._indexes: Indexes[NameIndex[int]] = Indexes()
         self._relations: dict[Namespace, _Relations] = {}
-        self._grounds = neo4j_recall.Grounds(self._bolt)
+        self._recall = neo4j_recall.RecallIndexes(self._bolt)
 
     def __repr__(self) -> str:
         """The class and the address, without credentials."""
@@ -155,7 +155,7 @@ class Neo4jStore:
             erased = replace(erased, notes=(_KEPT,))
         self._indexes.drop(namespace)
         self._relations.pop(namespace, None)
-        self._grounds.drop(namespace)
+        self._recall.drop(namespace)
         return erased
 
     def put_outbox(
@@ -294,9 +294,9 @@ class Neo4jStore:
         rows = self._bolt.read(cypher.NAME_VECTORS, {"names": wanted}) if wanted else []
         return {row["id"]: row["embedding"] for row in rows}
 
-    def ground(self, namespace: Namespace, keys: Sequence[str]) -> Ground | None:
-        """See ``TripleStore.ground``."""
-        return self._grounds.ground(namespace, keys, lambda epoch, seq: self._relations_at(namespace, epoch, seq).known)
+    def recall_index(self, namespace: Namespace, keys: Sequence[str]) -> RecallIndex | None:
+        """See ``TripleStore.recall_index``."""
+        return self._recall.get(namespace, keys, lambda epoch, seq: self._relations_at(namespace, epoch, seq).known)
 
     def _relations_at(self, namespace: Namespace, epoch: int, seq: int) -> _Relations:
         """What is held of a namespace's relations, if it is of this epoch and as new as ``seq``; else it is read."""
@@ -305,9 +305,13 @@ class Neo4jStore:
             held = self._load_relations(namespace)
         return held
 
-    def recalled(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
-        """See ``TripleStore.recalled``."""
+    def candidates(self, namespace: Namespace, ids: Sequence[int | str], vector: Vector | None) -> list[Candidate]:
+        """See ``TripleStore.candidates``."""
         return neo4j_recall.candidates(self._bolt, namespace, fact_of, ids, vector)
+
+    def closed(self, namespace: Namespace, ids: Sequence[int | str]) -> set[int | str]:
+        """See ``TripleStore.closed``."""
+        return neo4j_recall.closed(self._bolt, namespace, ids)
 
     def facts(self, namespaces: Sequence[Namespace], where: FactFilter | None = None) -> Iterator[Fact]:
         """See ``TripleStore.facts``."""

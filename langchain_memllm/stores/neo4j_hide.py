@@ -6,32 +6,21 @@ is done already is left alone, so the step may be taken again wherever it was cu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of
+from langchain_memllm.stores.neo4j_steps import Connection
 from langchain_memllm.stores.outbox import pack_entry, unpack_entry
 from langchain_memllm.triples import operation_key
 
 if TYPE_CHECKING:
-    import neo4j
+    pass
 
-__all__ = ["Connection", "hide"]
+__all__ = ["hide"]
 
 _PAGE: Final = 1_000
-Answer = TypeVar("Answer")
-
-
-class Connection(Protocol):
-    """What the step needs of a database; ``bolt.Bolt`` has it."""
-
-    def read(self, statement: cypher.Statement, parameters: dict[str, Any] | None = None) -> list[neo4j.Record]:
-        """Run one reading statement."""
-
-    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
-        """Run a function in one writing transaction; it may run several times."""
 
 
 def hide(connection: Connection) -> None:

@@ -10,8 +10,8 @@ from langchain_memllm.factindex import FactIndex
 from langchain_memllm.nameindex import Entry
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import Bolt, vector_text
-from langchain_memllm.stores.grounds import HeldIndexes, cosines
-from langchain_memllm.stores.interface import Candidate, Ground, Named, Relations, Vector
+from langchain_memllm.stores.factindexes import FactIndexes, cosines
+from langchain_memllm.stores.interface import Candidate, Named, RecallIndex, Relations, Vector
 from langchain_memllm.stores.neo4j_ids import ids_of
 from langchain_memllm.stores.rows import check_keys, corrupt
 from langchain_memllm.triples import Fact, Namespace
@@ -19,28 +19,28 @@ from langchain_memllm.triples import Fact, Namespace
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Grounds", "candidates", "epoch_of"]
+__all__ = ["RecallIndexes", "candidates", "closed", "epoch_of"]
 
 _PAGE: Final = 20_000  # pieces of evidence read at a time; an operation has at most 4,096
 _LEAST_S: Final = 1.0
 
 
-class Grounds:
+class RecallIndexes:
     """The indexes of the namespaces used lately, brought up to date when they are asked for. Safe across threads."""
 
     def __init__(self, bolt: Bolt) -> None:
         """Hold nothing yet."""
         self._bolt = bolt
-        self._held: HeldIndexes[str] = HeldIndexes()
+        self._held: FactIndexes[str] = FactIndexes()
 
     def drop(self, namespace: Namespace) -> None:
         """Forget a namespace's index, if held."""
         self._held.drop(namespace)
 
-    def ground(
+    def get(
         self, namespace: Namespace, keys: Sequence[str], relations: Callable[[int, int], Relations]
-    ) -> Ground | None:
-        """See ``TripleStore.ground``; one round trip if little has changed.
+    ) -> RecallIndex | None:
+        """See ``TripleStore.recall_index``; one round trip if little has changed.
 
         ``relations`` gives those of an epoch that are at least as new as a number.
         """
@@ -51,13 +51,14 @@ class Grounds:
             held = self._held.get(namespace)
             after, known = (0, 0) if held is None else (held.seq, len(held.last))
             parameters = {"ns": ids.ns, "names": names, "page": _PAGE, "after": after, "known": known}
-            rows = self._bolt.read(cypher.GROUND, {"p": parameters}, within=max(_LEAST_S, ends - time.monotonic()))
+            within = max(_LEAST_S, ends - time.monotonic())
+            rows = self._bolt.read(cypher.RECALL_INDEX, {"p": parameters}, within=within)
             if not rows:
                 self.drop(namespace)
                 return None
             row = rows[0]
             if (index := self._filled(namespace, held, row)) is not None:
-                return Ground(index, relations(epoch_of(row), row["relations_to"]), _named(row))
+                return RecallIndex(index, relations(epoch_of(row), row["relations_to"]), _named(row))
 
     def _filled(
         self, namespace: Namespace, held: Entry[FactIndex[str]] | None, row: neo4j.Record
@@ -90,6 +91,7 @@ def _named(row: neo4j.Record) -> tuple[Named, ...]:
     named = {key: Named(key, "exact", spelling) for key, spelling in row["exact"]}
     for _, key, spelling in sorted(row["others"], key=lambda each: int(each[0])):
         named.setdefault(key, Named(key, "alias", spelling))
+    check_keys("label MemEntity", *named, *(each.spelling for each in named.values()))
     return tuple(named.values())
 
 
@@ -100,13 +102,15 @@ def candidates(
     ids: Sequence[int | str],
     vector: Vector | None,
 ) -> list[Candidate]:
-    """See ``TripleStore.recalled``; ``fact_of`` makes a fact of a row."""
+    """See ``TripleStore.candidates``; ``fact_of`` makes a fact of a row."""
     if not ids:
         return []
     text = None if vector is None else vector_text(vector)
     parameters = {"ns": ids_of(namespace).ns, "ids": list(ids), "vector": text}
     row = bolt.read(cypher.CANDIDATES, {"p": parameters})[0]
     near = cosines([end[3] for end in row["ends"]])
+    check_keys("label MemEntity", *(key for end in row["ends"] for key in end[1:3]))
+    check_keys("label MemRelation", *(key for _, key in row["relations"]))
     names = {end[0]: (end[1], end[2], cosine) for end, cosine in zip(row["ends"], near, strict=True)}
     relations = {rid: key for rid, key in row["relations"]}
     found: list[Candidate] = []
@@ -116,3 +120,9 @@ def candidates(
             fact = fact_of(namespace, [values[0], subject[1], values[2], object_[1], *values[4:]])
             found.append(Candidate(fact.id, fact, subject[0], relation, object_[0], subject[2], object_[2]))
     return found
+
+
+def closed(bolt: Bolt, namespace: Namespace, ids: Sequence[int | str]) -> set[int | str]:
+    """See ``TripleStore.closed``; a fact that no index of the server knows yet is not said to be closed."""
+    found = bolt.read(cypher.CLOSED_OF, {"p": {"ns": ids_of(namespace).ns, "ids": list(ids)}})
+    return {row["id"] for row in found}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import best_evidence
 from langchain_memllm.relations import Catalogue, Relation
@@ -17,25 +17,15 @@ from langchain_memllm.stores import cypher
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of, view_type
+from langchain_memllm.stores.neo4j_steps import Connection
 from langchain_memllm.triples import is_literal_key, loose_key, name_key, rank_of
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Connection", "rekey"]
+__all__ = ["rekey"]
 
 _PAGE: Final = 1_000
-Answer = TypeVar("Answer")
-
-
-class Connection(Protocol):
-    """What the step needs of a database; ``bolt.Bolt`` has it."""
-
-    def read(self, statement: cypher.Statement, parameters: dict[str, Any] | None = None) -> list[neo4j.Record]:
-        """Run one reading statement."""
-
-    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
-        """Run a function in one writing transaction; it may run several times."""
 
 
 def rekey(connection: Connection) -> None:

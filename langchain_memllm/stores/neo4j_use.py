@@ -6,7 +6,7 @@ Every write keeps the numbers (``stores.neo4j_write``), and every erasure (``sto
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_memllm.belief import Use
 from langchain_memllm.quotas import UNTRUSTED
@@ -14,28 +14,18 @@ from langchain_memllm.stores import cypher
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of
+from langchain_memllm.stores.neo4j_steps import Connection
 from langchain_memllm.stores.rows import use_of as sound_use
 from langchain_memllm.triples import Namespace
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Connection", "count", "problems", "use_of", "uses"]
+__all__ = ["count", "problems", "use_of", "uses"]
 
 _PAGE: Final = 10_000
 _LOOKS: Final = 3
 _MEND: Final = "restore a backup or an earlier export"
-Answer = TypeVar("Answer")
-
-
-class Connection(Protocol):
-    """What is needed of a database; ``bolt.Bolt`` has it."""
-
-    def read(self, statement: cypher.Statement, parameters: dict[str, Any] | None = None) -> list[neo4j.Record]:
-        """Run one reading statement."""
-
-    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
-        """Run a function in one writing transaction; it may run several times."""
 
 
 def count(connection: Connection) -> None:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from langchain_memllm.factindex import evidence_words
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of
+from langchain_memllm.stores.neo4j_steps import Connection
 
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Connection", "add_words"]
+__all__ = ["add_words"]
 
 _PAGE: Final = 1_000
 Place = tuple[int, int, str]
-Answer = TypeVar("Answer")
-
-
-class Connection(Protocol):
-    """What the step needs of a database; ``bolt.Bolt`` has it."""
-
-    def read(self, statement: cypher.Statement, parameters: dict[str, Any] | None = None) -> list[neo4j.Record]:
-        """Run one reading statement."""
-
-    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
-        """Run a function in one writing transaction; it may run several times."""
 
 
 def add_words(connection: Connection) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from langchain_memllm.errors import SchemaTooNew, StoreError
-from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey, neo4j_use, neo4j_words
+from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey, neo4j_steps, neo4j_use, neo4j_words
 
 if TYPE_CHECKING:
     import neo4j
@@ -31,24 +31,15 @@ _REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {
 """What a step does to what is stored, where statements alone cannot; each may be run again wherever it was cut off."""
 
 
-Answer = TypeVar("Answer")
-
-
-class Connection(Protocol):
+class Connection(neo4j_steps.Connection, Protocol):
     """What the schema needs of a database; ``bolt.Bolt`` has it."""
 
     @property
     def location(self) -> str:
         """Address and database, without anything secret."""
 
-    def read(self, statement: cypher.Statement, parameters: Mapping[str, Any] | None = None) -> list[neo4j.Record]:
-        """Run one reading statement."""
-
     def write_one(self, statement: cypher.Statement, parameters: Mapping[str, Any]) -> list[neo4j.Record]:
         """Run one writing statement that may safely run twice."""
-
-    def write(self, work: Callable[[neo4j.ManagedTransaction], Answer]) -> Answer:
-        """Run a function in one writing transaction; it may run several times."""
 
     def alter(self, statement: str) -> None:
         """Run one schema statement, however long it takes; what another client was faster with is there."""

@@ -141,14 +141,6 @@ _RULES: Final[dict[str, str]] = {
     "forgotten_turn": f"length(uid) = 32 AND {_NS}",
     "role_scope": _NS,
 }
-_TEXTS: Final = {
-    "fact": ("principal",),
-    "evidence": ("principal", "text"),
-    "operation": ("op_id", "payload_hash"),
-    "quarantine": ("text", "reason"),
-    "session": ("thread",),
-    "turn": ("text", "speaker", "role", "ref", "scope"),
-}
 _DATES: Final = ("valid_from", "valid_to", "ended")
 _TIMES: Final = {
     "namespace": ("last_at",),
@@ -253,7 +245,7 @@ def foreign_rows(connection: sqlite3.Connection) -> list[str]:
 
 def _unreadable(connection: sqlite3.Connection, table: str) -> Iterator[None]:
     """Rows whose types are right, with a text in them that is not; raises where one is not UTF-8."""
-    for column in _TEXTS.get(table, ()):
+    for column in (name for name, kinds in _SHAPES[table].items() if _TEXT in kinds):
         for _ in connection.execute(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"):
             pass
     for column in _DATES if table == "fact" else ():

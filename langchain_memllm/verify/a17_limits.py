@@ -96,7 +96,7 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
         counts.problems.append(f"{failed} of {len(pids)} writers got an error that is not of a limit")
     refused = sum(_compare(place, ledger, where[who], counts) for who, ledger in ledgers.items())
     with place.opened() as memory:
-        counts.problems += _sizes(place, memory, full, other, most)
+        counts.problems += _sizes(place, memory, full, other, most, counts)
         some = next(fact.triple[2] for fact in place.held() if tuple(json.loads(fact.namespace)) == full)
         counts.problems += _one_more(memory, full, some)
         memory.set_limits(before)
@@ -134,7 +134,9 @@ def _compare(place: _Place, ledger: Path, namespace: Namespace, counts: Counts) 
     return len(intents) - len(acks)
 
 
-def _sizes(place: _Place, memory: Memory, full: Namespace, other: Namespace, most: int) -> Iterator[str]:
+def _sizes(
+    place: _Place, memory: Memory, full: Namespace, other: Namespace, most: int, counts: Counts
+) -> Iterator[str]:
     """What is there, counted here, against the limits and against what the memory counts itself."""
     held: dict[Namespace, list[Held]] = {full: [], other: []}
     for fact in place.held():
@@ -147,6 +149,7 @@ def _sizes(place: _Place, memory: Memory, full: Namespace, other: Namespace, mos
         ("statements of pages in an hour", len(lately), most // 4),
     ):
         if count > limit:
+            counts.wrong += count - limit
             yield f"{count} {what} are there, {limit} may be"
     if len(held[full]) < most:
         yield f"writers were refused with {len(held[full])} of {most} statements there"

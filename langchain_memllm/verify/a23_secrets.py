@@ -33,6 +33,7 @@ __all__ = ["ADDRESSES", "SECRET", "run"]
 SECRET: Final = "Secret7d1f"  # noqa: S105 - a canary
 CANARY: Final = "Canary7d1f"
 _NS: Final = ("verify", "a23")
+_LEAST_LOGGED: Final = 20
 ADDRESSES: Final[tuple[str, ...]] = tuple(
     address.replace("SECRET", SECRET)
     for address in (
@@ -87,7 +88,8 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     """All addresses and all errors, whatever the scale; sabotage lets the memory log what it is given."""
     counts, told = Counts(), _Told()
     logger = logging.getLogger("langchain_memllm")
-    before, logger.level = logger.level, logging.DEBUG
+    before = logger.level
+    logger.setLevel(logging.DEBUG)  # an assignment leaves what logging holds of the level as it was
     logger.addHandler(told)
     empty = folder / "empty"
     empty.mkdir()
@@ -98,11 +100,11 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
         failed = sum(_fails(step) for step in _errors(folder, _Telling if sabotage else Memory))
     finally:
         logger.removeHandler(told)
-        logger.level = before
+        logger.setLevel(before)
     counts.problems += [f"a file named {path.name[:20]!a} was made" for path in empty.iterdir()]
     logged = "\n".join(told.lines)
     counts.wrong += sum(secret.casefold() in logged.casefold() for secret in (SECRET, CANARY))
-    if not told.lines or failed < len(_ERRORS):
+    if len(told.lines) < _LEAST_LOGGED or failed < len(_ERRORS):
         counts.problems.append(f"{failed} of {len(_ERRORS)} errors came, {len(told.lines)} records were logged")
     counts.figures = {"addresses": len(ADDRESSES), "errors": failed, "records of our loggers": len(told.lines)}
     return counts

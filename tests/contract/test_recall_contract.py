@@ -12,7 +12,7 @@ import pytest
 from langchain_memllm.factindex import name_token, stems_of, word_token
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores.embedded import EmbeddedStore
-from langchain_memllm.stores.interface import Candidate, Ground, TripleStore
+from langchain_memllm.stores.interface import Candidate, RecallIndex, TripleStore
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.testing import FakeEmbedder
@@ -93,16 +93,16 @@ def answers(memory: Memory, text: str, namespace: Namespace = NS) -> set[str]:
 
 
 def held(store: TripleStore, namespace: Namespace = NS, *keys: str) -> list[Candidate]:
-    """The facts of the ground."""
-    ground = store.ground(namespace, keys)
-    if ground is None:
+    """The facts that the index holds."""
+    index = store.recall_index(namespace, keys)
+    if index is None:
         return []
-    return store.recalled(namespace, list(dict.fromkeys(ground.index.ids(range(len(ground.index))))), None)
+    return store.candidates(namespace, list(dict.fromkeys(index.facts.ids(range(len(index.facts))))), None)
 
 
 def holds(store: TripleStore, word: str, namespace: Namespace = NS) -> bool:
-    """Whether any word of the ground is this one, as it is compared."""
-    return len(_ground(store, namespace).index.holding(word_token(stems_of(word)[0]))[0]) > 0
+    """Whether any word of the index is this one, as it is compared."""
+    return len(_index_of(store, namespace).facts.postings(word_token(stems_of(word)[0]))[0]) > 0
 
 
 def test_every_store_recalls_the_same_in_the_same_order(memory: Memory) -> None:
@@ -117,17 +117,26 @@ def test_every_store_recalls_the_same_in_the_same_order(memory: Memory) -> None:
     expected.store.close()
 
 
+def test_closed_facts_are_told_apart_from_those_that_are_open(memory: Memory) -> None:
+    memory.write([("Ada", "lives in", "Oslo"), ("Ada", "likes", "tea")], namespace=NS)
+    before = {each.fact.triple.object: each.id for each in held(memory.store)}
+    assert memory.store.closed(NS, list(before.values())) == set()
+    memory.write([("Ada", "lives in", "Rome")], namespace=NS, policy="edit")
+    assert memory.store.closed(NS, list(before.values())) == {before["Oslo"]}
+    assert memory.store.closed(NS, []) == set()
+
+
 def test_what_is_held_is_what_a_new_client_reads(again: Opened) -> None:
     """The index that grew with every operation is the one that is read at once."""
     writer, reader = Memory(again(), embedder=EMBEDDER), again()
     for number in range(5):
         writer.write([("Ada", "likes", f"tea {number}"), ("Ada", "owns", "bees")], namespace=NS, source=CHAT)
-        grown = reader.ground(NS, ())
-    cold = again().ground(NS, ())
-    assert grown is not None and cold is not None and len(cold.index) == 10
-    assert np.array_equal(grown.index.ends, cold.index.ends)
-    assert np.array_equal(grown.index.ranks, cold.index.ranks)
-    assert grown.index.ids(range(10)) == cold.index.ids(range(10))
+        grown = reader.recall_index(NS, ())
+    cold = again().recall_index(NS, ())
+    assert grown is not None and cold is not None and len(cold.facts) == 10
+    assert np.array_equal(grown.facts.ends, cold.facts.ends)
+    assert np.array_equal(grown.facts.ranks, cold.facts.ranks)
+    assert grown.facts.ids(range(10)) == cold.facts.ids(range(10))
 
 
 def test_what_one_client_writes_another_recalls_at_once(again: Opened) -> None:
@@ -141,7 +150,7 @@ def test_what_one_client_writes_another_recalls_at_once(again: Opened) -> None:
     assert {"Oslo", "Rome"} & answers(other, "Where does Ada live?") == {"Rome"}
     one.forget(name="tea", namespace=NS)
     assert "tea" not in answers(other, "What does Ada like?")
-    assert not any(name_token("tea") in row for row in _ground(other.store).index.ends.tolist())
+    assert not any(name_token("tea") in row for row in _index_of(other.store).facts.ends.tolist())
 
 
 def test_nothing_of_what_was_forgotten_is_held(memory: Memory) -> None:
@@ -156,7 +165,7 @@ def test_nothing_of_what_was_forgotten_is_held(memory: Memory) -> None:
     memory.forget(source="chat-1", namespace=NS)
     assert {each.fact.triple.object for each in held(memory.store)} == {"tea"}
     memory.forget(everything=True, namespace=NS)
-    assert memory.store.ground(NS, ("gus",)) is None
+    assert memory.store.recall_index(NS, ("gus",)) is None
     memory.write([("Bob", "likes", "tea")], namespace=NS)
     assert [each.fact.triple.subject for each in held(memory.store)] == ["Bob"]
     assert not holds(memory.store, "Gus")
@@ -171,10 +180,10 @@ def test_a_namespace_holds_and_recalls_nothing_of_another(memory: Memory) -> Non
         assert {each.fact.triple.object for each in held(memory.store, namespace)} == objects
         assert answers(memory, "What does Ada like? Who owns bees?", namespace) == objects
     assert not holds(memory.store, "harbour") and holds(memory.store, "harbour", OTHER)
-    assert [name.key for name in _ground(memory.store, NS, "ada", "addie", "bob").named] == ["ada"]
-    others = list(dict.fromkeys(_ground(memory.store, OTHER).index.ids(range(2))))
-    assert memory.store.recalled(NS, others, None) == []
-    assert memory.store.ground(("memllm", "nobody"), ("ada",)) is None
+    assert [name.key for name in _index_of(memory.store, NS, "ada", "addie", "bob").named] == ["ada"]
+    others = list(dict.fromkeys(_index_of(memory.store, OTHER).facts.ids(range(2))))
+    assert memory.store.candidates(NS, others, None) == []
+    assert memory.store.recall_index(("memllm", "nobody"), ("ada",)) is None
 
 
 def test_what_was_restored_is_recalled(memory: Memory) -> None:
@@ -194,20 +203,20 @@ def test_what_was_restored_is_recalled(memory: Memory) -> None:
     source.store.close()
 
 
-def test_names_and_similarities_of_a_ground(memory: Memory) -> None:
+def test_names_and_similarities_of_a_index_of(memory: Memory) -> None:
     memory.write([("Ada", "likes", "tea"), ("Bob", "likes", "green tea")], namespace=NS)
     memory.alias("Ada", "Addie", namespace=NS)
-    ground = _ground(memory.store, NS, "bob", "ada", "nobody")
-    assert [(name.key, name.how, name.spelling) for name in ground.named] == [
+    index = _index_of(memory.store, NS, "bob", "ada", "nobody")
+    assert [(name.key, name.how, name.spelling) for name in index.named] == [
         ("bob", "exact", "Bob"),
         ("ada", "exact", "Ada"),
         ("addie", "alias", "Addie"),
     ]
-    assert (ground.relations.keys, ground.relations.labels) == (("likes",), ("likes",))
+    assert (index.relations.keys, index.relations.labels) == (("likes",), ("likes",))
     (vector,) = memory.vectors.embed(["tea"])
     assert vector is not None
-    ids = ground.index.ids([1, 0])
-    found = memory.store.recalled(NS, ids, vector)
+    ids = index.facts.ids([1, 0])
+    found = memory.store.candidates(NS, ids, vector)
     assert [each.id for each in found] == ids
     assert [(each.subject_key, each.relation_key, each.object_key) for each in found] == [
         ("bob", "likes", "green tea"),
@@ -216,11 +225,11 @@ def test_names_and_similarities_of_a_ground(memory: Memory) -> None:
     assert found[1].object_similarity == pytest.approx(1.0, abs=1e-5)
     assert found[0].object_similarity == pytest.approx(0.95, abs=0.05)
     assert all(abs(each.subject_similarity) < 0.6 for each in found)
-    assert [each.object_similarity for each in memory.store.recalled(NS, ids, None)] == [0.0, 0.0]
-    assert memory.store.recalled(NS, [], vector) == []
+    assert [each.object_similarity for each in memory.store.candidates(NS, ids, None)] == [0.0, 0.0]
+    assert memory.store.candidates(NS, [], vector) == []
 
 
-def _ground(store: TripleStore, namespace: Namespace = NS, *keys: str) -> Ground:
-    ground = store.ground(namespace, keys)
-    assert ground is not None
-    return ground
+def _index_of(store: TripleStore, namespace: Namespace = NS, *keys: str) -> RecallIndex:
+    index = store.recall_index(namespace, keys)
+    assert index is not None
+    return index

@@ -207,14 +207,14 @@ def _vector(text: str) -> Vector:
 
 def _grounded(store: TripleStore, namespace: Namespace, keys: Sequence[str]) -> list[object]:
     """What recall finds to rank: the names, the open facts with their similarities, and the words of each."""
-    ground = store.ground(namespace, keys)
-    if ground is None:
+    index = store.recall_index(namespace, keys)
+    if index is None:
         return []
-    held = ground.index.ids(range(len(ground.index)))
-    found = store.recalled(namespace, list(dict.fromkeys(held)), _vector("Ada in Oslo"))
+    held = index.facts.ids(range(len(index.facts)))
+    found = store.candidates(namespace, list(dict.fromkeys(held)), _vector("Ada in Oslo"))
     names = {each.id: each.fact.id for each in found}
-    words = [(names[each], *ends) for each, ends in zip(held, ground.index.ends.tolist(), strict=True) if each in names]
-    return [ground.named, words, [replace(each, id=0) for each in found]]
+    words = [(names[each], *ends) for each, ends in zip(held, index.facts.ends.tolist(), strict=True) if each in names]
+    return [index.named, words, [replace(each, id=0) for each in found]]
 
 
 def _unordered(erased: Any) -> tuple[Any, ...]:

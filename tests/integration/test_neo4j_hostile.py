@@ -110,7 +110,7 @@ def test_evidence_of_other_types_is_told_and_never_a_raw_error(
 def used(store: Neo4jStore, verbs: dict[str, Callable[[Memory], Any]]) -> list[str]:
     """Call every verb; what is wrong with how one ends."""
     store._indexes.drop(NS)
-    store._grounds.drop(NS)
+    store._recall.drop(NS)
     store._relations.clear()
     memory, refused, told = Memory(store), "", []
     try:

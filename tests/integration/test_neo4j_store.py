@@ -130,11 +130,11 @@ def test_two_statements_write_and_one_reads(
     assert sent[0] == cypher.LOOKUP
     sent.clear()
     assert memory.recall("Where does Ada live?", namespace=NS)
-    assert sent[:2] == [cypher.GROUND, cypher.CANDIDATES]  # the read has loaded the vectors of relations
+    assert sent[:2] == [cypher.RECALL_INDEX, cypher.CANDIDATES]  # the read has loaded the vectors of relations
     assert set(sent[2:]) == {cypher.LOOKUP}  # whether the slot is contested
     sent.clear()
     memory.recall("Where does Ada live?", namespace=NS)
-    assert sent[:2] == [cypher.GROUND, cypher.CANDIDATES]  # what is held is as new as the namespace
+    assert sent[:2] == [cypher.RECALL_INDEX, cypher.CANDIDATES]  # what is held is as new as the namespace
 
 
 # -- what people see -------------------------------------------------------------------------------------------------

@@ -12,16 +12,16 @@ from langchain_memllm.errors import EmbeddingError, StoreCorrupt
 from langchain_memllm.factindex import (
     FactIndex,
     evidence_words,
-    misspelt,
     name_token,
     relation_token,
     stems_of,
+    typo_key,
     word_token,
 )
 from langchain_memllm.flow import arun, run
 from langchain_memllm.memory import Memory
 from langchain_memllm.plugin import MemLLMMemory
-from langchain_memllm.recall import asked, leans
+from langchain_memllm.recall import needs_context, parse_question
 from langchain_memllm.scope import Scope
 from langchain_memllm.triples import Source
 from langchain_memllm.turns import Recaller
@@ -44,9 +44,9 @@ def test_forms_of_a_word_have_one_stem(forms: str) -> None:
     assert len(set(stems_of(forms))) == 1
 
 
-@pytest.mark.parametrize(("one", "other"), [("bus", "buses"), ("this", "thing"), ("princess", "prince"), ("12", "120")])
+@pytest.mark.parametrize(("one", "other"), [("bus", "bush"), ("this", "thing"), ("princess", "prince"), ("12", "120")])
 def test_other_words_have_another(one: str, other: str) -> None:
-    assert one == "bus" or stems_of(one) != stems_of(other)
+    assert stems_of(one) != stems_of(other)
 
 
 def test_words_of_scripts_and_dates() -> None:
@@ -58,25 +58,25 @@ def test_words_of_scripts_and_dates() -> None:
     ("right", "wrong"), [("allergy", "alergy"), ("receive", "recieve"), ("dentist", "dentsit"), ("peanut", "penut")]
 )
 def test_misspellings_share_what_they_are_found_by(right: str, wrong: str) -> None:
-    assert misspelt(stems_of(right)[0]) == misspelt(stems_of(wrong)[0]) is not None
-    assert misspelt("cat") is None
+    assert typo_key(stems_of(right)[0]) == typo_key(stems_of(wrong)[0]) is not None
+    assert typo_key("cat") is None
 
 
-def test_a_question_is_its_telling_words() -> None:
-    question = asked("What's the name of my sister's dentist?", "user")
+def test_a_question_is_its_keywords() -> None:
+    question = parse_question("What's the name of my sister's dentist?", "user")
     assert list(question.stems.values()) == ["sister", "dentist"] and question.text == "sister dentist"
     assert question.own and question.personal and "user" in question.keys
-    assert not asked("How do I reverse a list in Python?", "user").personal
-    assert not asked("Tell me a joke", "user").personal and asked("Tell me my plate", "user").personal
-    assert asked("", None).keys == () and not asked("of the and", None).stems
-    assert len(asked("word " * 5000 + "end", None).keys) < 5000
+    assert not parse_question("How do I reverse a list in Python?", "user").personal
+    assert not parse_question("Tell me a joke", "user").personal and parse_question("Tell me my plate", "user").personal
+    assert parse_question("", None).keys == () and not parse_question("of the and", None).stems
+    assert len(parse_question("word " * 5000 + "end", None).keys) < 5000
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("And her?", True), ("What does she do", True), ("Clara's job?", False)]
 )
-def test_what_leans_on_what_was_said_before(text: str, expected: bool) -> None:
-    assert leans(text) is expected
+def test_what_needs_the_context(text: str, expected: bool) -> None:
+    assert needs_context(text) is expected
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------
@@ -90,11 +90,11 @@ def words(*triples: tuple[str, str, str], said: str | None = None) -> tuple[list
 def test_rows_are_found_by_words_names_and_relations() -> None:
     index = FactIndex[int]()
     index.add(*words(("ada", "lives in", "oslo"), ("bob", "lives in", "rome"), said="ada moved there, to oslo"))
-    rows, in_triple = index.holding(word_token("oslo"))
+    rows, in_triple = index.postings(word_token("oslo"))
     assert dict(zip(rows.tolist(), in_triple.tolist(), strict=True)) == {0: True, 1: False}
-    assert index.holding(name_token("bob"))[0].tolist() == [1]
-    assert index.holding(relation_token("lives in"))[0].tolist() == [0, 1]
-    assert not len(index.holding(word_token("paris"))[0])
+    assert index.postings(name_token("bob"))[0].tolist() == [1]
+    assert index.postings(relation_token("lives in"))[0].tolist() == [0, 1]
+    assert not len(index.postings(word_token("paris"))[0])
     assert len(index) == 2 and index.ids([1, 0]) == [1, 0] and index.nbytes > 0
 
 
@@ -106,7 +106,7 @@ def test_an_index_filled_bit_by_bit_is_the_same() -> None:
         ids, made, said, ranks = words(*triples[start : start + 300])
         parts.add([start + each for each in ids], made, said, ranks)
     for token in (word_token("nam"), word_token("13"), relation_token("relation 3"), name_token("object 4")):
-        assert sorted(whole.holding(token)[0].tolist()) == sorted(parts.holding(token)[0].tolist())
+        assert sorted(whole.postings(token)[0].tolist()) == sorted(parts.postings(token)[0].tolist())
 
 
 @pytest.mark.parametrize("damaged", [b"", b"12345678", b"1234567890123", "text", 7, None])
@@ -157,7 +157,27 @@ def test_what_was_said_long_ago_is_found_whatever_is_newer(memory: MemLLMMemory)
     assert found(memory, "Am I allergic to peanuts?", k=1) == ["(user, allergic to, peanuts)"]
 
 
-def test_two_steps_lead_to_what_is_left_to_say() -> None:
+def test_rows_that_are_discarded_are_found_no_more() -> None:
+    index = FactIndex[int]()
+    index.add(*words(("ada", "lives in", "oslo"), ("bob", "lives in", "oslo")))
+    index.discard([0])
+    assert index.postings(word_token("oslo"))[0].tolist() == [1]
+    index.add(*words(("cat", "lives in", "oslo")))
+    assert index.postings(word_token("oslo"))[0].tolist() == [1, 2]
+
+
+def test_what_was_closed_takes_no_place_of_what_is_true(memory: MemLLMMemory) -> None:
+    """A client that recalls after each change held the closed facts, newer than the boat, among its hundred."""
+    memory.write([("boat", "lives in", "the port of Oslo")])
+    for number in range(150):
+        memory.write([("user", "lives in", f"Oslo, house {number}")], policy="edit")
+        assert found(memory, "Who lives in Oslo?", k=2) == [
+            f"(user, lives in, Oslo, house {number})",
+            "(boat, lives in, the port of Oslo)",
+        ]
+
+
+def test_two_hops_lead_to_what_is_left_to_say() -> None:
     memory = MemLLMMemory(":memory:")
     memory.write(
         [("The Zone", "director", "Esben"), ("Esben", "place of birth", "Aarhus"), ("Aarhus", "country", "Denmark")]

@@ -28,6 +28,7 @@ READING = {
     "named": embedded_recall._NAMED,
     "alike": embedded_recall._ALIKE,
     "candidates": embedded_recall._CANDIDATES.format(fact=embedded._FACT),
+    "closed": embedded_recall._CLOSED,
     "vectors of names": embedded_recall._VECTORS,
     "name": embedded._NAME,
     "class": embedded._CLASS,

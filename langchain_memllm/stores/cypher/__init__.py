@@ -104,7 +104,7 @@ from langchain_memllm.stores.cypher.read import (
     STATE,
     STATS,
 )
-from langchain_memllm.stores.cypher.recall import CANDIDATES, GROUND, SET_WORDS, WORDLESS
+from langchain_memllm.stores.cypher.recall import CANDIDATES, CLOSED_OF, RECALL_INDEX, SET_WORDS, WORDLESS
 from langchain_memllm.stores.cypher.rekey import (
     AN_OBJECT,
     DROP_NAME,
@@ -169,6 +169,7 @@ __all__ = [
     "CLASS_NUMBERS",
     "CLOCKS",
     "CLOSED_BY_SOURCE",
+    "CLOSED_OF",
     "CLOSE_NAMESPACE",
     "CLOSING_COLUMNS",
     "CODES",
@@ -213,7 +214,6 @@ __all__ = [
     "GIVE_WAY",
     "GRANT",
     "GRANTS",
-    "GROUND",
     "IDS_OF_OBJECTS",
     "IDS_OF_SUBJECTS",
     "INDEXES",
@@ -245,6 +245,7 @@ __all__ = [
     "PUT_RECORD",
     "PUT_TURNS",
     "QUARANTINED",
+    "RECALL_INDEX",
     "RECORD",
     "REDACT",
     "REKEY_NAMES",

@@ -11,7 +11,7 @@ from langchain_memllm.stores.cypher.fragments import _EITHER, _FACT, _MEMBERS, C
 # transaction wrote a moment before its indexes know of it, so the last operation may be incomplete, those before it
 # never: evidence of $after comes again if there are not $known pieces of it. All that is asked of an index is asked
 # after the number of the last operation was read.
-GROUND: Final = CYPHER + _in_one(
+RECALL_INDEX: Final = CYPHER + _in_one(
     """MATCH (n:MemNamespace {id: $ns})
 WITH n.id AS ns, n.born AS born, n.epoch AS epoch, n.seq AS seq, n.relation_vectors AS relations_to
 CALL (ns, seq) {
@@ -55,6 +55,12 @@ CALL (names, b) {
 RETURN [x IN found | [x.rid, <FACT>]] AS facts, ends, relations""",
         FACT=_FACT.replace("subject", "x.sid").replace("object", "x.oid"),
     )
+)
+
+# Which of these facts are closed. One that was written a moment ago may be in no index yet: it is not among them.
+CLOSED_OF: Final = CYPHER + _in_one(
+    """UNWIND $ids AS id MATCH (x:MemPast {id: id}) USING INDEX SEEK x:MemPast(id) WHERE x.ns = $ns
+RETURN x.id AS id"""
 )
 
 # -- evidence of before schema 8 ---------------------------------------------------------------------------------------

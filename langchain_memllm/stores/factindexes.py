@@ -14,7 +14,7 @@ from langchain_memllm.forking import renewed
 from langchain_memllm.nameindex import Entry, Indexes
 from langchain_memllm.triples import Namespace, rank_of
 
-__all__ = ["Evidence", "HeldIndexes", "cosines"]
+__all__ = ["Evidence", "FactIndexes", "cosines"]
 
 _MOST: Final = 1_000_000  # pieces of evidence held, at about 250 bytes each
 
@@ -29,7 +29,7 @@ def cosines(values: ArrayLike) -> list[float]:
     return rounded
 
 
-class HeldIndexes(Generic[Id]):
+class FactIndexes(Generic[Id]):
     """The indexes held, each with the operation up to which it is filled and its epoch. Safe across threads.
 
     Nothing is read under its lock: who comes with what another thread has added meanwhile looks again.
