@@ -29,6 +29,7 @@ __all__ = [
     "FactIndex",
     "evidence_words",
     "forget_words",
+    "forms_of",
     "name_token",
     "relation_token",
     "stems_of",
@@ -55,6 +56,8 @@ _MONTHS: Final = (
     *("november", "december"),
 )
 _VOWELS: Final = frozenset("aeiouy")
+_FORMS: Final = ("", "s", "e", "es", "ed", "d", "ing", "y", "ies", "er", "ers", "ion", "ions", "al", "ly", "ment")
+_MOST_FORMS: Final = 16
 
 Id = TypeVar("Id", int, str)
 
@@ -97,6 +100,17 @@ def _stem(word: str) -> str:
         if rest != stem and len(rest) >= 4 - (len(ending) == 1):
             return rest
     return stem
+
+
+def forms_of(word: str) -> list[str]:
+    """Words that are likely to be written where another form of this one is meant: those of one stem, itself first.
+
+    For an index of whole words: "hiking" is sought as hike, hikes, hiked, hiker too.
+    """
+    folded = word.casefold()[:_WORD_LENGTH]
+    stem = _stem(folded)
+    forms = (f"{base}{ending}" for ending in _FORMS for base in (folded, stem, stem + stem[-1:]))
+    return list(dict.fromkeys((folded, *(form for form in forms if _stem(form) == stem))))[:_MOST_FORMS]
 
 
 def forget_words() -> None:

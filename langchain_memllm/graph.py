@@ -32,6 +32,7 @@ from langchain_memllm.flow import Flow, arun, run
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Rules
+from langchain_memllm.recalled import Show
 from langchain_memllm.scope import MemLLMContext, Scope
 from langchain_memllm.triples import Kind
 from langchain_memllm.turns import Answerer, Lookups, OnError, Recaller, TurnWriter, as_state
@@ -333,7 +334,8 @@ def build_graph(
             graph.add_node(MEMORY_WRITE, write_node(writer(answers)))
     if recall:
         before.append(_MEMORY_RECALL)
-        recaller = Recaller(memory, scope, k=recall, max_tokens=max_tokens, on_error=on_error)
+        show: Show = "auto" if episodes else "facts"
+        recaller = Recaller(memory, scope, k=recall, max_tokens=max_tokens, show=show, on_error=on_error)
         graph.add_node(_MEMORY_RECALL, recall_node(recaller))
     _connect(graph, before, after)
     compiled = graph.compile(

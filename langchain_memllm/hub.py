@@ -1,17 +1,20 @@
 """The Hub: what was said comes back, as a window on a thread, as whole episodes, and behind a fact.
 
 From "Empowering Working Memory" (arXiv 2312.17259): the Hub keeps every input and output; the window of recent turns
-and the episodes that come back are views of it. Three searches find episodes, by time, by exact words and by meaning;
-their ranks are fused. A session is no island: all of a namespace's are searched. Knows no language model, so a window
-has no summary: what does not fit is counted, and a caller with a model may summarize it.
+and the episodes that come back are views of it. Four searches find turns and episodes: by time, by words, by meaning
+and by the facts that were taken from them; their ranks are fused. A session is no island: all of a namespace's are
+searched. Knows no language model, so a window has no summary: what does not fit is counted, and a caller with a model
+may summarize it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,27 +26,35 @@ from numpy.typing import NDArray
 from langchain_memllm.chatfile import read_chat
 from langchain_memllm.dates import read_date, relative_date
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.factindex import forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
-from langchain_memllm.recall import STOPWORDS
+from langchain_memllm.recall import STOPWORDS, Near, by_words, said_shares, said_words
 from langchain_memllm.render import approximate_tokens
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of
+from langchain_memllm.stores.interface import FactFilter
 from langchain_memllm.times import Moment, as_moment, written
-from langchain_memllm.triples import Fact, Namespace, check_namespace
+from langchain_memllm.triples import Fact, Namespace, Quote, Recall, check_namespace
 from langchain_memllm.twins import twin
 
 __all__ = ["Episode", "Hit", "Hub", "Loaded", "Search", "Window"]
 
-Search: TypeAlias = Literal["time", "words", "meaning"]
-"""How turns are found: by the dates that a question names, by its very words, by what it means."""
+Search: TypeAlias = Literal["time", "words", "meaning", "facts"]
+"""How turns are found: by the dates that a question names, by its words, by what it means, by facts that answer it."""
 
 _SEARCHES: Final[tuple[Search, ...]] = get_args(Search)
 _FOUND: Final = 50  # turns that each search finds
-_RANK: Final = 60.0  # of reciprocal rank fusion (Cormack and others, 2009)
+_RANK: Final = 10.0  # the constant of reciprocal rank fusion (Cormack and others, 2009)
+_WEIGHTS: Final[dict[Search, float]] = {"time": 1.0, "words": 1.0, "meaning": 0.6, "facts": 0.6}
+_COUNTED: Final = 1_000  # turns up to which it is counted how many say a word
+_LEAST: Final = 0.8  # of the share of a question that a turn says, by rarity, and its cosine: what is worth showing
+_FACTS: Final = 30  # facts whose turns are looked at
+_OF_ONE: Final = 8  # turns of one source up to which a fact leads to them
 _MOST: Final = 10_000
 _MAX_WORDS: Final = 16
+_MAX_PHRASE: Final = 64
 _BLOCK: Final = 200  # turns kept in one transaction
 _QUOTED: Final = re.compile(r"[\"“”„«»]([^\"“”„«»]+)[\"“”„«»]")
 
@@ -317,8 +328,36 @@ class Hub(Shared):
         Raises:
             ConfigurationError: An unknown search.
         """
-        hits = self._hits(self._whose(namespace, user_id), query, searches, role, session, None)
-        return sorted(hits, key=lambda hit: (-_fused(hit.by), -hit.turn.place))[:k]
+        return self._best(self._whose(namespace, user_id), query, searches, role, session)[:k]
+
+    def quoted(
+        self,
+        found: Recall,
+        *,
+        k: int = 8,
+        without: Collection[str] = (),
+        role: str | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> Recall:
+        """What was recalled, with what the person said about it: their own words that say enough of the text.
+
+        Questions are left out, and what a model, a tool or a page said; and without a role everything in a scope.
+
+        Args:
+            found: What was recalled; ``found.text`` is looked for.
+            k: Most quotes.
+            without: Ids of turns that the reader sees already.
+            role: Who looks.
+            namespace: Whose.
+            user_id: Whose.
+        """
+        whose = self._whose(namespace, user_id)
+        hits = self._best(whose, found.text, _SEARCHES, role, None)
+        telling = [hit for hit in hits if _tells(hit.turn, role) and hit.turn.id not in without]
+        fits = self._fits(whose, found.text, [hit.turn for hit in telling], role)
+        best = [hit for hit, fit in zip(telling, fits, strict=True) if fit >= _LEAST][:k]
+        return replace(found, quotes=tuple(_quote(hit) for hit in best))
 
     def turns_of(
         self, fact: Fact, *, role: str | None = None, namespace: Namespace | None = None, user_id: str | None = None
@@ -375,6 +414,7 @@ class Hub(Shared):
     awindow = twin(window)
     aepisode = twin(episode)
     asearch = twin(search)
+    aquoted = twin(quoted)
     aturns_of = twin(turns_of)
     atimeline = twin(timeline)
 
@@ -403,6 +443,13 @@ class Hub(Shared):
         )
         return Episode(thread, number, tuple(turns), by)
 
+    def _best(
+        self, whose: Namespace, query: str, searches: Sequence[Search], role: str | None, session: str | None
+    ) -> list[Hit]:
+        """Every turn that one of the searches found, by their fused ranks; of equals the newest."""
+        hits = self._hits(whose, query, searches, role, session, None)
+        return sorted(hits, key=lambda hit: (-_fused(hit.by), -hit.turn.place))
+
     def _hits(
         self,
         whose: Namespace,
@@ -416,39 +463,74 @@ class Hub(Shared):
         if unknown := [each for each in searches if each not in _SEARCHES]:
             raise ConfigurationError(f"search {unknown[0]!r} is unknown; use some of {', '.join(_SEARCHES)}")
         within = TurnFilter(thread=session, role=role, since=_begin(at), until=_end(at))
-        asked = {"time": self._by_time, "words": self._by_words, "meaning": self._by_meaning}
+        finders = {"time": self._dated, "words": self._saying, "meaning": self._meant, "facts": self._behind_facts}
+        found = {search: finders[search](whose, query, within) for search in dict.fromkeys(searches)}
+        near = self._near(whose, dict.fromkeys(itertools.chain.from_iterable(found.values())), within)
+        if "words" in found:
+            quoted = self._quoting(whose, query, within)
+            # A very long turn may say a word beyond what turns are ranked by; so what was found is added.
+            found["words"] = [*dict.fromkeys([*quoted, *self._by_words(whose, query, near, role), *found["words"]])]
+        if "meaning" in found:
+            best = [place for each in found.values() for place in each[: 2 * _FOUND]]
+            found["meaning"] = _by_meaning(query, near, [place for place in dict.fromkeys(best) if place in near.turns])
         ranks: dict[int, dict[Search, int]] = {}
-        turns: dict[int, Turn] = {}
-        for search in dict.fromkeys(searches):
-            for rank, turn in enumerate(asked[search](whose, query, within), start=1):
-                turns[turn.place] = turn
-                ranks.setdefault(turn.place, {})[search] = rank
-        return [Hit(turns[place], by) for place, by in ranks.items()]
+        for search, places in found.items():
+            for rank, place in enumerate((place for place in places if place in near.turns), start=1):
+                ranks.setdefault(place, {})[search] = rank
+        return [Hit(near.turns[place], by) for place, by in ranks.items()]
 
-    def _by_time(self, whose: Namespace, query: str, within: TurnFilter) -> list[Turn]:
+    def _near(self, whose: Namespace, places: Iterable[int], within: TurnFilter) -> Near:
+        """The turns at these places and those beside them; those alone that are meant and may be seen."""
+        beside = {place: (before, after) for place, before, after in self._memory.store.turns.beside(whose, [*places])}
+        wanted = {each for place, (before, after) in beside.items() for each in (place, before, after)} - {None}
+        where = replace(within, places=tuple(sorted(filter(None, wanted))), thread=None)
+        turns = self._memory.store.turns.select(whose, where, limit=_MOST) if wanted else []
+        return Near({turn.place: turn for turn in turns if within.thread in (None, turn.thread)}, beside)
+
+    def _dated(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns said on the days that the query names, in the order in which they were said."""
-        found: list[Turn] = []
+        found: list[int] = []
         for since, until in _days_in(query, datetime.fromisoformat(self._memory.now()).astimezone()):
             where = replace(within, since=since, until=until)
-            found += self._memory.store.turns.select(whose, where, limit=_FOUND)
-        return list({turn.place: turn for turn in found}.values())
+            found += [turn.place for turn in self._memory.store.turns.select(whose, where, limit=_FOUND)]
+        return list(dict.fromkeys(found))
 
-    def _by_words(self, whose: Namespace, query: str, within: TurnFilter) -> list[Turn]:
-        """Turns that hold what is quoted in the query or the query itself, newest first; then its telling words."""
+    def _saying(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+        """Turns that hold what is quoted in the query or the query itself, and those that say some of its keywords."""
+        words = list(dict.fromkeys(itertools.chain.from_iterable(_keywords(query).values())))
+        most = 2 * _reach(within)
+        holding = self._memory.store.turns.matching(whose, words, phrase=False, role=within.role, limit=most)
+        return [*self._quoting(whose, query, within), *holding]
+
+    def _quoting(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+        """Turns that hold what is quoted in the query, or the query itself, newest first."""
         turns, most = self._memory.store.turns, _reach(within)
         phrases = [tokens_of(quoted) for quoted in _QUOTED.findall(query)] or [tokens_of(query)]
-        places: dict[int, None] = {}
-        for phrase in phrases:
-            if len(phrase) <= 64:
-                places |= dict.fromkeys(
-                    turns.matching(whose, phrase, phrase=True, role=within.role, limit=_reach(within))
-                )
-        words = [word for word in dict.fromkeys(tokens_of(query)) if word not in STOPWORDS][:_MAX_WORDS]
-        places |= dict.fromkeys(turns.matching(whose, words, phrase=False, role=within.role, limit=most))
-        return self._at_places(whose, list(places), within)[: 2 * _FOUND]
+        found = [
+            turns.matching(whose, phrase, phrase=True, role=within.role, limit=most)
+            for phrase in phrases
+            if len(phrase) <= _MAX_PHRASE
+        ]
+        return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
-    def _by_meaning(self, whose: Namespace, query: str, within: TurnFilter) -> list[Turn]:
-        """Turns nearest to the query by the shipped embedder: by their codes first, then exactly."""
+    def _by_words(self, whose: Namespace, query: str, near: Near, role: str | None) -> list[int]:
+        """Turns by their words and those of the turns beside them."""
+        keywords = _keywords(query)
+        counts = self._memory.store.turns.counts(whose, [*keywords.values()], role=role, most=_COUNTED)
+        held = dict(zip(keywords, counts, strict=True))
+        return by_words(keywords, near, held, max(len(self._coded(whose)), len(near.turns), *counts))
+
+    def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[float]:
+        """How much of a question each turn says, by the rarity of its keywords, and its cosine with it."""
+        (vector,) = vectors_of([query])
+        keywords = _keywords(query)
+        counts = self._memory.store.turns.counts(whose, [*keywords.values()], role=role, most=_COUNTED)
+        shares = said_shares(dict(zip(keywords, counts, strict=True)), turns, max(len(self._coded(whose)), *counts, 1))
+        cosines = vectors_of([turn.text for turn in turns]) @ vector
+        return [share + max(float(cosine), 0.0) for share, cosine in zip(shares, cosines, strict=True)]
+
+    def _meant(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+        """Turns near to the query by their search codes."""
         (vector,) = vectors_of([query])
         if not vector.any():
             return []
@@ -456,17 +538,27 @@ class Hub(Shared):
         if within.role is not None:
             granted = self._memory.store.turns.grants(whose)
             scopes = {each.scope for each in granted if each.role == within.role}
-        near = self._at_places(whose, self._coded(whose).nearest(vector, scopes, 4 * _reach(within)), within)
-        cosines = vectors_of([turn.text for turn in near]) @ vector
-        order = sorted(range(len(near)), key=lambda i: (-round(float(cosines[i]), 5), -near[i].place))
-        return [near[i] for i in order if cosines[i] > 0][:_FOUND]
+        return self._coded(whose).nearest(vector, scopes, 2 * _reach(within))
 
-    def _at_places(self, whose: Namespace, places: Sequence[int], within: TurnFilter) -> list[Turn]:
-        """Turns by their places, in that order; those alone that are meant and may be seen."""
-        where = TurnFilter(places=tuple(places), role=within.role, since=within.since, until=within.until)
-        turns = self._memory.store.turns.select(whose, where, limit=_MOST) if places else []
-        found = {turn.place: turn for turn in turns if within.thread in (None, turn.thread)}
-        return [found[place] for place in places if place in found]
+    def _behind_facts(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+        """The turns that those facts were taken from which answer the query, in the order of the facts."""
+        matches = self._memory.recall(query, namespace=whose, k=_FACTS)
+        if not matches:
+            return []
+        where = FactFilter(ids=tuple(match.fact.id for match in matches))
+        facts = {fact.id: fact for fact in self._memory.store.facts([whose], where)}
+        sources = {
+            (source.kind, source.ref): None
+            for match in matches
+            if match.fact.id in facts
+            for source in facts[match.fact.id].sources
+        }
+        by_source: dict[tuple[str, str], list[int]] = defaultdict(list)
+        of_facts = replace(within, sources=tuple(sources), thread=None)
+        for turn in self._memory.store.turns.select(whose, of_facts, limit=_MOST):
+            by_source[turn.kind, turn.ref].append(turn.place)
+        some = [by_source[source] for source in sources if len(by_source[source]) <= _OF_ONE]
+        return list(dict.fromkeys(itertools.chain.from_iterable(some)))
 
     def _coded(self, whose: Namespace) -> _Codes:
         """The codes of a namespace, with those of turns that came since it was last asked."""
@@ -497,6 +589,9 @@ class _Codes:
         self._scopes: NDArray[np.int32] = np.empty(0, np.int32)
         self._known: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def add(self, rows: Sequence[tuple[int, str, bytes]]) -> None:
         """Add turns: (place, scope, code)."""
         codes = np.frombuffer(b"".join(code for _, _, code in rows), np.uint64).reshape(len(rows), -1)
@@ -516,6 +611,38 @@ class _Codes:
         differing = np.bitwise_count(codes ^ query).sum(axis=1)
         nearest = np.argpartition(differing, most)[:most] if len(places) > most else np.arange(len(places))
         return [int(place) for place in places[nearest]]
+
+
+def _tells(turn: Turn, role: str | None) -> bool:
+    """Whether a turn may be shown beside facts: a person's statement, of no scope unless a role was asked for."""
+    return turn.kind == "user" and (role is not None or not turn.scope) and not turn.text.rstrip().endswith(("?", "？"))
+
+
+def _quote(hit: Hit) -> Quote:
+    turn = hit.turn
+    return Quote(turn.text, turn.at, turn.speaker, turn.thread, turn.id, ", ".join(sorted(hit.by)))
+
+
+def _keywords(query: str) -> dict[str, list[str]]:
+    """What of a query tells most, as turns are ranked by it, each with the forms that it may have in a text."""
+    found: dict[str, list[str]] = {}
+    for token in tokens_of(query):
+        if token not in STOPWORDS:
+            for word in said_words(token):
+                found.setdefault(word, forms_of(token))
+        if len(found) >= _MAX_WORDS:
+            break
+    return found
+
+
+def _by_meaning(query: str, near: Near, places: Sequence[int]) -> list[int]:
+    """Some places by the cosine of their turns with the query, of the shipped embedder; those above 0."""
+    (vector,) = vectors_of([query])
+    if not vector.any():
+        return []
+    cosines = vectors_of([near.turns[place].text for place in places]) @ vector
+    order = sorted(range(len(places)), key=lambda i: (-round(float(cosines[i]), 5), -places[i]))
+    return [places[i] for i in order if cosines[i] > 0]
 
 
 def _days_in(query: str, now: datetime) -> list[tuple[str, str]]:
@@ -572,7 +699,7 @@ def _parts(day: str) -> tuple[int, int, int]:
 
 def _fused(by: dict[Search, int]) -> float:
     """How much the ranks of several searches say together."""
-    return sum(1 / (_RANK + rank) for rank in by.values())
+    return sum(_WEIGHTS[search] / (_RANK + rank) for search, rank in by.items())
 
 
 def _number(best: dict[Any, dict[Search, int]]) -> None:

@@ -1048,8 +1048,10 @@ class Memory(Shared):
             return None
         return fact.namespace, name_key(fact.triple.subject), meaning.key
 
-    def recall(self, text: str, *, namespace: Namespaces, k: int = 8, speaker: str | None = "user") -> Recall:
-        """Facts that a text brings to mind: of the names in it, of names with its words, one step further.
+    def recall(
+        self, text: str, *, namespace: Namespaces, k: int = 8, speaker: str | None = "user", explain: bool = False
+    ) -> Recall:
+        """Facts that answer a text: by its words, its meaning and whom it is about, and two hops further.
 
         The most trusted come first, and among equals those that fit best.
 
@@ -1058,6 +1060,7 @@ class Memory(Shared):
             namespace: One namespace, or a list of several.
             k: Most facts, 1 to 200.
             speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
+            explain: Also tell the facts that came next and had no place (``Recall.left_out``).
 
         No language model is called; each match says why it is there.
         """
@@ -1069,12 +1072,13 @@ class Memory(Shared):
         namespaces = several(namespace)
         when = self._when()
         ranked = self._ranked(parse_question(text, speaker), namespaces, k, when)
+        wanted = 2 * k if explain else k
         matches: list[Match] = []
-        while ranked and len(matches) < k:
-            some, ranked = ranked[: k - len(matches)], ranked[k - len(matches) :]
+        while ranked and len(matches) < wanted:
+            some, ranked = ranked[: wanted - len(matches)], ranked[wanted - len(matches) :]
             best = [_recalled(similarity, row) for similarity, row in some]
             matches += [m for m in _phased(best, self._standing(best, (), when), when) if m.fact.phase != "over"]
-        return Recall(text, tuple(by_rank(matches)))
+        return Recall(text, tuple(by_rank(matches[:k])), left_out=tuple(matches[k:]))
 
     def _ranked(
         self, question: Question, namespaces: Sequence[Namespace], k: int, when: _When

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, get_args
 
+from langchain_memllm import recalled
 from langchain_memllm.agreement import UnknownRelations
 from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import Policy, Quarantined
@@ -25,8 +26,8 @@ from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
 from langchain_memllm.quotas import Limits
+from langchain_memllm.recalled import Show, check_show
 from langchain_memllm.relations import Relation
-from langchain_memllm.render import render
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import TEMPLATE, Identity, MemLLMContext, Scope, current_run
 from langchain_memllm.sharing import Shared
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from langchain_memllm.graph import MemoryNode, When
     from langchain_memllm.reading import Rules
     from langchain_memllm.transfer import Digest, Loaded, Rejected
-    from langchain_memllm.turns import ExtractWhen, OnError, TurnWriter
+    from langchain_memllm.turns import ExtractWhen, OnError, Recaller, TurnWriter
 
 __all__ = ["LOCAL_USER", "MemLLMMemory"]
 
@@ -507,21 +508,44 @@ class MemLLMMemory(Shared):
         k: int = 8,
         max_tokens: int = 600,
         speaker: str | None = "user",
+        show: Show = "auto",
+        role: str | None = None,
+        explain: bool = False,
     ) -> Recall:
-        """Facts that a text brings to mind, and the block that shows them to a model. No language model is called.
+        """Facts that answer a text, what was said about it, and the block that shows both. No language model is called.
 
         Args:
             text: Any text.
             namespace: Whose memory; see the class.
             user_id: Whose memory; see the class.
-            k: Most facts, 1 to 200.
-            max_tokens: Most tokens of the block, which is in ``Recall.block``.
+            k: Most facts, 1 to 200, and most quotes.
+            max_tokens: Most tokens of the block, which is in ``Recall.block``: of facts first, then of what was said.
             speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
+            show: ``facts``, ``turns`` (what the person said, if the memory keeps it), or ``auto``: both.
+            role: Who looks at what was said; None sees what is in no scope.
+            explain: Also tell the facts that came next and had no place (``Recall.left_out``).
+
+        Raises:
+            ConfigurationError: A value that is unknown or out of range.
         """
         where, _ = self._whose(namespace, user_id)
-        found = self.core.recall(text, namespace=where, k=k, speaker=speaker)
-        owner = self.scope.owner if namespace is None else None
-        return dataclasses.replace(found, block=render(found, max_tokens, owner=owner))
+        return recalled.recall(
+            self.core,
+            self.hub,
+            text,
+            several(where),
+            show=self._shown(show),
+            k=k,
+            max_tokens=max_tokens,
+            speaker=speaker,
+            role=role,
+            owner=self.scope.owner if namespace is None else None,
+            explain=explain,
+        )
+
+    def _shown(self, show: Show) -> Show:
+        """What to recall: ``auto`` is facts alone where nothing of what was said is kept."""
+        return "facts" if check_show(show) == "auto" and not self._episodes else show
 
     def facts(
         self,
@@ -890,6 +914,7 @@ class MemLLMMemory(Shared):
         *,
         k: int = 8,
         max_tokens: int = 600,
+        show: Show = "auto",
         write: WriteWhen = "after_agent",
         source_type: Kind | None = None,
         extract_when: ExtractWhen = may_state,
@@ -909,6 +934,7 @@ class MemLLMMemory(Shared):
                 of these; ``tools`` gives the model the tools of ``tools()`` and does nothing by itself.
             k: Most facts recalled.
             max_tokens: Most tokens of the block that shows them.
+            show: What is recalled; see ``recall``. Of what was said, that which is in no scope.
             write: When what was said is extracted: ``after_agent``, before the answer is given back; ``background``, in
                 a thread, so that no answer waits for it; ``off`` never.
             source_type: Whose words human messages are. None: the person's; but in an agent that a tool called, where a
@@ -927,12 +953,11 @@ class MemLLMMemory(Shared):
         """
         from langchain_memllm.adapters.middleware import MemLLMMiddleware, check_choices
         from langchain_memllm.background import BackgroundWriter
-        from langchain_memllm.turns import Recaller
 
         check_choices(mode, write, prefix)
         writer = background = recaller = None
         if mode in ("auto", "read"):
-            recaller = Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)
+            recaller = self._recaller(k, max_tokens, show)
         if mode in ("auto", "write") and write != "off":
             writer = self._writer(source_type=source_type, extract_when=extract_when, withdraw=withdraw)
             if write == "background":
@@ -947,6 +972,12 @@ class MemLLMMemory(Shared):
             tools=self.tools(prefix=prefix) if mode == "tools" else (),
             name=name,
         )
+
+    def _recaller(self, k: int, max_tokens: int, show: Show) -> Recaller:
+        from langchain_memllm.turns import Recaller
+
+        show = self._shown(show)
+        return Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, show=show, on_error=self.on_error)
 
     def _writer(self, **options: Any) -> TurnWriter:
         """What writes turns.
@@ -1050,18 +1081,20 @@ class MemLLMMemory(Shared):
 
         return graph.note_node(self._writer(source_type=source_type), messages_key=messages_key)
 
-    def recall_node(self, *, k: int = 8, max_tokens: int = 600, messages_key: str = "messages") -> MemoryNode:
+    def recall_node(
+        self, *, k: int = 8, max_tokens: int = 600, show: Show = "auto", messages_key: str = "messages"
+    ) -> MemoryNode:
         """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``.
 
         Args:
             k: Most facts recalled.
             max_tokens: Most tokens of the block that shows them.
+            show: What is recalled; see ``recall``.
             messages_key: The state's key of the conversation.
         """
         from langchain_memllm import graph
-        from langchain_memllm.turns import Recaller
 
-        recaller = Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, on_error=self.on_error)
+        recaller = self._recaller(k, max_tokens, show)
         return graph.recall_node(recaller, messages_key=messages_key)
 
     def generate_node(

@@ -43,6 +43,7 @@ __all__ = [
     "Outcome",
     "Phase",
     "Query",
+    "Quote",
     "ReadResult",
     "Recall",
     "Receipt",
@@ -513,17 +514,41 @@ class ReadResult:
         return len(self.matches)
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a person said, word for word, and which searches found it."""
+
+    text: str
+    said_at: str
+    speaker: str | None = None
+    thread: str = ""
+    turn: str = ""
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Recall:
-    """Facts that a text brings to mind, best first, and the block that shows them to a model."""
+    """Facts that answer a text, best first, and the block that shows them to a model.
+
+    Attributes:
+        text: What was asked.
+        matches: The facts, each with why it is there.
+        block: The text that shows them; empty if there is nothing to show.
+        quotes: What the person said that answers as well, where a memory keeps it (``episodes=True``).
+        tokens: About how many tokens the block has.
+        left_out: With ``explain=True``: the facts that came next and had no place.
+    """
 
     text: str
     matches: tuple[Match, ...] = ()
     block: str = ""
+    quotes: tuple[Quote, ...] = ()
+    tokens: int = 0
+    left_out: tuple[Match, ...] = ()
 
     def __repr__(self) -> str:
         """One line: the text, and the first facts."""
-        found = _first([str(match.triple) for match in self.matches]) or "nothing"
+        found = _first([*(str(m.triple) for m in self.matches), *(shown(q.text) for q in self.quotes)]) or "nothing"
         return f"<Recall {shown(self.text, 40)!r}: {found}>"
 
     def _repr_html_(self) -> str:
@@ -531,7 +556,7 @@ class Recall:
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
-        return bool(self.matches)
+        return bool(self.matches or self.quotes)
 
     def __iter__(self) -> Iterator[Match]:
         """Iterate over the matches."""

@@ -31,19 +31,21 @@ from langchain_memllm.conversation import is_spoken, other_speaker, said_at, spl
 from langchain_memllm.errors import ConfigurationError, NamespaceError, reason_of
 from langchain_memllm.flow import Flow, Step
 from langchain_memllm.forking import renewed
+from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.recall import needs_context
-from langchain_memllm.render import render, without_blocks
+from langchain_memllm.recalled import Show, check_show, recall
+from langchain_memllm.render import without_blocks
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import Scope, thread_of
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.times import as_moment
-from langchain_memllm.triples import Kind, Namespace, Query, Receipt, Source, rank_of, stable_hash
+from langchain_memllm.triples import Kind, Namespace, Query, Recall, Receipt, Source, rank_of, stable_hash
 
 __all__ = [
     "TOOL_TAG",
@@ -541,18 +543,27 @@ class Recaller(Shared):
         scope: Whose memory a run uses.
         k: Most facts.
         max_tokens: Most tokens of the block.
+        show: What is recalled: facts, what was said in no scope, or both.
         on_error: ``warn`` lets the run go on when memory fails.
     """
 
     def __init__(
-        self, memory: Memory, scope: Scope, *, k: int = 8, max_tokens: int = 600, on_error: OnError = "warn"
+        self,
+        memory: Memory,
+        scope: Scope,
+        *,
+        k: int = 8,
+        max_tokens: int = 600,
+        show: Show = "facts",
+        on_error: OnError = "warn",
     ) -> None:
         """Keep the pieces."""
         if not isinstance(k, int) or not 1 <= k <= MAX_RECALLED:
             raise ConfigurationError(f"k={k!r} is out of range; give the number of facts, 1 to {MAX_RECALLED}")
         if not isinstance(max_tokens, int) or max_tokens < 0:
             raise ConfigurationError(f"max_tokens={max_tokens!r} is not a number of tokens; give 0 or more")
-        self.memory, self.scope, self.k, self.max_tokens = memory, scope, k, max_tokens
+        self.memory, self.scope, self.k, self.max_tokens, self.show = memory, scope, k, max_tokens, check_show(show)
+        self._hub = Hub(memory)
         self.on_error = _check_on_error(on_error)
         self._blocks: OrderedDict[Hashable, tuple[int, str]] = OrderedDict()
         self._lock = renewed(threading.Lock())
@@ -589,14 +600,30 @@ class Recaller(Shared):
         block = ""
         with fail_open("memory_recall", self.on_error, runtime):
             if text:
-                recalled = yield Step(lambda: self.memory.recall(text, namespace=namespace, k=self.k))
-                block = render(recalled, self.max_tokens, owner=self.scope.owner)
-                emit(runtime, "recall", facts=[match.fact.id for match in recalled])
+                thread = _conversation_of(config, runtime)
+                seen = {Turn.named(thread, message.id) for message in messages if message.id}
+                found = yield Step(lambda: self._found(text, namespace, seen))
+                block = found.block
+                emit(runtime, "recall", facts=[match.fact.id for match in found])
         with self._lock:
             self._blocks[turn] = (version, block)
             while len(self._blocks) > _MAX_BLOCKS:
                 self._blocks.popitem(last=False)
         return block
+
+    def _found(self, text: str, namespace: Namespace, seen: Collection[str]) -> Recall:
+        """What a text recalls, but for turns that the model sees already."""
+        return recall(
+            self.memory,
+            self._hub,
+            text,
+            [namespace],
+            show=self.show,
+            k=self.k,
+            max_tokens=self.max_tokens,
+            without=seen,
+            owner=self.scope.owner,
+        )
 
     def _turn(
         self, namespace: Namespace, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None, runtime: Any

@@ -3,17 +3,22 @@
 from langchain_memllm.recall.fairness import SHARE, by_rank, fair
 from langchain_memllm.recall.question import STOPWORDS, Question, needs_context, parse_question
 from langchain_memllm.recall.ranking import Ranked, StoredFacts, rank, relation_words
+from langchain_memllm.recall.said import Near, by_words, said_shares, said_words
 
 __all__ = [
     "SHARE",
     "STOPWORDS",
+    "Near",
     "Question",
     "Ranked",
     "StoredFacts",
     "by_rank",
+    "by_words",
     "fair",
     "needs_context",
     "parse_question",
     "rank",
     "relation_words",
+    "said_shares",
+    "said_words",
 ]

@@ -63,6 +63,11 @@ _SELECT: Final = {
 }
 _MATCHING: Final = f"""SELECT t.id FROM turn_text x CROSS JOIN turn t ON t.id = x.rowid
     WHERE turn_text MATCH ?3 AND t.ns = ?1 AND {_SEEN} ORDER BY {{order}} LIMIT ?4"""
+_COUNT: Final = "SELECT count(*) FROM (SELECT 1 FROM turn_text WHERE turn_text MATCH ? LIMIT ?)"
+_BESIDE: Final = """SELECT t.id,
+    (SELECT max(c.id) FROM turn c INDEXED BY turn_session WHERE c.session = t.session AND c.id < t.id),
+    (SELECT min(d.id) FROM turn d INDEXED BY turn_session WHERE d.session = t.session AND d.id > t.id)
+    FROM json_each(?2) j CROSS JOIN turn t ON t.id = j.value AND t.ns = ?1"""
 _CODES: Final = """SELECT id, scope, code FROM turn INDEXED BY turn_ns WHERE ns = ? AND id > ? AND code IS NOT NULL
     ORDER BY id LIMIT ?"""
 # Episodes, newest first; those of which nothing may be seen are left out.
@@ -266,6 +271,10 @@ def _turn(row: Sequence[Any]) -> Turn:
     return sound_turn((*row[1:11], row[0]), "table turn")
 
 
+def _any(tokens: Sequence[str]) -> str:
+    return " OR ".join(f'"{token}"' for token in tokens)
+
+
 class EmbeddedTurns:
     """The ``TurnStore`` of an embedded store."""
 
@@ -302,10 +311,28 @@ class EmbeddedTurns:
             scopes = "" if role is None else self._scopes(connection, ns, role)
             if scopes is None:
                 return []
-            sought = f'"{" ".join(tokens)}"' if phrase else " OR ".join(f'"{token}"' for token in tokens)
+            sought = f'"{" ".join(tokens)}"' if phrase else _any(tokens)
             asked = f'tenant : "t{ns}" {scopes} AND words : ({sought})'
             order = "x.rowid DESC" if phrase else "bm25(turn_text, 0.0, 1.0), x.rowid DESC"
             return [row[0] for row in connection.execute(_MATCHING.format(order=order), (ns, role, asked, limit))]
+
+    def counts(
+        self, namespace: Namespace, groups: Sequence[Sequence[str]], *, role: str | None = None, most: int = 1000
+    ) -> list[int]:
+        """See ``TurnStore.counts``."""
+        with self._db.snapshot() as connection:
+            ns = self._ns(connection, namespace)
+            scopes = "" if role is None else self._scopes(connection, ns, role)
+            if scopes is None:
+                return [0] * len(groups)
+            asked = [f'tenant : "t{ns}" {scopes} AND words : ({_any(tokens)})' for tokens in groups]
+            return [connection.execute(_COUNT, (each, most)).fetchone()[0] for each in asked]
+
+    def beside(self, namespace: Namespace, places: Sequence[int]) -> list[tuple[int, int | None, int | None]]:
+        """See ``TurnStore.beside``."""
+        with self._db.read() as connection:
+            ns = self._ns(connection, namespace)
+            return connection.execute(_BESIDE, (ns, json.dumps(list(places)))).fetchall()
 
     def _scopes(self, connection: sqlite3.Connection, ns: int, role: str) -> str | None:
         """The words of what a role may see; None if that is nothing."""

@@ -181,6 +181,14 @@ class TurnStore(Protocol):
     ) -> list[int]:
         """Places of turns that hold these tokens one after the other, newest first; or any of them, best first."""
 
+    def counts(
+        self, namespace: Namespace, groups: Sequence[Sequence[str]], *, role: str | None = None, most: int = 1000
+    ) -> list[int]:
+        """How many turns hold one of the tokens of each group, counted up to ``most``."""
+
+    def beside(self, namespace: Namespace, places: Sequence[int]) -> list[tuple[int, int | None, int | None]]:
+        """(place, that of the turn before it in its session, that of the one after), whoever may see them."""
+
     def codes(self, namespace: Namespace, after: int, *, limit: int = 100_000) -> list[tuple[int, str, bytes]]:
         """(place, scope, search code) of the turns after a place, in order."""
 

@@ -223,6 +223,10 @@ def _turn(row: Sequence[Any]) -> Turn:
     return sound_turn(row, "a node of label MemTurn")
 
 
+def _any(tokens: Sequence[str]) -> str:
+    return "(" + " ".join(f'"{token}"' for token in tokens) + ")"
+
+
 class Neo4jTurns:
     """The ``TurnStore`` of a Neo4j store."""
 
@@ -254,21 +258,42 @@ class Neo4jTurns:
     ) -> list[int]:
         """See ``TurnStore.matching``."""
         ids = ids_of(namespace)
-        if not tokens:
+        where = self._where(ids, role) if tokens else None
+        if where is None:
             return []
-        scopes = [] if role is None else [each.scope for each in _grants(self._bolt, ids) if each.role == role]
-        if role is not None and not scopes:
-            return []
-        sought = f'"{" ".join(tokens)}"' if phrase else "(" + " ".join(f'"{token}"' for token in tokens) + ")"
-        asked = f'+tenant:"{ids.ns}" +words:{sought}'
-        if scopes:
-            asked += " +tenant:(" + " ".join(f'"{ids.scope(scope)}"' for scope in scopes) + ")"
+        asked = f'{where} +words:"{" ".join(tokens)}"' if phrase else f"{where} +words:{_any(tokens)}"
         statement = cypher.MATCHING["x.place DESC" if phrase else "score DESC, x.place DESC"]
         parameters = {"ns": ids.ns, "asked": asked, "limit": limit, "most": _MOST if phrase else limit}
         parameters["role"] = None if role is None else ids.role(role)
         return sound_numbers(
             [row["place"] for row in self._bolt.read(statement, parameters)], "a node of label MemTurn"
         )
+
+    def _where(self, ids: Ids, role: str | None) -> str | None:
+        """What a search asks of a turn beside its words; None if the role may see nothing."""
+        own = f'+tenant:"{ids.ns}"'
+        if role is None:
+            return own
+        scopes = [f'"{ids.scope(each.scope)}"' for each in _grants(self._bolt, ids) if each.role == role]
+        return f"{own} +tenant:({' '.join(scopes)})" if scopes else None
+
+    def counts(
+        self, namespace: Namespace, groups: Sequence[Sequence[str]], *, role: str | None = None, most: int = 1000
+    ) -> list[int]:
+        """See ``TurnStore.counts``."""
+        where = self._where(ids_of(namespace), role)
+        if where is None:
+            return [0] * len(groups)
+        asked = [f"{where} +words:{_any(tokens)}" for tokens in groups]
+        rows = self._bolt.read(cypher.COUNT_MATCHING, {"asked": asked, "most": most})
+        return [row["held"] for row in rows]
+
+    def beside(self, namespace: Namespace, places: Sequence[int]) -> list[tuple[int, int | None, int | None]]:
+        """See ``TurnStore.beside``."""
+        rows = self._bolt.read(cypher.BESIDE, {"ns": ids_of(namespace).ns, "places": list(places)})
+        found = [(row["place"], row["before"], row["after"]) for row in rows]
+        sound_numbers([each for row in found for each in row if each is not None], "a node of label MemTurn")
+        return found
 
     def codes(self, namespace: Namespace, after: int, *, limit: int = 100_000) -> list[tuple[int, str, bytes]]:
         """See ``TurnStore.codes``."""

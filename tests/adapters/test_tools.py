@@ -67,7 +67,7 @@ def test_an_agent_remembers_recalls_and_forgets_by_tools() -> None:
     agent = agent_of(memory, ScriptedModel(script=script), middleware=[memory.middleware("tools")])
     assert said(agent.invoke(asked("I live in Oslo."), run_of("ada"))) == "user | lives in | Oslo: stored"
     shown = said(agent.invoke(asked("Where?"), run_of("ada")))
-    assert re.search(r"- user \| lives in \| Oslo \| said \d{4}-\d\d-\d\d; source user", shown)
+    assert re.search(r"- user \| lives in \| Oslo \| said \d{4}-\d\d-\d\d\n", shown)
     assert said(agent.invoke(asked("Where?"), run_of("bob"))) == "Nothing is stored about this."
     assert said(agent.invoke(asked("forget where I live"), run_of("ada"))) == "Closed 1 fact. The history keeps it."
     assert statuses(memory, "ada") == [("Oslo", "past")]

@@ -90,7 +90,7 @@ def test_the_model_is_told_the_date_and_the_block_tells_when_it_was_said(store: 
     memory.remember("My dentist appointment is tomorrow at 9.", user_id="ada", at=SAID)
     assert "Said on Wednesday, 25 November 2026." in model.requests[0].text
     block = memory.recall("When is my dentist appointment?", user_id="ada").block
-    assert "2026-11-26 09:00 | said 2026-11-25; source user" in block
+    assert "2026-11-26 09:00 | said 2026-11-25" in block
 
 
 @pytest.mark.parametrize(("value", "name"), [(34, "34"), (1.5, "1.5"), (True, "true"), (False, "false")], ids=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from langchain_memllm.hub import Hub
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.episodes import MAX_TURNS, EpisodeNote, Grant, Turn, TurnFilter, tokens_of
@@ -135,6 +136,48 @@ def test_text_is_found_as_a_phrase_and_by_its_words(store: TripleStore) -> None:
     assert found('AND "c" OR NOT') == [lines[3]]
     assert sorted(found("flat Tokyo 東京", phrase=False)) == sorted([lines[1], lines[2]])
     assert found("!?") == found("Bergen") == found("Bergen", phrase=False) == []
+
+
+def test_turns_beside_others_are_those_of_their_session(store: TripleStore) -> None:
+    put(store, said("one"), said("elsewhere", "1", "u"), said("two", "2"), said("three", "3"))
+    put(store, said("another's", "1", "v"), namespace=BOB)
+    one, two, three = (turn.place for turn in store.turns.select(ADA, TurnFilter(thread="t")))
+    assert sorted(store.turns.beside(ADA, [one, two, three])) == [
+        (one, None, two),
+        (two, one, three),
+        (three, two, None),
+    ]
+    (other,) = store.turns.select(ADA, TurnFilter(thread="u"))
+    assert store.turns.beside(ADA, [other.place]) == [(other.place, None, None)]
+    assert store.turns.beside(ADA, []) == [] and store.turns.beside(("memllm", "nobody"), [one]) == []
+
+
+def test_turns_are_counted_by_their_words(store: TripleStore) -> None:
+    put(store, *(said(f"tea number {n}", str(n), scope="plans" if n % 2 else "") for n in range(6)))
+    put(store, said("tea of Bob"), namespace=BOB)
+    groups = [["tea"], ["3", "number", "3"], ["4", "5"], ["coffee"]]
+    assert store.turns.counts(ADA, groups) == [6, 6, 2, 0]
+    assert store.turns.counts(ADA, groups, most=4) == [4, 4, 2, 0]
+    store.turns.grant(ADA, "planner", ["plans"])
+    assert store.turns.counts(ADA, groups, role="planner") == [3, 3, 1, 0]
+    assert store.turns.counts(ADA, groups, role="stranger") == [0, 0, 0, 0]
+    assert store.turns.counts(ADA, []) == []
+
+
+def test_every_store_finds_the_same_turns_in_the_same_order(store: TripleStore) -> None:
+    towns = ["Oslo", "Rome", "Kyoto", "Lima", "Bergen"]
+    verbs = ["moved to", "visited", "is dreaming of", "flew to", "hiked near"]
+    lines = [f"{who} {verbs[n % 5]} {towns[n * 3 % 5]} in {2000 + n}." for n in range(30) for who in ("Ada", "Bob")]
+    turns = [said(line, str(n), f"t{n % 4}", at=at(n)) for n, line in enumerate(lines)]
+    found = []
+    for each in (store, EmbeddedStore(":memory:")):
+        memory = Memory(each)
+        put(each, *turns)
+        memory.write([("Ada", "lives in", "Oslo")], namespace=ADA, source=Source("user", turns[0].ref))
+        questions = ("Who hikes near Kyoto?", "Where did Bob fly in 2013?", "Ada's dream", "Where does Ada live?")
+        found.append([[hit.turn.text for hit in Hub(memory).search(text, namespace=ADA)] for text in questions])
+    assert found[0] == found[1] and all(len(each) == 10 for each in found[0])
+    assert "hiked near Kyoto" in found[0][0][0] and found[0][3][0] == lines[0]
 
 
 def test_tenants_never_see_each_other(store: TripleStore) -> None:

@@ -98,6 +98,28 @@ def test_each_search_answers_questions_of_its_kind_and_their_fusion_all(
     assert told(hub, query)[0] == (thread, 1)
 
 
+def test_an_answer_is_found_by_the_words_of_its_question(hub: Hub) -> None:
+    """recall.md, section 6: a turn is short, and what it is about stands in the turn before."""
+    asked = turn("Which mountain did you hike up?", at(11), "walk", speaker="Bo")
+    hub.keep([asked, turn("Galdhøpiggen, with my aunt.", at(11, minute=1), "walk", speaker="Ada")], namespace=NS)
+    found = [hit.turn.text for hit in hub.search("hiking on mountains", namespace=NS)]
+    assert found[:2] == ["Which mountain did you hike up?", "Galdhøpiggen, with my aunt."]
+    assert hub.search("what did Ada's aunt do", namespace=NS)[0].turn.speaker == "Ada"
+
+
+def test_turns_are_found_by_the_facts_that_were_taken_from_them(hub: Hub) -> None:
+    (trip, *_) = hub.window("trip", namespace=NS).turns
+    hub._memory.write([("user", "booking reference", "XK-4711")], namespace=NS, source=Source("user", trip.ref))
+    (hit,) = hub.search("What is my booking reference?", searches=["facts"], namespace=NS)
+    assert (hit.turn, hit.by) == (trip, {"facts": 1})
+    assert hub.search("Who wrote Faust?", searches=["facts"], namespace=NS) == []
+
+
+def test_a_word_at_the_end_of_a_long_turn_is_found(hub: Hub) -> None:
+    hub.keep([turn("blah " * 20_000 + "zeppelin", at(12), "long")], namespace=NS)
+    assert [hit.turn.thread for hit in hub.search("Any zeppelins?", searches=["words"], namespace=NS)] == ["long"]
+
+
 def test_a_question_of_another_kind_is_not_answered_by_a_search(hub: Hub) -> None:
     assert told(hub, "the sick puppy", searches=["words"]) == []
     assert told(hub, "the sick puppy", searches=["time"]) == []

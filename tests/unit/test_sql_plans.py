@@ -38,6 +38,7 @@ READING = {
     **{f"turns by {by}": text.format(order="ASC") for by, text in embedded_hub._SELECT.items()},
     **{f"last turns by {by}": text.format(order="DESC") for by, text in embedded_hub._SELECT.items()},
     "codes of turns": embedded_hub._CODES,
+    "turns beside": embedded_hub._BESIDE,
     "episodes": embedded_hub._OF_ALL,
     "episodes of a thread": embedded_hub._OF_THREAD,
     "turns of a ref": embedded_hub._REF,

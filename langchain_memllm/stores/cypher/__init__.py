@@ -39,7 +39,9 @@ from langchain_memllm.stores.cypher.erase import (
 )
 from langchain_memllm.stores.cypher.fragments import CYPHER, Statement
 from langchain_memllm.stores.cypher.hub import (
+    BESIDE,
     CHANGE_TURNS,
+    COUNT_MATCHING,
     DROP_TURNS,
     DUMP_TURNS,
     EPISODES,
@@ -162,6 +164,7 @@ __all__ = [
     "APPLY",
     "AWAIT_INDEXES",
     "BEGIN_ERASE",
+    "BESIDE",
     "BROKEN",
     "CANDIDATES",
     "CHANGE_OUTBOX",
@@ -175,6 +178,7 @@ __all__ = [
     "CODES",
     "COMPARE_USE",
     "COMPONENTS",
+    "COUNT_MATCHING",
     "COUNT_USE",
     "CYPHER",
     "DELETE_FACTS",

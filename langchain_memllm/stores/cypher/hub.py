@@ -120,6 +120,29 @@ WITH x, score WHERE x.ns = $ns AND {_SEEN}
 RETURN x.place AS place ORDER BY {order} LIMIT $limit"""
     for order in ("x.place DESC", "score DESC, x.place DESC")
 }
+# How many turns match each of some questions of the full-text index, at most $most.
+COUNT_MATCHING: Final = (
+    CYPHER
+    + """UNWIND range(0, size($asked) - 1) AS i
+CALL (i) {
+  CALL db.index.fulltext.queryNodes('mem_turn_text', $asked[i], {limit: $most}) YIELD node RETURN count(node) AS held }
+RETURN held ORDER BY i"""
+)
+# The turns before and after others in their sessions.
+BESIDE: Final = (
+    CYPHER
+    + """UNWIND $places AS place
+MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(ns, place) WHERE x.ns = $ns AND x.place = place
+CALL (x) {
+  OPTIONAL MATCH (b:MemTurn) USING INDEX SEEK b:MemTurn(session, place)
+  WHERE b.session = x.session AND b.place < x.place
+  RETURN b.place AS before ORDER BY b.session DESC, b.place DESC LIMIT 1 }
+CALL (x) {
+  OPTIONAL MATCH (a:MemTurn) USING INDEX SEEK a:MemTurn(session, place)
+  WHERE a.session = x.session AND a.place > x.place
+  RETURN a.place AS after ORDER BY a.session, a.place LIMIT 1 }
+RETURN place, before, after"""
+)
 # Search codes of turns after a place.
 TURN_CODES: Final = (
     CYPHER

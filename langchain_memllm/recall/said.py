@@ -1,0 +1,117 @@
+"""Which turns answer a question in plain words: one ranking of what was said, for every store.
+
+A turn is short and leans on what is beside it ("Yes, last week"), so it is found by the words of the turns before and
+after it as well, by who spoke and by its day: BM25 over weighted fields (Robertson and Zaragoza, 2009). Pure; knows no
+store.
+
+Weights were chosen on the first three conversations of part a of LoCoMo and on BEAM's chats of the tier 100K.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from langchain_memllm.factindex import stems_of
+from langchain_memllm.stores.episodes import Turn
+
+__all__ = ["Near", "by_words", "said_shares", "said_words"]
+
+_READ: Final = 4_000  # characters
+_K1: Final = 1.2  # how soon a word that is repeated counts no more
+_B: Final = 0.75  # how much a long turn is marked down
+_BEFORE: Final = 0.7  # what a word counts in the turn before
+_AFTER: Final = 0.4  # and in the one after
+_SYMBOL: Final = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
+_SHORT: Final = 30  # words up to which a turn needs those beside it; with more it needs them less
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Turns that were looked up, and the places of those before and after some of them."""
+
+    turns: Mapping[int, Turn]
+    beside: Mapping[int, tuple[int | None, int | None]] = field(default_factory=dict)
+
+
+def said_words(text: str) -> list[str]:
+    """What a text is ranked by: its words by their stems, and its symbols."""
+    return [*stems_of(text), *_SYMBOL.findall(text[:_READ])]
+
+
+def by_words(stems: Iterable[str], near: Near, held: Mapping[str, int], total: int) -> list[int]:
+    """Places of the turns that say some of these words, or stand beside one that does, best first.
+
+    Args:
+        stems: Of the question's keywords (``said_words``).
+        near: The turns.
+        held: How many turns of the memory say each word, about.
+        total: How many turns the memory has, about.
+    """
+    said = {place: said_words(turn.text) for place, turn in near.turns.items()}
+    rarity = _rarity(stems, held, total)
+    frequencies: dict[int, dict[str, float]] = {}
+    lengths: dict[int, float] = {}
+    for place, parts in _parts(near, said).items():
+        counts: dict[str, float] = defaultdict(float)
+        for weight, words in parts:
+            for stem in words:
+                if stem in rarity:
+                    counts[stem] += weight
+        frequencies[place] = counts
+        lengths[place] = sum(weight * len(words) for weight, words in parts)
+    mean = sum(lengths.values()) / max(len(lengths), 1)
+    scores = {
+        place: sum(
+            rarity[stem] * count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * lengths[place] / mean))
+            for stem, count in counts.items()
+        )
+        for place, counts in frequencies.items()
+        if counts
+    }
+    return sorted(scores, key=lambda place: (-round(scores[place], 6), -place))
+
+
+def said_shares(held: Mapping[str, int], turns: Iterable[Turn], total: int) -> list[float]:
+    """How much of a question each turn says itself, from 0 to 1, rare words counting more.
+
+    Args:
+        held: How many turns of the memory say each word of the question, about.
+        turns: The turns.
+        total: How many turns the memory has, about.
+    """
+    rarity = _rarity(held, held, total)
+    sought = sum(rarity.values())
+    words = (set(said_words(f"{turn.text} {turn.speaker or ''} {turn.at[:10]}")) for turn in turns)
+    return [sum(rarity[stem] for stem in rarity.keys() & said) / sought if sought else 0.0 for said in words]
+
+
+def _rarity(stems: Iterable[str], held: Mapping[str, int], total: int) -> dict[str, float]:
+    return {stem: math.log(1 + (total - held[stem] + 0.5) / (held[stem] + 0.5)) for stem in stems}
+
+
+def _parts(near: Near, said: Mapping[int, Sequence[str]]) -> dict[int, list[tuple[float, Sequence[str]]]]:
+    """What each turn is found by: its words, its speaker and its day, and less the words beside it."""
+    parts: dict[int, list[tuple[float, Sequence[str]]]] = {
+        place: [(1.0, words), (1.0, stems_of(f"{near.turns[place].speaker or ''} {near.turns[place].at[:10]}"))]
+        for place, words in said.items()
+    }
+    for first, second in _pairs(near):
+        need = min(1.0, _SHORT / max(len(said[first]), len(said[second]), 1))
+        parts[second].append((_BEFORE * need, said[first]))
+        parts[first].append((_AFTER * need, said[second]))
+    return parts
+
+
+def _pairs(near: Near) -> set[tuple[int, int]]:
+    """Places of turns one of which follows the other."""
+    pairs = set()
+    for place, (before, after) in near.beside.items():
+        for first, second in ((before, place), (place, after)):
+            if first in near.turns and second in near.turns and first is not None and second is not None:
+                pairs.add((first, second))
+    return pairs
