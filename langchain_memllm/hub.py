@@ -354,7 +354,7 @@ class Hub(Shared):
         """
         whose = self._whose(namespace, user_id)
         hits = self._best(whose, found.text, _SEARCHES, role, None)
-        telling = [hit for hit in hits if _tells(hit.turn, role) and hit.turn.id not in without]
+        telling = [hit for hit in hits if _tells(hit.turn, role) and hit.turn.id not in without][: 4 * k]
         fits = self._fits(whose, found.text, [hit.turn for hit in telling], role)
         best = [hit for hit, fit in zip(telling, fits, strict=True) if fit >= _LEAST][:k]
         return replace(found, quotes=tuple(_quote(hit) for hit in best))
@@ -498,7 +498,7 @@ class Hub(Shared):
     def _saying(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns that hold what is quoted in the query or the query itself, and those that say some of its keywords."""
         words = list(dict.fromkeys(itertools.chain.from_iterable(_keywords(query).values())))
-        most = 2 * _reach(within)
+        most = _reach(within)
         holding = self._memory.store.turns.matching(whose, words, phrase=False, role=within.role, limit=most)
         return [*self._quoting(whose, query, within), *holding]
 
@@ -538,7 +538,7 @@ class Hub(Shared):
         if within.role is not None:
             granted = self._memory.store.turns.grants(whose)
             scopes = {each.scope for each in granted if each.role == within.role}
-        return self._coded(whose).nearest(vector, scopes, 2 * _reach(within))
+        return self._coded(whose).nearest(vector, scopes, _reach(within))
 
     def _behind_facts(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """The turns that those facts were taken from which answer the query, in the order of the facts."""
