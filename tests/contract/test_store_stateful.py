@@ -96,6 +96,14 @@ class StoreMachine(RuleBasedStateMachine):
         assert [answer.casefold() for answer in forward.answers] == objects
         assert [answer.casefold() for answer in backward.answers] == subjects
 
+    @rule(tenant=TENANTS, name=NAMES)
+    def recall_by_name(self, tenant: str, name: str) -> None:
+        """All that is believed of the name, and nothing that is not believed any more."""
+        found = self.memory.recall(f"Tell me about {name}", namespace=self.namespace(tenant), k=200, speaker=None)
+        told = {tuple(part.casefold() for part in match.triple) for match in found}
+        current = set(self.models[tenant].current())
+        assert {t for t in current if name.casefold() in (t[0], t[2])} <= told <= current
+
     @invariant()
     def stores_tell_the_same(self) -> None:
         for tenant, model in getattr(self, "models", {}).items():
