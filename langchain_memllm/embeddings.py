@@ -8,8 +8,9 @@ to download. Knows no store and no threshold. The paper uses Contriever (arXiv 2
 from __future__ import annotations
 
 import functools
+import re
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -31,9 +32,11 @@ Vector = NDArray[np.float32]
 """A unit vector of shape (dimension,), or a matrix of them, one a row."""
 
 _SHIPPED_ID: Final = "langchain-memllm/minilm-l6-static-256-int8"
+_MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-int8"
 _PROBE_TEXT: Final = "Marie Curie was born in Warsaw"
 _PROBE_LENGTH: Final = 64  # so many components tell two models apart, and few enough to store
 _PROBE_SIMILARITY: Final = 0.999  # hosted models repeat themselves only to about 0.9999
+_SPELLS: Final = re.compile(r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")  # not signs of Chinese, Japanese and Korean
 _CHUNK: Final = 4096  # texts whose word pieces are gathered at once
 
 
@@ -50,11 +53,12 @@ class StaticEmbedder:
     """A table of word pieces: a text's vector is the mean of its pieces'. Loaded at first use; safe across threads.
 
     Word order is lost, and a text it cannot read has no vector: one with a word piece it does not know ("郑州", where
-    it knows only the second character), or one that falls apart into letters (Cyrillic, Hangul). Comparing such a text
-    by what is left of it would make different names look the same.
+    the shipped table knows only the second character), or one that falls apart into letters (to the shipped table
+    Cyrillic and Hangul). Comparing such a text by what is left of it would make different names look the same.
 
     Args:
-        folder: Holds ``model.safetensors`` (tokens x dimension) and ``tokenizer.json`` (WordPiece).
+        folder: Holds ``model.safetensors`` (tokens x dimension) and ``tokenizer.json`` (WordPiece, or Unigram without
+            a mark where a word begins).
         model_id: What fingerprints call it.
     """
 
@@ -68,6 +72,16 @@ class StaticEmbedder:
     def shipped() -> StaticEmbedder:
         """The embedder that comes with the package, one per process."""
         return StaticEmbedder(resources.files("langchain_memllm").joinpath("data", "embedder"), _SHIPPED_ID)
+
+    @staticmethod
+    @functools.cache
+    def multilingual() -> StaticEmbedder:
+        """One that reads 15 languages (``data/multilingual/NOTICE``) and comes with the package too, one per process.
+
+        Words of one meaning are near each other in whichever of these languages they are; English it tells apart a
+        little less well than ``shipped``.
+        """
+        return StaticEmbedder(resources.files("langchain_memllm").joinpath("data", "multilingual"), _MULTILINGUAL_ID)
 
     @property
     def dimension(self) -> int:
@@ -111,6 +125,10 @@ class StaticEmbedder:
                 return []
             ids = [i for i in ids if i != self._unknown_id]
         spelled = sum(i in self._letters for i in ids)
+        if 2 * spelled > len(ids) and not self._marks_inner:
+            lengths = Counter(encoding.word_ids)  # a letter may be a word of its own: "B", "7"
+            within = zip(encoding.ids, encoding.word_ids, strict=True)
+            spelled = sum(i in self._letters and lengths[word] > 1 for i, word in within)
         return [] if 2 * spelled > len(ids) else ids
 
     def _unknown_text(self, encoding: Encoding, text: str) -> str:
@@ -135,10 +153,17 @@ class StaticEmbedder:
         return self._tokenizer.token_to_id("[UNK]")
 
     @functools.cached_property
+    def _marks_inner(self) -> bool:
+        """Whether the pieces within a word are others than those at its beginning."""
+        return any(piece.startswith("##") and len(piece) > 2 for piece in self._tokenizer.get_vocab())
+
+    @functools.cached_property
     def _letters(self) -> frozenset[int]:
-        """Ids of the pieces that are one character within a word."""
+        """Ids of the pieces that are one character within a word; where a character may be a word, of none that is."""
         vocabulary = self._tokenizer.get_vocab().items()
-        return frozenset(i for piece, i in vocabulary if len(piece) == 3 and piece.startswith("##"))
+        if self._marks_inner:
+            return frozenset(i for piece, i in vocabulary if len(piece) == 3 and piece.startswith("##"))
+        return frozenset(i for piece, i in vocabulary if len(piece) == 1 and _SPELLS.match(piece))
 
 
 class Vectors:
