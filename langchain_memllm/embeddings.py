@@ -36,7 +36,9 @@ _MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-int8"
 _PROBE_TEXT: Final = "Marie Curie was born in Warsaw"
 _PROBE_LENGTH: Final = 64  # so many components tell two models apart, and few enough to store
 _PROBE_SIMILARITY: Final = 0.999  # hosted models repeat themselves only to about 0.9999
-_SPELLS: Final = re.compile(r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")  # not signs of Chinese, Japanese and Korean
+_SPELLS: Final = re.compile(
+    r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
+)  # not signs of Chinese, Japanese and Korean
 _CHUNK: Final = 4096  # texts whose word pieces are gathered at once
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "forget_words",
     "forms_of",
     "name_token",
+    "plain",
     "relation_token",
     "stems_of",
     "typo_key",
@@ -68,11 +69,11 @@ def stems_of(text: str) -> list[str]:
     A date has the name of its month as a word, too. At most 4,000 characters and 400 words are read.
     """
     read = text[:_MAX_TEXT]
-    words = [_stem(word) for word in _WORD.findall(read if read.isascii() else _plain(read))[:_MAX_WORDS]]
+    words = [_stem(word) for word in _WORD.findall(read if read.isascii() else plain(read))[:_MAX_WORDS]]
     return words + [_stem(_MONTHS[int(month) - 1]) for month in _DATE.findall(read)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without what combines with a letter: resume is a word of résumé."""
     folded = unicodedata.normalize("NFKD", text)
     return "".join(c for c in folded if not unicodedata.combining(c)) if not folded.isascii() else folded

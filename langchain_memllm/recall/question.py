@@ -8,42 +8,41 @@ from dataclasses import dataclass
 from typing import Final
 
 from langchain_memllm.factindex import stems_of
+from langchain_memllm.recall.languages import Language, language_of
 from langchain_memllm.speaker import FIRST_PERSON
 from langchain_memllm.triples import MAX_NAME, fold, name_key
 
 __all__ = ["STOPWORDS", "Question", "needs_context", "parse_question"]
 
 _MAX_WORDS: Final = 512
+_MAX_READ: Final = 2_000  # characters by which the language is told
 _MAX_KEYWORDS: Final = 60
 _MAX_GRAM: Final = 6
 _PUNCTUATION: Final = ".,;:!?()[]{}\"'“”‘’«»…¡¿‹›„‚*_`~|<>—–-/、。「」！？，："
-_SHORT: Final = frozenset(
+_ENGLISH: Final = frozenset(
     re.findall(
         r"[\w']+",
-        """a an am as at be by do go he i i'd i'll i'm i've if in is it me my no of off on or so than to up us we are
-        but let may shall being ours yours mine what's who's where's when's it's that's there's how's isn't aren't don't
-        doesn't der das dem des ein eine und oder ist im am zu von mit für auf wer wie wo was
+        """about after again all also and any are because been before both but can could did does each else ever for
+        from had has have having her here hers him his how into its just like many might more most much must not now
+        one only other our out over own same she should some still such than that the their theirs them then there
+        these they this those through too very was were what when where which while who whom whose why will with
+        would you your yours come came go goes going went get gets got do please tell know think
+        name named called remind remember thing something anything kind sort way give
+        gives gave good explain thank thanks hello hi hey ok okay
+        a an am as at be by he i i'd i'll i'm i've if in is it me my no of off on or so than to up us we
+        let but may shall being ours mine what's who's where's when's it's that's there's how's isn't aren't don't
+        doesn't""",
+    )
+)
+STOPWORDS: Final = _ENGLISH | frozenset(
+    re.findall(
+        r"\w+",
+        """der das dem des ein eine und oder ist im am zu von mit für auf wer wie wo was
         le la les un une et ou est de du des à en qui que où el los las una y es en por con qué il lo gli e di da
         che o os as um uma em é og er et en på til hva hvor""",
     )
 )
-STOPWORDS: Final = (
-    frozenset(
-        re.findall(
-            r"\w+",
-            """about after again all also and any are because been before both but can could did does each else ever for
-            from had has have having her here hers him his how into its just like many might more most much must not now
-            one only other our out over own same she should some still such than that the their theirs them then there
-            these they this those through too very was were what when where which while who whom whose why will with
-            would you your yours come came go goes going went get gets got do please tell know think
-            name named called remind remember thing something anything kind sort way give
-            gives gave good explain thank thanks hello hi hey ok okay""",
-        )
-    )
-    | _SHORT
-)
-"""Words that say nothing of what a text is about."""
-
+"""Words that say nothing of what a text is about, in English; and the shortest of some other languages."""
 
 _PERSONAL: Final = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours)\b")
 _REQUEST: Final = re.compile(
@@ -83,7 +82,8 @@ def parse_question(text: str, speaker: str | None) -> Question:
         text: Any text.
         speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
     """
-    given = text.split()
+    language = language_of(text[:_MAX_READ], _ENGLISH)
+    given = (text if language is None else language.spaced(text)).split()
     if len(given) > _MAX_WORDS:
         given = given[: _MAX_WORDS // 2] + given[-_MAX_WORDS // 2 :]
     raws, words, common = [], [], []
@@ -93,10 +93,15 @@ def parse_question(text: str, speaker: str | None) -> Question:
         if word and not any("\ud800" <= c <= "\udfff" for c in word):
             raws.append(raw)
             words.append(word)
-            common.append(_is_common(raw, word, begins))
+            common.append(_is_common(raw, word, begins, language))
         begins = raw[-1] in ".!?:"
     keywords = [_bare(raw) for raw, empty in zip(raws, common, strict=True) if not empty]
-    own = not FIRST_PERSON.isdisjoint(word.strip(_PUNCTUATION) for word in words)
+    bare = [word.strip(_PUNCTUATION) for word in words]
+    if language is None:
+        own = not FIRST_PERSON.isdisjoint(bare)
+        personal = _PERSONAL.search(_REQUEST.sub(" ", " ".join(words))) is not None
+    else:
+        own, personal = language.says_i(bare), language.is_personal(bare)
     keys = _runs(words, common)
     is_named = speaker is not None and name_key(speaker) in keys
     if own and speaker is not None:
@@ -111,7 +116,7 @@ def parse_question(text: str, speaker: str | None) -> Question:
         tuple(keys),
         None if speaker is None else name_key(speaker),
         own or is_named,
-        is_named or _PERSONAL.search(_REQUEST.sub(" ", " ".join(words))) is not None,
+        is_named or personal,
     )
 
 
@@ -151,8 +156,10 @@ def _runs(words: list[str], common: list[bool]) -> dict[str, None]:
     return keys
 
 
-def _is_common(raw: str, word: str, begins: bool) -> bool:
+def _is_common(raw: str, word: str, begins: bool, language: Language | None) -> bool:
     bare = word.strip(_PUNCTUATION)
-    if bare and bare not in STOPWORDS:
+    is_common = bare in STOPWORDS if language is None else language.is_common(bare)
+    if bare and not is_common:
         return False
-    return begins or bare in FIRST_PERSON or not raw.strip(_PUNCTUATION)[:1].isupper()
+    says_i = bare in FIRST_PERSON if language is None else language.says_i([bare])
+    return begins or says_i or not raw.strip(_PUNCTUATION)[:1].isupper()
