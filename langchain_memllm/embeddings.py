@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,13 @@ from langchain_memllm.forking import renewed
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ["Embedder", "Fingerprint", "StaticEmbedder", "Vector", "Vectors", "fingerprint"]
+__all__ = ["Embedder", "EmbedderName", "Fingerprint", "StaticEmbedder", "Vector", "Vectors", "fingerprint"]
 
 Vector = NDArray[np.float32]
 """A unit vector of shape (dimension,), or a matrix of them, one a row."""
+
+EmbedderName: TypeAlias = Literal["english", "multilingual"]
+"""The embedders that come with the package."""
 
 _SHIPPED_ID: Final = "langchain-memllm/minilm-l6-static-256-int8"
 _MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-int8"
@@ -59,8 +62,9 @@ class StaticEmbedder:
     Cyrillic and Hangul). Comparing such a text by what is left of it would make different names look the same.
 
     Args:
-        folder: Holds ``model.safetensors`` (tokens x dimension) and ``tokenizer.json`` (WordPiece, or Unigram without
-            a mark where a word begins).
+        folder: Holds ``model.safetensors`` (``embeddings``, tokens x dimension in int8; or the same in four bits,
+            ``packed``, with ``scales``) and ``tokenizer.json`` (WordPiece, or Unigram without a mark where a word
+            begins).
         model_id: What fingerprints call it.
     """
 
@@ -141,8 +145,13 @@ class StaticEmbedder:
     def _table(self) -> NDArray[np.int8]:
         from safetensors.numpy import load
 
-        table: NDArray[np.int8] = load(self._folder.joinpath("model.safetensors").read_bytes())["embeddings"]
-        return table
+        arrays = load(self._folder.joinpath("model.safetensors").read_bytes())
+        if "packed" not in arrays:
+            table: NDArray[np.int8] = arrays["embeddings"]
+            return table
+        halves = arrays["packed"].view(np.int8)  # two numbers of -7 to 7 a byte, the first in its low half
+        numbers = np.stack(((halves << 4) >> 4, halves >> 4), axis=-1).reshape(len(halves), -1)
+        return numbers * arrays["scales"][:, None]  # at most 7 * 18, within int8
 
     @functools.cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -172,7 +181,7 @@ class Vectors:
     """An embedder whose answers are checked, made unit length and remembered: what the memory embeds with.
 
     Args:
-        embedder: Any embedder; None takes the shipped one.
+        embedder: Any embedder, or the name of one that comes with the package; None takes ``"english"``.
         capacity: How many texts are remembered; the least recently used are dropped.
 
     Attributes:
@@ -180,12 +189,12 @@ class Vectors:
         texts: Texts handed to it.
 
     Raises:
-        ConfigurationError: The object has no ``embed_documents``, or the capacity is not positive.
+        ConfigurationError: The object has no ``embed_documents``, none has that name, or the capacity is not positive.
     """
 
-    def __init__(self, embedder: Embedder | None = None, *, capacity: int = 16_384) -> None:
+    def __init__(self, embedder: Embedder | EmbedderName | None = None, *, capacity: int = 16_384) -> None:
         """Check the argument; the embedder is not called yet."""
-        given: object = StaticEmbedder.shipped() if embedder is None else embedder
+        given: object = _named(embedder) if embedder is None or isinstance(embedder, str) else embedder
         inside = getattr(given, "embedder", None)
         given = inside if isinstance(inside, StaticEmbedder) else given  # as in ``adapters.embeddings``
         if not isinstance(given, Embedder):
@@ -341,6 +350,14 @@ def fingerprint(embedder: Embedder) -> Fingerprint:
         EmbeddingError: It failed or returned no usable vector.
     """
     return Vectors(embedder).fingerprint
+
+
+def _named(name: str | None) -> StaticEmbedder:
+    if name in (None, "english"):
+        return StaticEmbedder.shipped()
+    if name == "multilingual":
+        return StaticEmbedder.multilingual()
+    raise ConfigurationError(f"embedder {name!r} is unknown; use 'english', 'multilingual' or an Embeddings object")
 
 
 def _model_id(embedder: Embedder) -> str:

@@ -41,7 +41,7 @@ from langchain_memllm.belief import (
     stands,
 )
 from langchain_memllm.dates import read_date, relative_date
-from langchain_memllm.embeddings import Embedder, Fingerprint, Vectors
+from langchain_memllm.embeddings import Embedder, EmbedderName, Fingerprint, Vectors
 from langchain_memllm.errors import (
     ConfigurationError,
     EmbedderMismatch,
@@ -208,7 +208,8 @@ class Memory(Shared):
 
     Args:
         store: A path, ``":memory:"``, a Neo4j URI or driver (see ``open_store``), or a ``TripleStore``.
-        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); None: the one shipped.
+        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); ``"multilingual"``: the table of 15
+            languages that is shipped; None: the English one.
         relations: Relations of your own, with their aliases and cardinality; they are kept in the store.
         policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"`` (see ``belief``).
         thresholds: How similar an answer must be; ``CHAT`` by default.
@@ -229,7 +230,7 @@ class Memory(Shared):
         self,
         store: str | os.PathLike[str] | TripleStore | Any = ":memory:",
         *,
-        embedder: Embedder | None = None,
+        embedder: Embedder | EmbedderName | None = None,
         relations: Iterable[Relation] = (),
         policy: Policy = "chat",
         thresholds: Thresholds = CHAT,

@@ -19,7 +19,7 @@ from langchain_memllm.agreement import UnknownRelations
 from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.door import Door, Model, built
-from langchain_memllm.embeddings import Embedder
+from langchain_memllm.embeddings import Embedder, EmbedderName
 from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict, QuotaExceeded
 from langchain_memllm.flow import Flow, Step, arun, run
 from langchain_memllm.hub import Hub
@@ -78,7 +78,8 @@ class MemLLMMemory(Shared):
             ``MemLLMModel``, or ``"local"`` for the local one (``"local:0"``: all that it writes, however
             improbable). Built at its first use.
         extractor: Finds facts in texts instead of the model.
-        embedder: Anything with ``embed_documents``; by default the one shipped.
+        embedder: Anything with ``embed_documents``; ``"multilingual"`` for people who do not write English (15
+            languages, shipped); by default the English one that is shipped. A store keeps to one of them.
         relations: Relations of your own.
         namespace: Template of the namespace; a tuple without ``{placeholder}`` is one namespace for all.
         require_user: Whether somebody must be named. None: in runs, and everywhere on a shared store. True: always.
@@ -105,7 +106,7 @@ class MemLLMMemory(Shared):
         *,
         model: Model | None = None,
         extractor: Extractor | None = None,
-        embedder: Embedder | None = None,
+        embedder: Embedder | EmbedderName | None = None,
         relations: Iterable[Relation] = (),
         namespace: Namespace = TEMPLATE,
         require_user: bool | None = None,

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -30,6 +30,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from langchain_memllm.embeddings import EmbedderName
 from langchain_memllm.errors import (
     ConfigurationError,
     InvalidTriple,
@@ -137,7 +138,11 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
     for told in ("neo4j", "langchain_memllm.memory.rejected"):  # what the commands say themselves, once
         logging.getLogger(told).addHandler(logging.NullHandler())
     try:
-        with signs_of_life(), opened(store) as place, MemLLMMemory(place, model=model) as memory:
+        with (
+            signs_of_life(),
+            opened(store) as place,
+            MemLLMMemory(place, model=model, embedder=embedder_name()) as memory,
+        ):
             yield memory
     except MemLLMError as error:
         fail(_told(error), exit_status(error))
@@ -190,6 +195,11 @@ def model_name(model: str | None) -> str:
     if os.environ.get("OPENAI_API_KEY"):
         return f"openai:{os.environ.get('OPENAI_MODEL', _DEFAULT_MODEL)}"
     return "local"
+
+
+def embedder_name() -> EmbedderName | None:
+    """The shipped embedder that MEMLLM_EMBEDDER names; None: the default."""
+    return cast(EmbedderName | None, os.environ.get("MEMLLM_EMBEDDER") or None)  # the memory refuses other names
 
 
 def print_json(value: Any) -> None:
