@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.recall_data import Asked, Corpus, beam, everyday, locomo, musique, two_hop
-from langchain_memllm.embeddings import StaticEmbedder
+from langchain_memllm.embeddings import EmbedderName, StaticEmbedder
 from langchain_memllm.hub import Hub
 from langchain_memllm.memory import Memory
 from langchain_memllm.triples import Source
@@ -34,9 +34,10 @@ _WORD: Final = re.compile(r"\w+")
 _KS: Final = (5, 10)
 
 
-def ranked_by_ours(corpus: Corpus, folder: Path) -> list[list[frozenset[str]]]:
+def ranked_by_ours(corpus: Corpus, folder: Path, embedder: EmbedderName = "english") -> list[list[frozenset[str]]]:
     """Evidence of the facts that recall gives for each question, or of the messages that the Hub gives; best first."""
-    with Memory(folder / "memory.db") as memory:
+    corpus.shown.clear()
+    with Memory(folder / f"{embedder}.db", embedder=embedder) as memory:
         if any(item.turn for item in corpus.items):
             return _ranked_by_hub(corpus, Hub(memory))
         carried: dict[str, set[str]] = defaultdict(set)
@@ -114,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--locomo", type=Path, help="file of LoCoMo, each observation as a fact")
     parser.add_argument("--locomo-facts", type=Path, help="with --locomo: the observations as triples, made elsewhere")
     parser.add_argument("--beam", type=Path, help="folder of BEAM, for its messages of users")
+    parser.add_argument("--multilingual", action="store_true", help="also ours with the multilingual table")
     parser.add_argument("--json", type=Path, help="file for the scores by question")
     given = parser.parse_args(arguments)
     for further, first in (("distractors", "multihop"), ("locomo_facts", "locomo")):
@@ -130,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for corpus in corpora:
             groups[corpus.name].append(corpus)
     kept: dict[str, Any] = {}
+    shown: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for name, corpora in groups.items():
         scores: dict[str, dict[str, dict[int, list[float]]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(list))
@@ -137,6 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for corpus in corpora:
             with tempfile.TemporaryDirectory() as folder:
                 rankings = {"ours": ranked_by_ours(corpus, Path(folder)), **ranked_by_others(corpus)}
+                shown[name]["ours"] += corpus.shown
+                if given.multilingual:
+                    rankings["ours, multilingual"] = ranked_by_ours(corpus, Path(folder), "multilingual")
+                    shown[name]["ours, multilingual"] += corpus.shown
             for method, lists in rankings.items():
                 for asked, ranking in zip(corpus.questions, lists, strict=True):
                     kinds = ("English", asked.kind) if asked.kind != "other languages" else (asked.kind,)
@@ -148,8 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for kind, methods in scores.items():
             for method, by_k in methods.items():
                 print(f"| {kind} ({len(by_k[5])}) | {method} | " + " | ".join(interval(by_k[k]) for k in _KS) + " |")
-        if shown := [count for corpus in corpora for count in corpus.shown]:
-            print(f"\nfacts shown for a question that nothing answers: {np.mean(shown):.2f} on average of {len(shown)}")
+        for method, counts in shown[name].items():
+            if counts:
+                print(
+                    f"\nfacts shown for a question that nothing answers, {method}: {np.mean(counts):.2f} of {len(counts)}"
+                )
     if given.json:
         given.json.write_text(json.dumps(kept), "utf-8")
 

@@ -278,7 +278,7 @@ def packed(rows: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
 
 def write(out: Path, shares: Mapping[str, Mapping[str, float]], rows: NDArray[np.float32]) -> None:
     """The table, the tokenizer and the notice."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     frequency = np.array([sum(each.values()) for each in shares.values()]) / (len(_LISTS) + 6)
@@ -300,7 +300,7 @@ def write(out: Path, shares: Mapping[str, Mapping[str, float]], rows: NDArray[np
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     out.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, out / "model.safetensors")
+    (out / "model.safetensors").write_bytes(save(arrays))
     tokenizer.save(str(out / "tokenizer.json"), pretty=False)
     notice = NOTICE.format(
         words=len(shares),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -138,7 +138,8 @@ _LATIN: Final = (
         he haber tiene tienen hace hacer puede puedo debe va qué que quién quiénes cuál cuáles cómo dónde adónde cuándo
         cuánto cuánta cuántos cuántas por para con sin de del a al en sobre entre desde hasta hacia se si no ni muy más
         menos ya también te le les tu tus su sus este esta estos estas ese esa eso llama llamo aquí así ahí allí""",
-        """yo me mí nos mi mis mío mía míos mías nosotros nosotras nuestro nuestra nuestros nuestras soy estoy tengo vivo trabajo
+        """yo me mí nos mi mis mío mía míos mías nosotros nosotras nuestro nuestra nuestros nuestras soy
+        estoy tengo vivo trabajo
         nací tuve fui hice quiero debo voy uso conozco necesito llevo tomo bebo juego
         toco conduzco estudio aprendo odio pago compro gasto guardo hablo prefiero mido peso calzo salgo vuelo llego
         tenemos vivimos somos estamos fuimos""",
@@ -150,11 +151,13 @@ _LATIN: Final = (
     _language(
         "it",
         """il lo la i gli le l un uno una e ed o ma è sono sei era erano essere stato stata ha hai hanno aveva avere fa
-        fare può devo deve va vuole che chi cosa qual quale quali come dove dov quando quanto quanta quanti quante perché di
+        fare può devo deve va vuole che chi cosa qual quale quali come dove dov quando quanto quanta quanti
+        quante perché di
         del dello della dei degli delle dell d da dal dalla dall a al allo alla ai alle all in nel nella nei nell su sul
         sulla con per tra fra non si ci c più meno molto anche già ti vi lei lui tuo tua suo sua suoi questo questa
         quello quella chiama chiamo""",
-        """io mi me mio mia miei mie noi nostro nostra nostri nostre ho abito vivo lavoro voglio faccio vado prendo uso bevo
+        """io mi me mio mia miei mie noi nostro nostra nostri nostre ho abito vivo lavoro voglio faccio vado
+        prendo uso bevo
         mangio suono guido porto studio pago odio gioco parlo devo posso abbiamo abitiamo siamo""",
         seams=_ELISION,
         requests=r"\bcome (?:posso|devo|faccio)\b"
@@ -167,7 +170,8 @@ _LATIN: Final = (
         pode posso deve vai que quem qual quais como onde aonde quando quanto quanta quantos quantas porque por para
         pra com sem de do da dos das a ao à aos às em no na nos nas num numa sobre entre desde até se não nem muito
         mais menos já também te lhe você seu sua seus suas teu tua este esta esse essa isso chama chamo""",
-        """eu me mim meu minha meus minhas nós nosso nossa nossos nossas sou estou tenho moro vivo trabalho nasci quero devo
+        """eu me mim meu minha meus minhas nós nosso nossa nossos nossas sou estou tenho moro vivo trabalho
+        nasci quero devo
         vou fui uso preciso tomo bebo toco dirijo estudo odeio pago jogo falo calço gosto temos moramos somos""",
         endings=r"\w{3,}ei",
         requests=r"\bcomo (?:eu )?(?:posso|devo|faço)\b|\bquero saber\b"
@@ -198,9 +202,11 @@ _LATIN: Final = (
         "no",
         """en et ei den det de og eller men er var være vært blir ble har hadde ha kan kunne skal skulle må får vil hvem
         hva hvor når hvorfor hvordan hvilken hvilket hvilke hvad hvornår hvilke i på av af for med til fra om under over
-        ved hos mot mod uten uden mellom mellem ikke ingen også bare mye meget mange her der som at seg sig deg dig du din ditt dine han hun hans hennes hendes heter hedder""",
+        ved hos mot mod uten uden mellom mellem ikke ingen også bare mye meget mange her der som at seg sig
+        deg dig du din ditt dine han hun hans hennes hendes heter hedder""",
         "jeg meg mig min mitt mit mine vi vår vårt våre vores",
-        requests=r"\bhvor?dan (?:kan|skal|gjør|gør|skriver) (?:jeg|vi)\b|\b(?:gi|giv|vis|hjelp|hjælp|skriv) (?:meg|mig|oss)\b",
+        requests=r"\bhvor?dan (?:kan|skal|gjør|gør|skriver) (?:jeg|vi)\b|\b(?:gi|giv|vis|hjelp|hjælp"
+        r"|skriv) (?:meg|mig|oss)\b",
         letters="[øæ]",
     ),
     _language(
@@ -209,7 +215,8 @@ _LATIN: Final = (
         będzie ma mają miał miała może można trzeba kto kogo komu kim co czego czym jak gdzie dokąd skąd kiedy dlaczego
         ile jaki jaka jakie jakim jakiej jakiego który która które którym której się nie tak też także już jeszcze
         bardzo tylko tu tam ten ta to te tego tej tym cię ci ty twój twoja on ona jego jej ich nazywa imię""",
-        """ja mi mnie mną mój moja moje mojego mojej moim moich moją my nasz nasza nasze naszego naszej mam jestem mieszkam pracuję
+        """ja mi mnie mną mój moja moje mojego mojej moim moich moją my nasz nasza nasze naszego naszej mam
+        jestem mieszkam pracuję
         mogę chcę lubię gram boję płacę biorę piję jem mamy""",
         endings=r"\w+(?:ł[ea]m|uję|żdżę|szę|czę|dzę)",
         requests=r"\bjak (?:mogę|mam|zrobić)\b|\b(?:powiedz|daj|pokaż|wyjaśnij|opowiedz|pomóż|napisz|możesz) mi\b",
@@ -218,10 +225,12 @@ _LATIN: Final = (
     _language(
         "tr",
         """ve veya ama ile bir bu şu o da de ki mi mı mu mü ne nedir neyi neden niçin niye nasıl nerede nereye nereden
-        kim kimdir kimi kime kimin kiminle hangi hangisi kaç kaçta zaman için gibi kadar var yok değil olan olarak en çok
+        kim kimdir kimi kime kimin kiminle hangi hangisi kaç kaçta zaman için gibi kadar var yok değil olan
+        olarak en çok
         daha her sen senin adı""",
         "ben beni bana benim bende biz bizim bizde",
-        endings=r"\w+(?:yorum|yoruz|[dt][ıiuü][mk]|m[ıiuü]ş[ıiuü]m|[ae]ca[ğk][ıi]m|[^aeıioöuü][ıiuü]m(?:[ıiuü]z)?(?:[ıiuü]n|[aeıiuü])?"
+        endings=r"\w+(?:yorum|yoruz|[dt][ıiuü][mk]|m[ıiuü]ş[ıiuü]m|[ae]ca[ğk][ıi]m"
+        r"|[^aeıioöuü][ıiuü]m(?:[ıiuü]z)?(?:[ıiuü]n|[aeıiuü])?"
         r"|l[ae]r[ıi]m|[ae]m)",
         requests=r"\bnasıl \w+|\bbana \w+",
         letters=r"[şğı]|yoru[mz]\b",
@@ -231,9 +240,11 @@ _RUSSIAN: Final = _language(
     "ru",
     """и а но или не ни да же ли бы в во на с со к ко о об от до из у за по под над при про для без через между это этот
     эта эти тот та те то что чего чему чем кто кого кому кем как какой какая какое какие какого какой каком каким где
-    куда откуда когда почему зачем сколько чей чья чьё чьи который которая есть был была было были быть будет ты тебя тебе твой он она они его её их ей ему себя себе уже ещё тоже только очень там тут здесь зовут
+    куда откуда когда почему зачем сколько чей чья чьё чьи который которая есть был была было были быть будет
+    ты тебя тебе твой он она они его её их ей ему себя себе уже ещё тоже только очень там тут здесь зовут
     называется""",
-    "я мне меня мной мой моя моё мои моего моей моему моим моих мою мы наш наша наше наши нашего нашей нашу нашим наших",
+    "я мне меня мной мой моя моё мои моего моей моему моим моих мою мы наш наша наше наши нашего нашей "
+    "нашу нашим наших",
     requests=r"\bкак (?:мне|я могу)\b|\b(?:расскажи|скажи|дай|объясни|помоги|покажи|напиши) мне\b",
 )
 _KOREAN: Final = _language(
@@ -256,12 +267,12 @@ _CHINESE: Final = _unspaced(
     requests="我 (?:该|应该|能|可以|要) 怎么|怎么",
 )
 
-_ENGLISH_TOO: Final = frozenset(
-    """ad al bar bin car come comment dar das data de del den der des die dig do dos door dove due ed el en era es et
-    far fast fin gram hat hay hans has hon jag la las le les los los lo mal mar mas met mi mod men man mit odd ole on
-    ordered pan par pay peso per pin plus pod port porto pour ser sin so son sub sue sur ta tam te tan ten ti tin toe
-    ton top un vi via van voor war wit con min e y l d s t m c n j o u w z ma mes mon si nun vid red pro se bij als
-    tu vino uno studio piano""".split()
+_ENGLISH_TOO: Final = _words(
+    """ad al als bar bij bin c car come comment con d dar das data de del den der des die dig do door dos dove due e ed
+    el en era es et far fast fin gram hans has hat hay hon j l la las le les lo los m ma mal man mar mas men mes met
+    mi min mit mod mon n nun o ole on pan par pay per peso piano pin plus pod port porto pour pro red s se ser si
+    sin so son studio sub sue sur t ta tam tan te ten ti tin toe ton top tu u un uno van vi via vid vino voor w war
+    wit y z"""
 )
 """Words of those lists that an English text has too: no sign of another language."""
 
