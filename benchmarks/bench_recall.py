@@ -157,9 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"| {kind} ({len(by_k[5])}) | {method} | " + " | ".join(interval(by_k[k]) for k in _KS) + " |")
         for method, counts in shown[name].items():
             if counts:
-                print(
-                    f"\nfacts shown for a question that nothing answers, {method}: {np.mean(counts):.2f} of {len(counts)}"
-                )
+                mean = f"{np.mean(counts):.2f} on average of {len(counts)}"
+                print(f"\nfacts shown for a question that nothing answers, {method}: {mean}")
     if given.json:
         given.json.write_text(json.dumps(kept), "utf-8")
 

@@ -195,7 +195,7 @@ def test_errors_of_this_package_pass_through() -> None:
 
 @pytest.mark.parametrize(
     ("build", "said"),
-    [(lambda: Vectors("openai"), "no embed_documents"), (lambda: Vectors(ByLength(), capacity=0), "not positive")],
+    [(lambda: Vectors(object()), "no embed_documents"), (lambda: Vectors(ByLength(), capacity=0), "not positive")],
 )
 def test_wrong_arguments_are_refused(build: Callable[[], Vectors], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):

@@ -91,8 +91,8 @@ def test_the_two_tables_are_never_mixed(tmp_path: Path) -> None:
         memory.write([("user", "has brother", "Oscar")], namespace=NS)
     with Memory(tmp_path / "m.db", embedder="multilingual") as memory:
         assert [m.answer for m in memory.recall("Wie heißt mein Bruder?", namespace=NS, speaker="user")] == ["Oscar"]
-    with pytest.raises(EmbedderMismatch, match="e5-small-static"):
-        Memory(tmp_path / "m.db")
+    with Memory(tmp_path / "m.db") as memory, pytest.raises(EmbedderMismatch, match="e5-small-static"):
+        memory.write([("user", "has sister", "Mia")], namespace=NS)
 
 
 def test_an_unknown_name_of_an_embedder_is_refused() -> None:
