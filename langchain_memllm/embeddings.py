@@ -35,7 +35,7 @@ EmbedderName: TypeAlias = Literal["english", "multilingual"]
 """The embedders that come with the package."""
 
 _SHIPPED_ID: Final = "langchain-memllm/minilm-l6-static-256-int8"
-_MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-int8"
+_MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-128-int4"
 _PROBE_TEXT: Final = "Marie Curie was born in Warsaw"
 _PROBE_LENGTH: Final = 64  # so many components tell two models apart, and few enough to store
 _PROBE_SIMILARITY: Final = 0.999  # hosted models repeat themselves only to about 0.9999
@@ -82,7 +82,7 @@ class StaticEmbedder:
     @staticmethod
     @functools.cache
     def multilingual() -> StaticEmbedder:
-        """One that reads 15 languages (``data/multilingual/NOTICE``) and comes with the package too, one per process.
+        """One that reads English and 15 other languages (``data/multilingual/NOTICE``) and comes with the package too, one per process.
 
         Words of one meaning are near each other in whichever of these languages they are; English it tells apart a
         little less well than ``shipped``.
@@ -146,12 +146,14 @@ class StaticEmbedder:
         from safetensors.numpy import load
 
         arrays = load(self._folder.joinpath("model.safetensors").read_bytes())
+        table: NDArray[np.int8]
         if "packed" not in arrays:
-            table: NDArray[np.int8] = arrays["embeddings"]
+            table = arrays["embeddings"]
             return table
         halves = arrays["packed"].view(np.int8)  # two numbers of -7 to 7 a byte, the first in its low half
         numbers = np.stack(((halves << 4) >> 4, halves >> 4), axis=-1).reshape(len(halves), -1)
-        return numbers * arrays["scales"][:, None]  # at most 7 * 18, within int8
+        table = numbers * arrays["scales"][:, None]  # at most 7 * 18, within int8
+        return table
 
     @functools.cached_property
     def _tokenizer(self) -> Tokenizer:

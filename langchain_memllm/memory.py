@@ -208,7 +208,7 @@ class Memory(Shared):
 
     Args:
         store: A path, ``":memory:"``, a Neo4j URI or driver (see ``open_store``), or a ``TripleStore``.
-        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); ``"multilingual"``: the table of 15
+        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); ``"multilingual"``: the table of 16
             languages that is shipped; None: the English one.
         relations: Relations of your own, with their aliases and cardinality; they are kept in the store.
         policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"`` (see ``belief``).

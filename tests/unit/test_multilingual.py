@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
+from langchain_memllm.cli.terminal import open_memory
 from langchain_memllm.embeddings import StaticEmbedder, Vectors
 from langchain_memllm.errors import ConfigurationError, EmbedderMismatch
 from langchain_memllm.memory import Memory
@@ -93,6 +95,15 @@ def test_the_two_tables_are_never_mixed(tmp_path: Path) -> None:
         assert [m.answer for m in memory.recall("Wie heißt mein Bruder?", namespace=NS, speaker="user")] == ["Oscar"]
     with Memory(tmp_path / "m.db") as memory, pytest.raises(EmbedderMismatch, match="e5-small-static"):
         memory.write([("user", "has sister", "Mia")], namespace=NS)
+
+
+def test_the_command_line_takes_it_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMLLM_EMBEDDER", "multilingual")
+    with open_memory(str(tmp_path / "m.db"), create=True) as memory:
+        assert memory.core.vectors.fingerprint.model_id == "langchain-memllm/e5-small-static-128-int4"
+    monkeypatch.setenv("MEMLLM_EMBEDDER", "klingon")
+    with pytest.raises(typer.Exit), open_memory(str(tmp_path / "m.db")):
+        pass
 
 
 def test_an_unknown_name_of_an_embedder_is_refused() -> None:
