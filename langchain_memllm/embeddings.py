@@ -82,8 +82,7 @@ class StaticEmbedder:
     @staticmethod
     @functools.cache
     def multilingual() -> StaticEmbedder:
-        # A letter, but no sign of Chinese, Japanese or Korean.
-        """One that reads English and 15 other languages (``data/multilingual/NOTICE``) and comes with the package too, one per process.
+        """One that reads English and 15 other languages, and comes with the package too (``data/multilingual``).
 
         Words of one meaning are near each other in whichever of these languages they are; English it tells apart a
         little less well than ``shipped``.
