@@ -56,6 +56,10 @@ def check_served(printed: str) -> None:
     after = printed.partition("4. Forget")[2]
     assert "pasted   (nothing)  as in the store" in after and "Atlantis" not in after
     assert "8 of 8 times the names pasted into the answer were exactly those in the store" in printed
+    conversations = printed.partition("5. Two conversations")[2]
+    assert "4 of 4 questions found what was said" in conversations
+    assert re.search(r"Wie heißt meine Schwester\?\s+fact\s+\(user, sister, Clara\)", conversations)
+    assert re.search(r"ferry\?\s+said\s+The ticket code of the ferry is XK-4711", conversations)
 
 
 def test_with_a_model_behind_the_openai_interface() -> None:
