@@ -156,9 +156,12 @@ def chats(files: Sequence[Path], asked: Path) -> list[Corpus]:
     Raises:
         ConfigurationError: A file cannot be read, has another form, or a piece of evidence is in no message.
     """
-    turns = list({turn.id: turn for file in files for turn in read_chat(file)}.values())
-    said = [(turn, turn.ref.rsplit("/", 1)[-1], _plain(turn.text)) for turn in turns]
-    carried: dict[str, set[str]] = {turn.id: set() for turn in turns}
+    turns: dict[str, Turn] = {}
+    for file in files:
+        with _form(file, "a conversation"):
+            turns |= {turn.id: turn for turn in read_chat(file)}
+    said = [(turn, turn.ref.rsplit("/", 1)[-1], _plain(turn.text)) for turn in turns.values()]
+    carried: dict[str, set[str]] = {each: set() for each in turns}
     made = []
     with _form(asked, "a list of questions"):
         for number, each in enumerate(_read(asked), start=1):
@@ -178,7 +181,7 @@ def chats(files: Sequence[Path], asked: Path) -> list[Corpus]:
                 for turn in found:
                     carried[turn.id].add(name)
             made.append(Asked(str(number), each["question"], frozenset(gold), str(each.get("kind", ""))))
-    items = [Item((), turn.text, frozenset(carried[turn.id]), turn.at or None, turn) for turn in turns]
+    items = [Item((), turn.text, frozenset(carried[turn.id]), turn.at or None, turn) for turn in turns.values()]
     return [Corpus(f"chats, {len(items)} messages", items, made)]
 
 
@@ -365,8 +368,10 @@ def _form(path: Path, name: str) -> Iterator[None]:
     """What is not as expected in a file is an error of it, and names the file."""
     try:
         yield
-    except ConfigurationError:
-        raise
+    except ConfigurationError as error:
+        if str(path) in str(error):
+            raise
+        raise ConfigurationError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, SyntaxError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigurationError(
