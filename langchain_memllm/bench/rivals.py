@@ -95,16 +95,20 @@ def minilm(folder: Path | None = None) -> Encode | None:
         MissingExtra: A folder was given, and the package cannot be imported.
     """
     try:
+        from huggingface_hub import try_to_load_from_cache
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         if folder is None:
             return None
         raise MissingExtra("MiniLM", "sentence-transformers", "pip install sentence-transformers") from error
-    try:
-        model = SentenceTransformer(str(folder or _MODEL), local_files_only=True)
-    except (OSError, ValueError) as error:
-        if folder is None:
+    if folder is None:
+        cached = try_to_load_from_cache(_MODEL, "modules.json")
+        if not isinstance(cached, str):
             return None
+        folder = Path(cached).parent
+    try:
+        model = SentenceTransformer(str(folder))  # a folder: by its name it would be asked for in the network
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"{folder} holds no model for sentence-transformers ({error}); give the folder of {_MODEL}"
         ) from error

@@ -101,27 +101,29 @@ def test_vectors_find_what_is_nearest_and_are_fused_with_bm25() -> None:
 
 
 def test_minilm_is_measured_only_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = ModuleType("sentence_transformers")
-    asked: list[Any] = []
+    models, cache = ModuleType("sentence_transformers"), ModuleType("huggingface_hub")
+    cached: dict[tuple[str, str], str] = {}
 
     class Model:
-        def __init__(self, name: str, local_files_only: bool) -> None:
-            asked.append((name, local_files_only))
-            if "cached" not in name:
-                raise OSError("not in the cache")
+        def __init__(self, name: str) -> None:
+            if not (Path(name) / "modules.json").exists():
+                raise OSError(f"{name} has no modules.json")
 
         def encode(self, texts: list[str], **_: object) -> Vector:
             return letters(texts)
 
-    module.SentenceTransformer = Model  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    models.SentenceTransformer = Model  # type: ignore[attr-defined]
+    cache.try_to_load_from_cache = lambda *name: cached.get(name)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sentence_transformers", models)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", cache)
     assert rivals.minilm() is None
-    assert asked == [("sentence-transformers/all-MiniLM-L6-v2", True)]
     with pytest.raises(ConfigurationError, match="elsewhere holds no model"):
         rivals.minilm(tmp_path / "elsewhere")
-    encode = rivals.minilm(tmp_path / "cached")
-    assert encode is not None
-    assert encode(["aab"]).dtype == np.float32
+    (tmp_path / "modules.json").write_text("[]")
+    cached["sentence-transformers/all-MiniLM-L6-v2", "modules.json"] = str(tmp_path / "modules.json")
+    for encode in (rivals.minilm(), rivals.minilm(tmp_path)):
+        assert encode is not None
+        assert encode(["aab"]).dtype == np.float32
 
 
 # -- ours, with a way left out -----------------------------------------------------------------------------------------
