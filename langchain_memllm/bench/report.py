@@ -155,7 +155,7 @@ def _table(title: str, answers: Sequence[Answer], report: Report) -> Table:
 
 def _percent(figure: Figure, sign: str = "") -> str:
     low, value, high = (100 * (each or 0.0) for each in (figure.low, figure.value, figure.high))
-    return f"{value:{sign}.1f} [{low:.1f}, {high:.1f}]"
+    return f"{value:{sign}z.1f} [{low:z.1f}, {high:z.1f}]"
 
 
 @dataclass(frozen=True, slots=True)
