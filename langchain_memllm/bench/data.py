@@ -246,7 +246,7 @@ def two_hop(folder: Path) -> list[Corpus]:
 
 
 def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
-    """LoCoMo's observations, each conversation a memory; its questions but for those that have no answer.
+    """LoCoMo's observations and its messages, each conversation a memory; its questions that have an answer.
 
     Args:
         file: The data set's own form. An observation is written as "speaker, said, sentence".
@@ -256,7 +256,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
     Raises:
         ConfigurationError: A file cannot be read, or has another form.
     """
-    said, asked = [], {}
+    said, messages, asked = [], [], {}
     with _form(file, "LoCoMo"):
         for sample in _read(file):
             turns = turns_in(sample, file.name)
@@ -276,8 +276,10 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
                 and (gold := _dialogue_ids(question.get("evidence")) & known)
             ]
             said.append(Corpus("LoCoMo, said", items, asked[name]))
+            items = [Item((), turn.text, _dialogue_ids(turn.ref), turn.at or None, turn) for turn in turns]
+            messages.append(Corpus("LoCoMo, messages", items, asked[name]))
     if facts is None:
-        return said
+        return said + messages
     with _form(facts, "LoCoMo's observations as triples"):
         triples = [
             Corpus(
@@ -290,7 +292,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
             )
             for sample in _read(facts)
         ]
-    return said + triples
+    return said + messages + triples
 
 
 def _dialogue_ids(value: object) -> frozenset[str]:

@@ -30,7 +30,9 @@ _STOPPED: Final = 130
 @bench.command()
 def recall(
     everyday: Annotated[Path | None, typer.Option(help="Folder of facts of a person, as benchmarks/recall.")] = None,
-    locomo: Annotated[Path | None, typer.Option(help="File of LoCoMo; each observation is a fact.")] = None,
+    locomo: Annotated[
+        Path | None, typer.Option(help="File of LoCoMo: its observations as facts, and its messages.")
+    ] = None,
     locomo_facts: Annotated[
         Path | None, typer.Option(help="With --locomo: its observations as triples, made elsewhere.")
     ] = None,

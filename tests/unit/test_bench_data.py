@@ -114,12 +114,19 @@ def test_observations_of_locomo_are_dated_facts_in_order(tmp_path: Path):
     (tmp_path / "locomo.json.gz").write_bytes(_gzip([SAMPLE]))
     triples = [["Bo", "sold", "boat", "Bo sold his boat.", ["D2:1"], "2023-05-25T13:14:00+00:00"]]
     (tmp_path / "facts.json").write_text(json.dumps([{"id": "conv-1", "facts": {"open": triples}}]), "utf-8")
-    said, made = locomo(tmp_path / "locomo.json.gz", tmp_path / "facts.json")
+    said, messages, made = locomo(tmp_path / "locomo.json.gz", tmp_path / "facts.json")
     assert [item.triple for item in said.items] == [("Ada", "said", "Ada paints."), ("Bo", "said", "Bo sold his boat.")]
     assert [item.evidence for item in said.items] == [{"D1:1", "D1:2"}, {"D2:1"}]
     assert [(item.at or "")[:10] for item in said.items] == ["2023-05-08", "2023-05-25"]
     assert [item.text for item in made.items] == ["Bo sold boat Bo sold his boat."]
-    assert said.questions == made.questions == [Asked("conv-1/0", "Who paints?", frozenset({"D1:1"}), "single-hop")]
+    assert [item.text for item in messages.items] == ["I paint.", "I sail.", "I sold the boat."]
+    assert [item.evidence for item in messages.items] == [{"D1:1"}, {"D1:2"}, {"D2:1"}]
+    assert (
+        said.questions
+        == messages.questions
+        == made.questions
+        == [Asked("conv-1/0", "Who paints?", frozenset({"D1:1"}), "single-hop")]
+    )
 
 
 CHAT: dict[str, Any] = {
