@@ -13,7 +13,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.recall import Weights
 from langchain_memllm.triples import Namespace, Source
 
-__all__ = ["OURS", "WAYS", "Evidence", "Progress", "Way", "ours"]
+__all__ = ["OURS", "WAYS", "Evidence", "Progress", "Way", "ours", "ways_of"]
 
 Way: TypeAlias = Literal["words", "meaning", "person", "hops"]
 """A way to what answers, as ``recall.Weights`` names it; messages are found by words and meaning."""
@@ -40,17 +40,25 @@ def ours(
         without: Ways to leave out, each in a row of its own; no message is found by person or hops.
         told: Told after each question.
     """
-    of_messages = any(item.turn for item in corpus.items)
     with Memory() as memory:
-        ask = _messages(corpus, memory, k) if of_messages else _facts(corpus, memory, k)
+        ask = _messages(corpus, memory, k) if _is_said(corpus) else _facts(corpus, memory, k)
         found: dict[str, list[Evidence]] = {}
-        for way in (None, *(way for way in without if not of_messages or way in _SEARCHES)):
+        for way in (None, *ways_of(corpus, without)):
             name = OURS if way is None else f"{OURS} without {way}"
             found[name] = []
             for each in corpus.questions:
                 found[name].append(ask(each.text, way))
                 told(1)
     return found
+
+
+def ways_of(corpus: Corpus, ways: Sequence[Way]) -> list[Way]:
+    """Those of some ways that lead to what a corpus holds."""
+    return [way for way in ways if not _is_said(corpus) or way in _SEARCHES]
+
+
+def _is_said(corpus: Corpus) -> bool:
+    return any(item.turn for item in corpus.items)
 
 
 def _facts(corpus: Corpus, memory: Memory, k: int) -> Callable[[str, Way | None], Evidence]:

@@ -9,10 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, Final
 
+from rich.markup import escape
 from rich.table import Table
 
 from langchain_memllm.bench.data import Corpus
-from langchain_memllm.bench.ours import OURS, Way, ours
+from langchain_memllm.bench.ours import OURS, Way, ours, ways_of
 from langchain_memllm.bench.rivals import Encode, rivals
 from langchain_memllm.bench.scoring import Answer, difference, ranks_of, total
 from langchain_memllm.errors import ConfigurationError
@@ -63,6 +64,8 @@ class Report:
 
 
 def _answer(*, ranks: dict[str, list[int]], wanted: int, **rest: Any) -> Answer:
+    if wanted and OURS not in ranks:
+        raise ValueError(f"a question has no ranks of {OURS!r}")
     return Answer(ranks={name: list(map(int, each)) for name, each in ranks.items()}, wanted=int(wanted), **rest)
 
 
@@ -89,7 +92,7 @@ def measure(
         progress: Told how many questions were asked of the memory, and of how many.
     """
     done, most = 0, max(ks)
-    of = sum(len(corpus.questions) for corpus in corpora) * (1 + len(without))
+    of = sum(len(corpus.questions) * (1 + len(ways_of(corpus, without))) for corpus in corpora)
 
     def told(more: int) -> None:
         nonlocal done
@@ -139,7 +142,7 @@ def tables(report: Report, *, kinds: bool = False) -> Iterator[Table | str]:
 
 
 def _table(title: str, answers: Sequence[Answer], report: Report) -> Table:
-    table = Table("method", *(f"@{k}" for k in report.ks), title=title, title_justify="left")
+    table = Table("method", *(f"@{k}" for k in report.ks), title=escape(title), title_justify="left")
     methods = list(answers[0].ranks)
     figures = {method: [total(answers, method, k) for k in report.ks] for method in methods}
     for method in methods:
@@ -180,7 +183,7 @@ def changes(now: Report, before: Report) -> list[Change]:
     """
     found = []
     for name in (name for name in now.sets if name in before.sets):
-        asked, once = ({each.id: each.wanted for each in report.sets[name]} for report in (now, before))
+        asked, once = ({each.id: (each.wanted, each.total) for each in report.sets[name]} for report in (now, before))
         if asked != once:
             differing = sorted(asked.items() ^ once.items())[0][0]
             raise ConfigurationError(

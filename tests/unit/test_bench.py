@@ -222,7 +222,7 @@ def printed(report: Report, **options: Any) -> str:
 def test_a_table_has_a_row_a_method_and_the_gain_on_the_best_of_the_others() -> None:
     answers = [
         Answer("1", "where", "all", 1, True, {"ours": [1], "ours without hops": [], "BM25": [], "static": [2]}),
-        Answer("2", "who", "all", 1, True, {"ours": [1], "ours without hops": [], "BM25": [], "static": []}),
+        Answer("2", "[/who]", "all", 1, True, {"ours": [1], "ours without hops": [], "BM25": [], "static": []}),
     ]
     text = printed(Report((5,), {"set": answers}, {"MiniLM": "not installed"}))
     assert "set; all (2)" in text
@@ -230,7 +230,9 @@ def test_a_table_has_a_row_a_method_and_the_gain_on_the_best_of_the_others() -> 
     assert "+50.0 [0.0, 100.0] static" in text
     assert "MiniLM                   │ not installed" in text
     assert "where" not in text
-    assert "set; all, where (1)" in printed(Report((5,), {"set": answers}, {}), kinds=True)
+    by_kind = printed(Report((5,), {"set": answers}, {}), kinds=True)
+    assert "set; all, where (1)" in by_kind
+    assert "set; all, [/who] (1)" in by_kind
 
 
 def report_of(*found: Sequence[int], ks: tuple[int, ...] = (5,), name: str = "set") -> Report:
