@@ -24,6 +24,7 @@ SETS = {
     ("MuSiQue", "all"): "MuSiQue, 2 to 4 hops, 17,000 facts",
     ("two facts of Re-DocRED", "test"): "two facts of Re-DocRED",
     ("LoCoMo, said", "all"): "LoCoMo, sentences",
+    ("LoCoMo, messages", "all"): "LoCoMo, messages",
     ("BEAM 100K", "all"): "BEAM 100K, messages",
 }
 

@@ -57,7 +57,9 @@ class Item:
 
     @property
     def text(self) -> str:
-        """All that it says, once."""
+        """All that it says, once; of a message with a named speaker, who says it, too."""
+        if self.turn is not None:
+            return f"{self.turn.speaker}: {self.turn.text}" if self.turn.speaker else self.turn.text
         said = " ".join(self.triple)
         return said if self.sentence in said else f"{said} {self.sentence}".strip()
 
@@ -181,7 +183,7 @@ def chats(files: Sequence[Path], asked: Path) -> list[Corpus]:
                 for turn in found:
                     carried[turn.id].add(name)
             made.append(Asked(str(number), each["question"], frozenset(gold), str(each.get("kind", ""))))
-    items = [Item((), turn.text, frozenset(carried[turn.id]), turn.at or None, turn) for turn in turns.values()]
+    items = [Item((), "", frozenset(carried[turn.id]), turn.at or None, turn) for turn in turns.values()]
     return [Corpus(f"chats, {len(items)} messages", items, made)]
 
 
@@ -276,7 +278,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
                 and (gold := _dialogue_ids(question.get("evidence")) & known)
             ]
             said.append(Corpus("LoCoMo, said", items, asked[name]))
-            items = [Item((), turn.text, _dialogue_ids(turn.ref), turn.at or None, turn) for turn in turns]
+            items = [Item((), "", _dialogue_ids(turn.ref), turn.at or None, turn) for turn in turns]
             messages.append(Corpus("LoCoMo, messages", items, asked[name]))
     if facts is None:
         return said + messages
@@ -311,7 +313,7 @@ def beam(folder: Path) -> list[Corpus]:
         with _form(path, "BEAM"):
             chat = _read(path)
             items = [
-                Item((), turn.text, frozenset([turn.ref.rsplit("/", 1)[1]]), turn.at or None, turn)
+                Item((), "", frozenset([turn.ref.rsplit("/", 1)[1]]), turn.at or None, turn)
                 for turn in turns_in(chat, path.name)
                 if turn.role == "user"
             ]

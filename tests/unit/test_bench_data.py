@@ -119,7 +119,7 @@ def test_observations_of_locomo_are_dated_facts_in_order(tmp_path: Path):
     assert [item.evidence for item in said.items] == [{"D1:1", "D1:2"}, {"D2:1"}]
     assert [(item.at or "")[:10] for item in said.items] == ["2023-05-08", "2023-05-25"]
     assert [item.text for item in made.items] == ["Bo sold boat Bo sold his boat."]
-    assert [item.text for item in messages.items] == ["I paint.", "I sail.", "I sold the boat."]
+    assert [item.text for item in messages.items] == ["Ada: I paint.", "Bo: I sail.", "Bo: I sold the boat."]
     assert [item.evidence for item in messages.items] == [{"D1:1"}, {"D1:2"}, {"D2:1"}]
     assert (
         said.questions
