@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from pathlib import Path
+
+EVERYDAY = Path(__file__).parent / "recall"
 
 
 def main() -> None:
@@ -21,6 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = [
         ["benchmarks.bench_turn"],
+        ["langchain_memllm", "bench", "recall", "--everyday", str(EVERYDAY)],
         ["benchmarks.bench_embedded", *(["10000"] if arguments.quick else [])],
         ["benchmarks.bench_neo4j", *(["10000"] if arguments.quick else [])],
         ["benchmarks.bench_reader", *(["--rounds", "2"] if arguments.quick else [])],

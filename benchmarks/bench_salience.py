@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import machine, report
-from benchmarks.recall_data import cited_messages
+from langchain_memllm.bench.data import cited_messages
 from langchain_memllm.salience import may_state
 
 Turn = tuple[str, tuple[str, ...], bool]  # what was said, what stood before it, whether it counts

@@ -56,7 +56,17 @@ from langchain_memllm.factindex import forget_words
 from langchain_memllm.grammar import render_write
 from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
 from langchain_memllm.quotas import Limits, admitted, after, check, has_room, near, pack, shares, unpack
-from langchain_memllm.recall import Question, Ranked, StoredFacts, by_rank, fair, parse_question, rank, relation_words
+from langchain_memllm.recall import (
+    Question,
+    Ranked,
+    StoredFacts,
+    Weights,
+    by_rank,
+    fair,
+    parse_question,
+    rank,
+    relation_words,
+)
 from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER
@@ -241,6 +251,7 @@ class Memory(Shared):
         """Open the store and agree with it on relations and embedder."""
         self.policy = check_policy(policy)
         self.thresholds = thresholds
+        self.weights = Weights()  # of recall; others are for measuring what each way brings
         self.vectors = Vectors(embedder)
         self.store: TripleStore = open_store(store)
         self._owned = self.store is not store
@@ -1093,7 +1104,8 @@ class Memory(Shared):
             if (index := self.store.recall_index(each, question.keys)) is not None:
                 stored = StoredFacts(self.store, each)
                 most = max(_RANKED, 3 * k)  # what is over, and what takes more than its share, goes
-                found += rank(question, index, stored, self._embedded, self._relation_words(), most=most)
+                words = self._relation_words()
+                found += rank(question, index, stored, self._embedded, words, most=most, weights=self.weights)
         found = [each for each in found if _phase(each.row.fact, when) != "over"]
         found.sort(key=lambda each: -each.score)
         scored = [(each.score, each.similarity, each.row) for each in found]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from langchain_memllm.cli import backing, chats, evaluating, keeping, looking, memory, moving, server, training
+from langchain_memllm.cli import backing, bench, chats, evaluating, keeping, looking, memory, moving, server, training
 from langchain_memllm.cli.terminal import print_version, speak_utf8
 
 __all__ = ["app", "main"]
@@ -33,7 +33,7 @@ def _app(
     pass
 
 
-for _commands in (memory, keeping, moving, chats, backing, looking, server, training, evaluating):
+for _commands in (memory, keeping, moving, chats, backing, looking, server, training, evaluating, bench):
     app.add_typer(_commands.app)
 
 

@@ -30,7 +30,7 @@ from langchain_memllm.recall.question import STOPWORDS, Question
 from langchain_memllm.stores.interface import TRUSTED, Candidate, RecallIndex, Row, TripleStore, Vector
 from langchain_memllm.triples import How, Namespace
 
-__all__ = ["Embed", "Ranked", "StoredFacts", "rank", "relation_words"]
+__all__ = ["Embed", "Ranked", "StoredFacts", "Weights", "rank", "relation_words"]
 
 Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Vector | None]]
 _Rows: TypeAlias = NDArray[np.intp]
@@ -46,15 +46,33 @@ _STARTS: Final = 10  # facts from which hops lead further
 _PER_HOP: Final = 40  # facts looked at a hop
 _PER_NAME: Final = 200
 _HOPS: Final = 2
-_HOP_WEIGHT: Final = 2.0  # of a hop whose relation fits wholly; less by its fit
 _WORD: Final = 0.3  # what a word counts beside the cosine of the relation
 _LATER: Final = 0.02  # what a hop loses for each fact that fits better than the one it starts from
 _LEAST_FIT: Final = 0.5
-_WEIGHTS: Final = (1.5, 1.0, 1.0)  # words, meaning, person
 _OF_ENDS: Final = 0.5  # what the cosine of a name counts beside that of the relation
 _TRIES: Final = 4  # to look facts up again after closed ones were left out
 _LEAST_PERSONAL: Final = 0.2  # support a fact needs for a question about the person who asks
 _LEAST: Final = 0.5  # and for any other
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each way to a fact counts in the fusion; one that counts 0 is left out.
+
+    Args:
+        words: Of facts by their words.
+        meaning: Of facts by their vectors.
+        person: Of facts about a name in the question or about the person who asks.
+        hops: Of a hop whose relation fits wholly; less by its fit.
+    """
+
+    words: float = 1.5
+    meaning: float = 1.0
+    person: float = 1.0
+    hops: float = 2.0
+
+
+_DEFAULT: Final = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +160,7 @@ def rank(
     aliases: Mapping[str, frozenset[str]],
     *,
     most: int = 100,
+    weights: Weights = _DEFAULT,
 ) -> list[Ranked]:
     """Facts that answer a question, best first.
 
@@ -152,6 +171,7 @@ def rank(
         embed: Gives the vectors of texts.
         aliases: Keys of relations by the words of their other names.
         most: How many at most.
+        weights: What each way counts.
     """
     if not len(index.facts):
         return []
@@ -164,22 +184,21 @@ def rank(
         about = _about(search, words)
         if not _look_up(search, stored, [*order, *(row for row, _ in about)]):
             break
-    rankings = [
-        _present(search, order),
-        _by_meaning(search),
-        _by_person(search, about, words),
-    ]
-    scores = _fused(rankings)
+    scores = _fused(
+        (weights.words, _present(search, order)),
+        (weights.meaning, _by_meaning(search)),
+        (weights.person, _by_person(search, about, words)),
+    )
     how = _how(search, about)
-    for _ in range(_HOPS):
+    for _ in range(_HOPS if weights.hops else 0):
         hops = _further(search, scores, stored, embed)
         for place, hop in enumerate(hops):
             how.setdefault(hop.id, ("neighbour", hop.via))
-            weight = _HOP_WEIGHT * min(hop.fit, 1.0)
+            weight = weights.hops * min(hop.fit, 1.0)
             scores[hop.id] = scores.get(hop.id, 0.0) + weight / (_CONSTANT + place + 1)
         if not hops:
             break
-    best = _best(search, {each: scores[each] for each in _supported(search, words, how)})
+    best = _best(search, {each: scores[each] for each in _supported(search, words, how) if each in scores})
     return [_ranked(search, each, scores[each], how) for each in best[:most]]
 
 
@@ -453,10 +472,11 @@ def _best(search: _Search, scores: Mapping[Any, float]) -> list[Any]:
     return sorted(scores, key=lambda each: (-scores[each], -search.held[each].fact.seq, search.held[each].fact.id))
 
 
-def _fused(rankings: Iterable[Sequence[Any]]) -> dict[Any, float]:
+def _fused(*rankings: tuple[float, Sequence[Any]]) -> dict[Any, float]:
+    """Reciprocal rank fusion of rankings with their weights."""
     scores: dict[Any, float] = defaultdict(float)
-    for weight, ranking in zip(_WEIGHTS, rankings, strict=True):
-        for place, each in enumerate(ranking):
+    for weight, ranking in rankings:
+        for place, each in enumerate(ranking if weight else ()):
             scores[each] += weight / (_CONSTANT + place + 1)
     return scores
 

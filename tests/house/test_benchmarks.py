@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import neo4j_table
+from benchmarks import neo4j_table, recall_table
 
 ROOT = Path(neo4j_table.__file__).parents[1]
 
@@ -14,6 +14,12 @@ def test_the_neo4j_tables_are_those_of_the_results():
     for table, document in ((neo4j_table.table(), figures), (neo4j_table.by_size(), figures)):
         assert "\n".join(table) in document, "print it: python -m benchmarks.neo4j_table"
     assert "\n".join(neo4j_table.sizing()) in sizing, "print it: python -m benchmarks.neo4j_table"
+
+
+def test_the_tables_of_recall_are_those_of_the_results():
+    document = (ROOT / "docs" / "recall.md").read_text(encoding="utf-8")
+    for table in (recall_table.beside_minilm(), recall_table.ablations()):
+        assert "\n".join(table) in document, "print it: python -m benchmarks.recall_table"
 
 
 def test_a_missed_goal_is_in_bold():

@@ -1,27 +1,23 @@
 """Questions over two facts of Re-DocRED, in plain words: "Where was the director of X born?" needs who directed X.
 
-``python -m benchmarks.twohop FOLDER`` prints them; ``bench_recall --twohop FOLDER`` asks them. Relations are split:
-weights may be chosen on questions whose two relations are both "tuning", and are reported on those whose two are both
-"test"; mixed ones are left out. The wordings were written for this, before anything was measured on them.
+``memllm bench recall --redocred FOLDER`` asks them. Relations are split: weights may be chosen on questions whose two
+relations are both "tuning", and are reported on those whose two are both "test"; mixed ones are left out. The wordings
+were written for this, before anything was measured on them.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from langchain_memllm.names import name_key
 
-__all__ = ["Fact", "TwoHop", "facts_of", "questions", "read"]
+__all__ = ["Fact", "TwoHop", "facts_of", "questions"]
 
 
 class Fact(NamedTuple):
@@ -307,12 +303,6 @@ _WORDS: Final = {
 }
 
 
-def read(folder: Path) -> tuple[list[Fact], dict[str, str]]:
-    """The facts of ``dev_revised.json.gz``, each once, and the relations' names of ``rel_info.json``."""
-    documents = json.loads(gzip.decompress((folder / "dev_revised.json.gz").read_bytes()))
-    return facts_of(documents), json.loads((folder / "rel_info.json").read_text("utf-8"))
-
-
 def facts_of(documents: Iterable[Mapping[str, Any]]) -> list[Fact]:
     """The labels of Re-DocRED's documents; an entity has the name and type of its first mention."""
     found: dict[tuple[str, str, str], Fact] = {}
@@ -391,15 +381,3 @@ def _says(name: str, other: str) -> bool:
     """Whether one of two names stands in the other."""
     one, two = name_key(name), name_key(other)
     return one in two or two in one
-
-
-def main() -> None:
-    """Print the questions of a folder with their paths."""
-    facts, names = read(Path(sys.argv[1]))
-    for question in questions(facts):
-        path = "; ".join(f"{fact.subject} | {names[fact.relation]} | {fact.object}" for fact in question.path)
-        print(f"{question.part}: {question.text} [{path}]")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What the benchmark of recall asks: the questions, and the evidence that answers them."""
+"""What `memllm bench recall` asks: the questions, and the evidence that answers them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import twohop
-from benchmarks.bench_recall import ranked_by_ours, score
-from benchmarks.recall_data import Asked, Corpus, Item, beam, cited_messages, locomo, two_hop
-from benchmarks.twohop import Fact, questions
+from langchain_memllm.bench import twohop
+from langchain_memllm.bench.data import Asked, Corpus, Item, beam, cited_messages, locomo, two_hop
+from langchain_memllm.bench.ours import ours
+from langchain_memllm.bench.scoring import ranks_of
+from langchain_memllm.bench.twohop import Fact, questions
 
 FILM, DIRECTOR = ("MISC", "PER"), ("PER", "LOC")
 DIRECTED = Fact("The Long Night", "P57", "Ada Berg", FILM)
@@ -81,7 +82,7 @@ def test_the_folder_of_re_docred_is_one_memory_whose_evidence_is_the_second_fact
     (asked,) = corpus.questions
     (answer,) = [item for item in corpus.items if item.evidence == asked.gold]
     assert answer.triple == ("Ada Berg", "place of birth", "Tromsø")
-    assert asked.kind == "tuning"
+    assert asked.total == "tuning"
 
 
 SAMPLE: dict[str, Any] = {
@@ -113,12 +114,19 @@ def test_observations_of_locomo_are_dated_facts_in_order(tmp_path: Path):
     (tmp_path / "locomo.json.gz").write_bytes(_gzip([SAMPLE]))
     triples = [["Bo", "sold", "boat", "Bo sold his boat.", ["D2:1"], "2023-05-25T13:14:00+00:00"]]
     (tmp_path / "facts.json").write_text(json.dumps([{"id": "conv-1", "facts": {"open": triples}}]), "utf-8")
-    said, made = locomo(tmp_path / "locomo.json.gz", tmp_path / "facts.json")
+    said, messages, made = locomo(tmp_path / "locomo.json.gz", tmp_path / "facts.json")
     assert [item.triple for item in said.items] == [("Ada", "said", "Ada paints."), ("Bo", "said", "Bo sold his boat.")]
     assert [item.evidence for item in said.items] == [{"D1:1", "D1:2"}, {"D2:1"}]
     assert [(item.at or "")[:10] for item in said.items] == ["2023-05-08", "2023-05-25"]
     assert [item.text for item in made.items] == ["Bo sold boat Bo sold his boat."]
-    assert said.questions == made.questions == [Asked("Who paints?", frozenset({"D1:1"}), "single-hop")]
+    assert [item.text for item in messages.items] == ["Ada: I paint.", "Bo: I sail.", "Bo: I sold the boat."]
+    assert [item.evidence for item in messages.items] == [{"D1:1"}, {"D1:2"}, {"D2:1"}]
+    assert (
+        said.questions
+        == messages.questions
+        == made.questions
+        == [Asked("conv-1/0", "Who paints?", frozenset({"D1:1"}), "single-hop")]
+    )
 
 
 CHAT: dict[str, Any] = {
@@ -139,19 +147,22 @@ def test_a_question_of_beam_cites_what_the_user_said(tmp_path: Path):
     (tmp_path / "100K_01.json.gz").write_bytes(_gzip(CHAT))
     (corpus,) = beam(tmp_path)
     assert [item.text for item in corpus.items] == ["My boat is called Terna.", "She needs paint."]
-    assert corpus.questions == [Asked("What is my boat called?", frozenset({"0", "2"}), "knowledge update")]
-    (ranking,) = ranked_by_ours(corpus, tmp_path)
+    (asked,) = corpus.questions
+    assert asked == Asked(
+        "100K_01/knowledge_update/0", "What is my boat called?", frozenset({"0", "2"}), "knowledge update"
+    )
+    (ranking,) = ours(corpus, 5)["ours"]
     assert ranking[0] == {"0"}
 
 
-def test_a_fact_that_was_said_twice_carries_the_evidence_of_both(tmp_path: Path):
+def test_a_fact_that_was_said_twice_carries_the_evidence_of_both():
     items = [
         Item(("Ada", "likes", "tea"), "Ada likes tea.", frozenset({"1"}), "2024-01-01T00:00:00+00:00"),
         Item(("ada", "likes", "Tea"), "Ada does like Tea.", frozenset({"2"}), "2024-01-02T00:00:00+00:00"),
     ]
-    asked = Asked("What does Ada like?", frozenset({"1", "2"}))
-    (ranking,) = ranked_by_ours(Corpus("tea", items, [asked]), tmp_path)
-    assert score(asked, ranking, 1) == 1.0
+    asked = Asked("1", "What does Ada like?", frozenset({"1", "2"}))
+    (ranking,) = ours(Corpus("tea", items, [asked]), 5)["ours"]
+    assert ranks_of(asked, ranking) == [1, 1]
 
 
 def _gzip(value: object) -> bytes:

@@ -1,0 +1,210 @@
+"""The report: measured, kept as ranks without any text, printed as tables, compared with an earlier one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from langchain_memllm.bench.data import Corpus
+from langchain_memllm.bench.ours import OURS, Way, ours, ways_of
+from langchain_memllm.bench.rivals import Encode, rivals
+from langchain_memllm.bench.scoring import Answer, difference, ranks_of, total
+from langchain_memllm.embeddings import EmbedderName
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.training.scores import Figure
+
+__all__ = ["Change", "Report", "changes", "measure", "tables"]
+
+_FORM: Final = "memllm bench recall"
+_MINILM: Final = "MiniLM"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Answers by the name of their set, and what was measured how: ``ks`` are the numbers of places looked at."""
+
+    ks: tuple[int, ...]
+    sets: dict[str, list[Answer]]
+    about: dict[str, Any]
+
+    def write(self, file: IO[str]) -> None:
+        """Write it as JSON, an answer a line."""
+        head = {"form": _FORM, "k": list(self.ks), "about": self.about}
+        sets = (
+            f"{json.dumps(name)}: [\n" + ",\n".join(json.dumps(_compact(each)) for each in answers) + "\n]"
+            for name, answers in self.sets.items()
+        )
+        file.write(json.dumps(head)[:-1] + ', "sets": {\n' + ",\n".join(sets) + "\n}}\n")
+
+    @classmethod
+    def load(cls, file: Path) -> Report:
+        """Read one that was written.
+
+        Raises:
+            ConfigurationError: It cannot be read, or is no report of recall.
+        """
+        try:
+            read = json.loads(file.read_text(encoding="utf-8"))
+            if read["form"] != _FORM:
+                raise ValueError(f"its form is {read['form']!r}")
+            sets = {name: [_answer(**each) for each in answers] for name, answers in read["sets"].items()}
+            return cls(tuple(map(int, read["k"])), sets, dict(read["about"]))
+        except OSError as error:
+            raise ConfigurationError(f"{file} cannot be read ({error.strerror}); check the path") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ConfigurationError(
+                f"{file} is no report of `{_FORM}` ({type(error).__name__}: {error}); give one that --json kept"
+            ) from error
+
+
+def _answer(*, ranks: dict[str, list[int]], wanted: int, **rest: Any) -> Answer:
+    if wanted and OURS not in ranks:
+        raise ValueError(f"a question has no ranks of {OURS!r}")
+    return Answer(ranks={name: list(map(int, each)) for name, each in ranks.items()}, wanted=int(wanted), **rest)
+
+
+def _compact(answer: Answer) -> dict[str, Any]:
+    told = asdict(answer)
+    return told if answer.shown is not None else {name: value for name, value in told.items() if name != "shown"}
+
+
+def measure(
+    corpora: Sequence[Corpus],
+    ks: Sequence[int],
+    *,
+    without: Sequence[Way] = (),
+    mini: Encode | None = None,
+    progress: Callable[[int, int], object] = lambda done, of: None,
+    embedder: EmbedderName = "english",
+) -> Report:
+    """Ask every question of every corpus, by every method, over the same facts or messages.
+
+    Args:
+        corpora: What is kept and asked; those with one name are one set.
+        ks: How many places are looked at.
+        without: Ways to leave out, each in a row of its own.
+        mini: MiniLM, if there is one.
+        progress: Told how many questions were asked of the memory, and of how many.
+        embedder: The memory's.
+    """
+    done, most = 0, max(ks)
+    of = sum(len(corpus.questions) * (1 + len(ways_of(corpus, without))) for corpus in corpora)
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, of)
+
+    sets: dict[str, list[Answer]] = {}
+    for corpus in corpora:
+        found = ours(corpus, most, without, told, embedder)
+        places = rivals([item.text for item in corpus.items], [asked.text for asked in corpus.questions], mini)
+        for name, rankings in places.items():
+            found[name] = [[corpus.items[place].evidence for place in ranking[:most]] for ranking in rankings]
+        answers = sets.setdefault(corpus.name, [])
+        for number, asked in enumerate(corpus.questions):
+            ranks = {name: ranks_of(asked, each[number]) for name, each in found.items()} if asked.gold else {}
+            shown = None if asked.gold else len(found[OURS][number])
+            answers.append(Answer(asked.id, asked.kind, asked.total, len(asked.gold), asked.every, ranks, shown))
+    about = {
+        "version": metadata.version("langchain-memllm"),
+        "embedder": embedder,
+        _MINILM: "measured" if mini else "not installed",
+    }
+    return Report(tuple(ks), sets, about)
+
+
+def _parts(answers: Sequence[Answer], kinds: bool = False) -> Iterator[tuple[str, list[Answer]]]:
+    """The totals of a set, and each kind of question; those that nothing answers are in none."""
+    named: dict[str, list[Answer]] = {}
+    for answer in answers:
+        if answer.wanted:
+            named.setdefault(answer.total, []).append(answer)
+    for answer in answers if kinds else ():
+        if answer.wanted and answer.kind:
+            named.setdefault(f"{answer.total}, {answer.kind}", []).append(answer)
+    yield from named.items()
+
+
+def tables(report: Report, *, kinds: bool = False) -> Iterator[Table | str]:
+    """Tables of each set, and what was shown for questions that nothing answers.
+
+    Args:
+        report: What was measured.
+        kinds: Whether each kind of question has a table of its own, too.
+    """
+    for name, answers in report.sets.items():
+        for part, some in _parts(answers, kinds):
+            yield _table(f"{name}; {part} ({len(some)})", some, report)
+        if shown := [each.shown for each in answers if each.shown is not None]:
+            mean = sum(shown) / len(shown)
+            yield f"{name}: {mean:.2f} shown for a question that nothing answers ({len(shown)})"
+
+
+def _table(title: str, answers: Sequence[Answer], report: Report) -> Table:
+    table = Table("method", *(f"@{k}" for k in report.ks), title=escape(title), title_justify="left")
+    methods = list(answers[0].ranks)
+    figures = {method: [total(answers, method, k) for k in report.ks] for method in methods}
+    for method in methods:
+        table.add_row(method, *map(_percent, figures[method]))
+    if report.about.get(_MINILM) == "not installed":
+        table.add_row(_MINILM, *["not installed" for _ in report.ks])
+    others = [method for method in methods if not method.startswith(OURS)]
+    best = [max(others, key=lambda each: figures[each][place].value or 0.0) for place in range(len(report.ks))]
+    gains = [difference(answers, OURS, other, k) for other, k in zip(best, report.ks, strict=True)]
+    table.add_row("ours less the best other", *(f"{_percent(gain, '+')} {gain.name}" for gain in gains))
+    return table
+
+
+def _percent(figure: Figure, sign: str = "") -> str:
+    low, value, high = (100 * (each or 0.0) for each in (figure.low, figure.value, figure.high))
+    return f"{value:{sign}z.1f} [{low:z.1f}, {high:z.1f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A total of ours beside that of an earlier report, both in percent."""
+
+    name: str
+    k: int
+    before: float
+    now: float
+
+    def is_lower(self, tolerance: float) -> bool:
+        """Whether it is lower by more than so many points."""
+        return self.before - self.now > tolerance + 1e-9
+
+
+def changes(now: Report, before: Report) -> list[Change]:
+    """The totals of ours that both reports hold.
+
+    Raises:
+        ConfigurationError: They hold none in common, or a set asks other questions than before.
+    """
+    found = []
+    for name in (name for name in now.sets if name in before.sets):
+        asked, once = ({each.id: (each.wanted, each.total) for each in report.sets[name]} for report in (now, before))
+        if asked != once:
+            differing = sorted(asked.items() ^ once.items())[0][0]
+            raise ConfigurationError(
+                f"the questions of {name!r} are not those of the earlier report (question {differing!r} differs); "
+                "measure that again with --json"
+            )
+        then = dict(_parts(before.sets[name]))
+        for part, answers in _parts(now.sets[name]):
+            for k in (k for k in now.ks if k in before.ks):
+                was, is_ = (100 * (total(each, OURS, k).value or 0.0) for each in (then[part], answers))
+                found.append(Change(f"{name}; {part}", k, was, is_))
+    if not found:
+        raise ConfigurationError(
+            f"the earlier report has other sets ({', '.join(before.sets) or 'none'}; k {before.ks}) than this run "
+            f"({', '.join(now.sets)}; k {now.ks}); give the same options"
+        )
+    return found

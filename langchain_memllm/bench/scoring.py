@@ -1,0 +1,66 @@
+"""From ranks to figures: the share of the evidence among the first ``k``, with bootstrap intervals over questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from langchain_memllm.bench.data import Asked
+from langchain_memllm.training.scores import Figure, figure, mean
+
+__all__ = ["SEED", "Answer", "difference", "ranks_of", "share", "total"]
+
+SEED: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a question was answered, without a word of it.
+
+    Args:
+        id: The question's.
+        kind: What sort of question it is.
+        total: The figure in which it counts.
+        wanted: Pieces of evidence that answer it; 0: nothing does.
+        every: Whether all of them are wanted, or any.
+        ranks: By method, at which places the pieces first came, ascending; those that did not come are left out.
+        shown: How many facts were shown where nothing answers; None elsewhere.
+    """
+
+    id: str
+    kind: str
+    total: str
+    wanted: int
+    every: bool
+    ranks: dict[str, list[int]]
+    shown: int | None = None
+
+
+def ranks_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
+    """The places at which each piece of evidence first came, ascending; 1 is the best."""
+    first: dict[str, int] = {}
+    for place, carried in enumerate(found, start=1):
+        for piece in carried & asked.gold:
+            first.setdefault(piece, place)
+    return sorted(first.values())
+
+
+def share(answer: Answer, method: str, k: int) -> float:
+    """Share of the evidence among the first ``k``; whether any of it is there, where any will do."""
+    held = sum(rank <= k for rank in answer.ranks[method])
+    return held / answer.wanted if answer.every else float(held > 0)
+
+
+def total(answers: Sequence[Answer], method: str, k: int) -> Figure:
+    """Mean share of a method, with its interval."""
+    return _mean(method, [share(each, method, k) for each in answers])
+
+
+def difference(answers: Sequence[Answer], method: str, other: str, k: int) -> Figure:
+    """By how much a method is better than another on the same questions, with the interval of the paired difference."""
+    return _mean(other, [share(each, method, k) - share(each, other, k) for each in answers])
+
+
+def _mean(name: str, values: Sequence[float]) -> Figure:
+    return figure(name, [(value, 1.0) for value in values], mean, seed=SEED, count=len(values))
