@@ -9,6 +9,7 @@ may summarize it.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import os
 import re
@@ -51,6 +52,7 @@ _WEIGHTS: Final[dict[Search, float]] = {"time": 1.0, "words": 1.0, "meaning": 0.
 _COUNTED: Final = 1_000  # turns up to which it is counted how many say a word
 _LEAST: Final = 0.8  # of the share of a question that a turn says, by rarity, and its cosine: what is worth showing
 _FACTS: Final = 30  # facts whose turns are looked at
+_TELLING: Final = 2  # turns of an episode by which it is ranked: one alone may be chance
 _OF_ONE: Final = 8  # turns of one source up to which a fact leads to them
 _MOST: Final = 10_000
 _MAX_WORDS: Final = 16
@@ -294,12 +296,15 @@ class Hub(Shared):
             episodes = [self._whole(whose, note.thread, note.number, role, {}) for note in notes]
             return [each for each in episodes if each.turns]
         best: dict[tuple[str, int], dict[Search, int]] = {}
+        scores: dict[tuple[str, int], list[float]] = defaultdict(list)
         for hit in self._hits(whose, query, searches, role, session, at):
-            known = best.setdefault((hit.turn.thread, hit.turn.episode), {})
+            place = (hit.turn.thread, hit.turn.episode)
+            scores[place].append(_fused(hit.by))
+            known = best.setdefault(place, {})
             for search, rank in hit.by.items():
                 known[search] = min(rank, known.get(search, rank))
         _number(best)
-        ordered = sorted(best, key=lambda each: (-_fused(best[each]), each))
+        ordered = sorted(best, key=lambda each: (-sum(heapq.nlargest(_TELLING, scores[each])), each))
         found = [self._whole(whose, thread, number, role, best[thread, number]) for thread, number in ordered[:k]]
         return [each for each in found if each.turns]  # one may have been forgotten meanwhile
 
@@ -463,11 +468,11 @@ class Hub(Shared):
         if unknown := [each for each in searches if each not in _SEARCHES]:
             raise ConfigurationError(f"search {unknown[0]!r} is unknown; use some of {', '.join(_SEARCHES)}")
         within = TurnFilter(thread=session, role=role, since=_begin(at), until=_end(at))
-        finders = {"time": self._dated, "words": self._saying, "meaning": self._meant, "facts": self._behind_facts}
+        finders = {"time": self._dated, "words": self._holding, "meaning": self._meant, "facts": self._behind_facts}
         found = {search: finders[search](whose, query, within) for search in dict.fromkeys(searches)}
-        near = self._near(whose, dict.fromkeys(itertools.chain.from_iterable(found.values())), within)
+        quoted = self._quoting(whose, query, within) if "words" in found else []
+        near = self._near(whose, dict.fromkeys(itertools.chain(quoted, *found.values())), within)
         if "words" in found:
-            quoted = self._quoting(whose, query, within)
             # A very long turn may say a word beyond what turns are ranked by; so what was found is added.
             found["words"] = [*dict.fromkeys([*quoted, *self._by_words(whose, query, near, role), *found["words"]])]
         if "meaning" in found:
@@ -495,12 +500,11 @@ class Hub(Shared):
             found += [turn.place for turn in self._memory.store.turns.select(whose, where, limit=_FOUND)]
         return list(dict.fromkeys(found))
 
-    def _saying(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
-        """Turns that hold what is quoted in the query or the query itself, and those that say some of its keywords."""
+    def _holding(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+        """Turns that say some of the query's keywords, the best first."""
         words = list(dict.fromkeys(itertools.chain.from_iterable(_keywords(query).values())))
         most = _reach(within)
-        holding = self._memory.store.turns.matching(whose, words, phrase=False, role=within.role, limit=most)
-        return [*self._quoting(whose, query, within), *holding]
+        return self._memory.store.turns.matching(whose, words, phrase=False, role=within.role, limit=most)
 
     def _quoting(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns that hold what is quoted in the query, or the query itself, newest first."""
