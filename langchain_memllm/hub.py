@@ -31,7 +31,7 @@ from langchain_memllm.factindex import forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
-from langchain_memllm.recall import STOPWORDS, Near, by_words, said_shares, said_words
+from langchain_memllm.recall import STOPWORDS, TurnPool, by_words, said_shares, said_words
 from langchain_memllm.render import approximate_tokens
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of
@@ -52,7 +52,7 @@ _WEIGHTS: Final[dict[Search, float]] = {"time": 1.0, "words": 1.0, "meaning": 0.
 _COUNTED: Final = 1_000  # turns up to which it is counted how many say a word
 _LEAST: Final = 0.8  # of the share of a question that a turn says, by rarity, and its cosine: what is worth showing
 _FACTS: Final = 30  # facts whose turns are looked at
-_TELLING: Final = 2  # turns of an episode by which it is ranked: one alone may be chance
+_BEST_TURNS: Final = 2  # turns of an episode by which it is ranked: one alone may be chance
 _OF_ONE: Final = 8  # turns of one source up to which a fact leads to them
 _MOST: Final = 10_000
 _MAX_WORDS: Final = 16
@@ -272,7 +272,7 @@ class Hub(Shared):
         namespace: Namespace | None = None,
         user_id: str | None = None,
     ) -> list[Episode]:
-        """Whole episodes: those that a query brings to mind, the last of a session, or those of a moment.
+        """Whole episodes: those that answer a query, the last of a session, or those of a moment.
 
         Args:
             query: What is looked for, in plain words; the best come first.
@@ -304,7 +304,7 @@ class Hub(Shared):
             for search, rank in hit.by.items():
                 known[search] = min(rank, known.get(search, rank))
         _number(best)
-        ordered = sorted(best, key=lambda each: (-sum(heapq.nlargest(_TELLING, scores[each])), each))
+        ordered = sorted(best, key=lambda each: (-sum(heapq.nlargest(_BEST_TURNS, scores[each])), each))
         found = [self._whole(whose, thread, number, role, best[thread, number]) for thread, number in ordered[:k]]
         return [each for each in found if each.turns]  # one may have been forgotten meanwhile
 
@@ -319,7 +319,7 @@ class Hub(Shared):
         namespace: Namespace | None = None,
         user_id: str | None = None,
     ) -> list[Hit]:
-        """Single turns that a query brings to mind, the best first.
+        """Single turns that answer a query, the best first.
 
         Args:
             query: What is looked for, in plain words.
@@ -359,9 +359,9 @@ class Hub(Shared):
         """
         whose = self._whose(namespace, user_id)
         hits = self._best(whose, found.text, _SEARCHES, role, None)
-        telling = [hit for hit in hits if _tells(hit.turn, role) and hit.turn.id not in without][: 4 * k]
-        fits = self._fits(whose, found.text, [hit.turn for hit in telling], role)
-        best = [hit for hit, fit in zip(telling, fits, strict=True) if fit >= _LEAST][:k]
+        quotable = [hit for hit in hits if _is_quotable(hit.turn, role) and hit.turn.id not in without][: 4 * k]
+        fits = self._fits(whose, found.text, [hit.turn for hit in quotable], role)
+        best = [hit for hit, fit in zip(quotable, fits, strict=True) if fit >= _LEAST][:k]
         return replace(found, quotes=tuple(_quote(hit) for hit in best))
 
     def turns_of(
@@ -468,31 +468,36 @@ class Hub(Shared):
         if unknown := [each for each in searches if each not in _SEARCHES]:
             raise ConfigurationError(f"search {unknown[0]!r} is unknown; use some of {', '.join(_SEARCHES)}")
         within = TurnFilter(thread=session, role=role, since=_begin(at), until=_end(at))
-        finders = {"time": self._dated, "words": self._holding, "meaning": self._meant, "facts": self._behind_facts}
+        finders = {
+            "time": self._by_date,
+            "words": self._with_keywords,
+            "meaning": self._by_code,
+            "facts": self._of_facts,
+        }
         found = {search: finders[search](whose, query, within) for search in dict.fromkeys(searches)}
-        quoted = self._quoting(whose, query, within) if "words" in found else []
-        near = self._near(whose, dict.fromkeys(itertools.chain(quoted, *found.values())), within)
+        quoted = self._with_phrases(whose, query, within) if "words" in found else []
+        pool = self._pooled(whose, dict.fromkeys(itertools.chain(quoted, *found.values())), within)
         if "words" in found:
             # A very long turn may say a word beyond what turns are ranked by; so what was found is added.
-            found["words"] = [*dict.fromkeys([*quoted, *self._by_words(whose, query, near, role), *found["words"]])]
+            found["words"] = [*dict.fromkeys([*quoted, *self._by_words(whose, query, pool, role), *found["words"]])]
         if "meaning" in found:
             best = [place for each in found.values() for place in each[: 2 * _FOUND]]
-            found["meaning"] = _by_meaning(query, near, [place for place in dict.fromkeys(best) if place in near.turns])
+            found["meaning"] = _by_meaning(query, pool, [place for place in dict.fromkeys(best) if place in pool.turns])
         ranks: dict[int, dict[Search, int]] = {}
         for search, places in found.items():
-            for rank, place in enumerate((place for place in places if place in near.turns), start=1):
+            for rank, place in enumerate((place for place in places if place in pool.turns), start=1):
                 ranks.setdefault(place, {})[search] = rank
-        return [Hit(near.turns[place], by) for place, by in ranks.items()]
+        return [Hit(pool.turns[place], by) for place, by in ranks.items()]
 
-    def _near(self, whose: Namespace, places: Iterable[int], within: TurnFilter) -> Near:
+    def _pooled(self, whose: Namespace, places: Iterable[int], within: TurnFilter) -> TurnPool:
         """The turns at these places and those beside them; those alone that are meant and may be seen."""
         beside = {place: (before, after) for place, before, after in self._memory.store.turns.beside(whose, [*places])}
         wanted = {each for place, (before, after) in beside.items() for each in (place, before, after)} - {None}
         where = replace(within, places=tuple(sorted(filter(None, wanted))), thread=None)
         turns = self._memory.store.turns.select(whose, where, limit=_MOST) if wanted else []
-        return Near({turn.place: turn for turn in turns if within.thread in (None, turn.thread)}, beside)
+        return TurnPool({turn.place: turn for turn in turns if within.thread in (None, turn.thread)}, beside)
 
-    def _dated(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+    def _by_date(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns said on the days that the query names, in the order in which they were said."""
         found: list[int] = []
         for since, until in _days_in(query, datetime.fromisoformat(self._memory.now()).astimezone()):
@@ -500,13 +505,13 @@ class Hub(Shared):
             found += [turn.place for turn in self._memory.store.turns.select(whose, where, limit=_FOUND)]
         return list(dict.fromkeys(found))
 
-    def _holding(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+    def _with_keywords(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns that say some of the query's keywords, the best first."""
         words = list(dict.fromkeys(itertools.chain.from_iterable(_keywords(query).values())))
         most = _reach(within)
         return self._memory.store.turns.matching(whose, words, phrase=False, role=within.role, limit=most)
 
-    def _quoting(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+    def _with_phrases(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns that hold what is quoted in the query, or the query itself, newest first."""
         turns, most = self._memory.store.turns, _reach(within)
         phrases = [tokens_of(quoted) for quoted in _QUOTED.findall(query)] or [tokens_of(query)]
@@ -517,12 +522,12 @@ class Hub(Shared):
         ]
         return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
-    def _by_words(self, whose: Namespace, query: str, near: Near, role: str | None) -> list[int]:
+    def _by_words(self, whose: Namespace, query: str, pool: TurnPool, role: str | None) -> list[int]:
         """Turns by their words and those of the turns beside them."""
         keywords = _keywords(query)
         counts = self._memory.store.turns.counts(whose, [*keywords.values()], role=role, most=_COUNTED)
         held = dict(zip(keywords, counts, strict=True))
-        return by_words(keywords, near, held, max(len(self._coded(whose)), len(near.turns), *counts))
+        return by_words(keywords, pool, held, max(len(self._coded(whose)), len(pool.turns), *counts))
 
     def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[float]:
         """How much of a question each turn says, by the rarity of its keywords, and its cosine with it."""
@@ -533,7 +538,7 @@ class Hub(Shared):
         cosines = vectors_of([turn.text for turn in turns]) @ vector
         return [share + max(float(cosine), 0.0) for share, cosine in zip(shares, cosines, strict=True)]
 
-    def _meant(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+    def _by_code(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns near to the query by their search codes."""
         (vector,) = vectors_of([query])
         if not vector.any():
@@ -544,7 +549,7 @@ class Hub(Shared):
             scopes = {each.scope for each in granted if each.role == within.role}
         return self._coded(whose).nearest(vector, scopes, _reach(within))
 
-    def _behind_facts(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
+    def _of_facts(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """The turns that those facts were taken from which answer the query, in the order of the facts."""
         matches = self._memory.recall(query, namespace=whose, k=_FACTS)
         if not matches:
@@ -617,7 +622,7 @@ class _Codes:
         return [int(place) for place in places[nearest]]
 
 
-def _tells(turn: Turn, role: str | None) -> bool:
+def _is_quotable(turn: Turn, role: str | None) -> bool:
     """Whether a turn may be shown beside facts: a person's statement, of no scope unless a role was asked for."""
     return turn.kind == "user" and (role is not None or not turn.scope) and not turn.text.rstrip().endswith(("?", "？"))
 
@@ -639,12 +644,12 @@ def _keywords(query: str) -> dict[str, list[str]]:
     return found
 
 
-def _by_meaning(query: str, near: Near, places: Sequence[int]) -> list[int]:
+def _by_meaning(query: str, pool: TurnPool, places: Sequence[int]) -> list[int]:
     """Some places by the cosine of their turns with the query, of the shipped embedder; those above 0."""
     (vector,) = vectors_of([query])
     if not vector.any():
         return []
-    cosines = vectors_of([near.turns[place].text for place in places]) @ vector
+    cosines = vectors_of([pool.turns[place].text for place in places]) @ vector
     order = sorted(range(len(places)), key=lambda i: (-round(float(cosines[i]), 5), -places[i]))
     return [places[i] for i in order if cosines[i] > 0]
 

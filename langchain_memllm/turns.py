@@ -533,7 +533,7 @@ _SPEAKING: Final = ("human", "ai")
 
 
 class Recaller(Shared):
-    """Finds the facts that the user's words bring to mind, without a model, as a block of text.
+    """Finds what answers the user's words, without a model, as a block of text.
 
     The block of a turn is kept until the memory is changed through this object or a new run begins, so that a run
     recalls once and shows the same block to each of its steps.
@@ -583,7 +583,7 @@ class Recaller(Shared):
     def recall(
         self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
     ) -> Flow[str]:
-        """The block for the last turn of a conversation; empty if nothing comes to mind.
+        """The block for the last turn of a conversation; empty if nothing is recalled.
 
         Raises:
             NamespaceError: The run does not say whose memory it uses.

@@ -101,7 +101,7 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
-        """Show the model what the user's words bring to mind: asked once a run, shown at each of its steps."""
+        """Show the model what answers the user's words: asked once a run, shown at each of its steps."""
         return handler(_shown(request, run(self._block(request))))
 
     async def awrap_model_call(

@@ -1,4 +1,4 @@
-"""Memory as a LangChain retriever: facts that a text brings to mind as documents, for chains and retriever tools.
+"""Memory as a LangChain retriever: facts that answer a text as documents, for chains and retriever tools.
 
 LangChain tells a retriever's own method nothing of the run's config, so whose memory a call reads is settled in
 ``invoke``: what the call or the retriever names, else the user of the run. The local user answers outside of runs only.

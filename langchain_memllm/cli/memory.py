@@ -98,13 +98,13 @@ def recall(
     k: Annotated[int, typer.Option("-k", help="Most facts.")] = 8,
     as_json: Json = False,
 ) -> None:
-    """Show the facts that a text brings to mind, and why; no model is called."""
+    """Show the facts that answer a text, and why; no model is called."""
     if not text.strip():
         fail("the text is empty; give a sentence or a name", WRONG)
     with open_memory(store) as memory:
         check_user(memory, user)
         recalled = memory.recall(text, user_id=user, k=k)
-    _print_matches(recalled.matches, as_json, "nothing comes to mind; `memllm list` shows what is stored")
+    _print_matches(recalled.matches, as_json, "nothing is recalled; `memllm list` shows what is stored")
 
 
 def _print_matches(matches: ReadResult | Sequence[Match], as_json: bool, nothing: str = "nothing stored") -> None:

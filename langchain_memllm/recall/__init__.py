@@ -3,15 +3,15 @@
 from langchain_memllm.recall.fairness import SHARE, by_rank, fair
 from langchain_memllm.recall.question import STOPWORDS, Question, needs_context, parse_question
 from langchain_memllm.recall.ranking import Ranked, StoredFacts, Weights, rank, relation_words
-from langchain_memllm.recall.said import Near, by_words, said_shares, said_words
+from langchain_memllm.recall.said import TurnPool, by_words, said_shares, said_words
 
 __all__ = [
     "SHARE",
     "STOPWORDS",
-    "Near",
     "Question",
     "Ranked",
     "StoredFacts",
+    "TurnPool",
     "Weights",
     "by_rank",
     "by_words",

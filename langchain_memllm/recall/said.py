@@ -19,7 +19,7 @@ from typing import Final
 from langchain_memllm.factindex import stems_of
 from langchain_memllm.stores.episodes import Turn
 
-__all__ = ["Near", "by_words", "said_shares", "said_words"]
+__all__ = ["TurnPool", "by_words", "said_shares", "said_words"]
 
 _READ: Final = 4_000  # characters
 _K1: Final = 1.2  # how soon a word that is repeated counts no more
@@ -31,7 +31,7 @@ _SHORT: Final = 30  # words up to which a turn needs those beside it; with more 
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class TurnPool:
     """Turns that were looked up, and the places of those before and after some of them."""
 
     turns: Mapping[int, Turn]
@@ -43,20 +43,20 @@ def said_words(text: str) -> list[str]:
     return [*stems_of(text), *_SYMBOL.findall(text[:_READ])]
 
 
-def by_words(stems: Iterable[str], near: Near, held: Mapping[str, int], total: int) -> list[int]:
+def by_words(stems: Iterable[str], pool: TurnPool, held: Mapping[str, int], total: int) -> list[int]:
     """Places of the turns that say some of these words, or stand beside one that does, best first.
 
     Args:
         stems: Of the question's keywords (``said_words``).
-        near: The turns.
+        pool: The turns.
         held: How many turns of the memory say each word, about.
         total: How many turns the memory has, about.
     """
-    said = {place: said_words(turn.text) for place, turn in near.turns.items()}
+    said = {place: said_words(turn.text) for place, turn in pool.turns.items()}
     rarity = _rarity(stems, held, total)
     frequencies: dict[int, dict[str, float]] = {}
     lengths: dict[int, float] = {}
-    for place, parts in _parts(near, said).items():
+    for place, parts in _parts(pool, said).items():
         counts: dict[str, float] = defaultdict(float)
         for weight, words in parts:
             for stem in words:
@@ -94,24 +94,24 @@ def _rarity(stems: Iterable[str], held: Mapping[str, int], total: int) -> dict[s
     return {stem: math.log(1 + (total - held[stem] + 0.5) / (held[stem] + 0.5)) for stem in stems}
 
 
-def _parts(near: Near, said: Mapping[int, Sequence[str]]) -> dict[int, list[tuple[float, Sequence[str]]]]:
+def _parts(pool: TurnPool, said: Mapping[int, Sequence[str]]) -> dict[int, list[tuple[float, Sequence[str]]]]:
     """What each turn is found by: its words, its speaker and its day, and less the words beside it."""
     parts: dict[int, list[tuple[float, Sequence[str]]]] = {
-        place: [(1.0, words), (1.0, stems_of(f"{near.turns[place].speaker or ''} {near.turns[place].at[:10]}"))]
+        place: [(1.0, words), (1.0, stems_of(f"{pool.turns[place].speaker or ''} {pool.turns[place].at[:10]}"))]
         for place, words in said.items()
     }
-    for first, second in _pairs(near):
+    for first, second in _pairs(pool):
         need = min(1.0, _SHORT / max(len(said[first]), len(said[second]), 1))
         parts[second].append((_BEFORE * need, said[first]))
         parts[first].append((_AFTER * need, said[second]))
     return parts
 
 
-def _pairs(near: Near) -> set[tuple[int, int]]:
+def _pairs(pool: TurnPool) -> set[tuple[int, int]]:
     """Places of turns one of which follows the other."""
     pairs = set()
-    for place, (before, after) in near.beside.items():
+    for place, (before, after) in pool.beside.items():
         for first, second in ((before, place), (place, after)):
-            if first in near.turns and second in near.turns and first is not None and second is not None:
+            if first in pool.turns and second in pool.turns and first is not None and second is not None:
                 pairs.add((first, second))
     return pairs

@@ -53,7 +53,7 @@ class Attack:
         truth: What the person stated.
         poison: The value that it wants shown in place of the truth's.
         kind: Who stated the truth.
-        question: What brings it to mind.
+        question: What recalls it.
         beside: What the person stated beside it.
     """
 

@@ -62,7 +62,7 @@ def test_nothing_found_has_its_own_status_and_is_still_json(filled: Run) -> None
     for command in (["read", "--subject", "Nobody"], ["recall", "nothing"], ["history", "Nobody"]):
         assert filled(*command).exit_code == NOTHING
         assert filled(*command).stdout.startswith(
-            "nothing comes to mind" if command[0] == "recall" else "nothing stored"
+            "nothing is recalled" if command[0] == "recall" else "nothing stored"
         )
         assert parsed(filled(*command, "--json")) == []
     erased = filled("forget", "--name", "Nobody", "--json")

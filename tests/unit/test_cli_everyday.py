@@ -109,8 +109,8 @@ def test_a_wrong_user_is_told_by_the_new_commands(run: Run, command: list[str]) 
 
 
 def test_recall_of_nothing_is_not_an_empty_memory(filled: Run) -> None:
-    """Friction 2: "nothing stored", also when facts are stored and none came to mind, and for an empty text."""
-    assert "nothing comes to mind" in filled("recall", "zzz").stdout
+    """Friction 2: "nothing stored", also when facts are stored and none is recalled, and for an empty text."""
+    assert "nothing is recalled" in filled("recall", "zzz").stdout
     assert "the text is empty" in told(filled("recall", " "), WRONG)
 
 
