@@ -61,9 +61,7 @@ def test_history_shows_what_closed_a_fact(filled: Run) -> None:
 def test_nothing_found_has_its_own_status_and_is_still_json(filled: Run) -> None:
     for command in (["read", "--subject", "Nobody"], ["recall", "nothing"], ["history", "Nobody"]):
         assert filled(*command).exit_code == NOTHING
-        assert filled(*command).stdout.startswith(
-            "nothing is recalled" if command[0] == "recall" else "nothing stored"
-        )
+        assert filled(*command).stdout.startswith("nothing is recalled" if command[0] == "recall" else "nothing stored")
         assert parsed(filled(*command, "--json")) == []
     erased = filled("forget", "--name", "Nobody", "--json")
     assert (erased.exit_code, parsed(erased)["fact_ids"]) == (NOTHING, [])
