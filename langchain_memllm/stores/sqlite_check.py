@@ -131,6 +131,7 @@ _RULES: Final[dict[str, str]] = {
     "evidence": """EXISTS (SELECT 1 FROM source q WHERE q.id = evidence.source)
         AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact AND f.ns = evidence.ns)
         AND length(words) >= 12 AND length(words) % 4 = 0 AND coalesce(length(said), 0) % 4 = 0""",
+    "operation": "length(payload_hash) = 32 AND payload_hash NOT GLOB '*[^0-9a-f]*'",
     "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
     "session": f"{_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_session WHERE t.session = session.id)",
     "episode": f"""number > 0 AND {_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_episode

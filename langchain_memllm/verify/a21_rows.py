@@ -33,6 +33,7 @@ __all__ = ["run"]
 _NS: Final = ("verify", "a21")
 _ME: Final = Source("user", "chat", "ada", "Ada lives in Oslo.", (0, 18), 1)
 _FIRST: Final = [("Ada", "lives in", "Oslo"), ("Ada", "password", "x1")]
+_SECOND: Final = "two 2"
 _TURN: Final = Turn(Turn.named("t", "1"), "t", "Ada lives in Oslo.", speaker="Ada", ref="t/1")
 _BOMB: Final = "[" * 20_000 + "]" * 20_000
 _LOADED: Final = json.dumps(
@@ -103,7 +104,8 @@ def _fill(path: Path) -> None:
     with Memory(path, embedder=TinyEmbedder()) as memory:
         memory.write(_FIRST, namespace=_NS, source=_ME, op_id="one")
         piece = Quarantined("Ada >>", "cut off", _ME)
-        memory.write([("Ada", "lives in", "Rome")], namespace=_NS, source=_ME, quarantine=[piece])
+        # Its key comes after that of "one": which of them is the first row must not be left to chance.
+        memory.write([("Ada", "lives in", "Rome")], namespace=_NS, source=_ME, quarantine=[piece], op_id=_SECOND)
         memory.alias("Ada", "Ada Lovelace", namespace=_NS)
         _say(memory)
         memory.put_outbox([], namespace=_NS, turns=[_TURN])

@@ -78,6 +78,7 @@ def test_the_schema_is_compared_with_ours(path: Path, statement: str, words: str
         ("UPDATE fact SET kind = 'system' WHERE id = 1", "1 facts have the order of another source"),
         ("UPDATE relation SET label = 'live in'", "relations have keys of another one"),
         ("UPDATE name_code SET code = zeroblob(64) WHERE n = 1", "1 names have the search code of another vector"),
+        ("UPDATE operation SET payload_hash = 'x'", "1 rows of table operation"),
     ],
 )
 def test_what_does_not_follow_is_found(path: Path, statement: str, words: str) -> None:

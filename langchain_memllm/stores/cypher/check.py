@@ -53,7 +53,7 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
     "MemSource": ({_TEXTS: ("id", "ns", "kind", "ref")}, "x.kind IN $kinds"),
     "MemOp": (
         {_TEXTS: ("id", "ns", "op_id", "payload_hash", "recorded_at", "receipt"), _NUMBERS: ("seq",)},
-        "true",
+        "x.payload_hash =~ '[0-9a-f]{32}'",
     ),
     "MemQuarantine": (
         {
