@@ -236,7 +236,7 @@ def foreign_rows(connection: sqlite3.Connection) -> list[str]:
     for table, query in _FOREIGN.items():
         try:
             count = connection.execute(query).fetchone()[0] or sum(1 for _ in _unreadable(connection, table))
-        except sqlite3.OperationalError:
+        except sqlite3.DatabaseError:
             found.append(f"table {table} cannot be read, or holds a text that is not UTF-8; {MEND}")
             continue
         if count:

@@ -14,6 +14,7 @@ import pytest
 
 from langchain_memllm import MemLLMMemory
 from langchain_memllm.errors import StoreCorrupt
+from langchain_memllm.stores.sqlite_check import foreign_rows
 
 
 @pytest.fixture
@@ -96,3 +97,13 @@ def test_ids_that_came_from_elsewhere_are_no_damage(path: Path, tmp_path: Path) 
         other.forget(everything=True, user_id="ada")
         with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
             assert connection.execute("SELECT count(*) FROM record WHERE name LIKE 'ids of%'").fetchone() == (0,)
+
+
+def test_the_tables_of_a_truncated_file_are_told(path: Path) -> None:
+    """verify A16, at the long scale: looking for who wrote a strange row ended in a raw error of SQLite."""
+    with MemLLMMemory(path) as memory:
+        memory.write([("Ada", "likes", f"thing {number}") for number in range(500)])
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size * 2 // 3)
+    with closing(sqlite3.connect(path)) as connection:
+        assert [problem for problem in foreign_rows(connection) if "cannot be read" in problem]
