@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from langchain_memllm.stores.episodes import Turn, checked
 from langchain_memllm.times import written
 from langchain_memllm.triples import Kind
 
-__all__ = ["MAX_BYTES", "read_chat", "turns_in"]
+__all__ = ["MAX_BYTES", "read_chat", "read_json", "turns_in"]
 
 MAX_BYTES: Final = 1 << 29
 """Most bytes of a file of conversations."""
@@ -55,14 +56,28 @@ def read_chat(path: Path, *, thread: str | None = None) -> list[Turn]:
         ConfigurationError: The file cannot be read, or holds no conversation of a known form.
     """
     name = path.name.removesuffix(".gz").removesuffix(".json").removesuffix(".jsonl")
+    return turns_in(read_json(path), thread or name)
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds: JSON, or the list of its lines.
+
+    Args:
+        path: A JSON file or JSON lines, also with gzip.
+
+    Raises:
+        ConfigurationError: The file cannot be read, is neither, or is too large.
+    """
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({error}); give a file of conversations") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({error}); check the path, and that the file is whole"
+        ) from error
     if len(data) > MAX_BYTES:
         raise ConfigurationError(f"{path} has more than {MAX_BYTES >> 20} MB; split it into several files")
-    return turns_in(_parsed(data, path), thread or name)
+    return _parsed(data, path)
 
 
 def turns_in(value: object, thread: str) -> list[Turn]:

@@ -10,6 +10,7 @@ The stems and the hash are stored, so a change of either needs a step of the sch
 from __future__ import annotations
 
 import functools
+import math
 import re
 import threading
 import unicodedata
@@ -25,6 +26,7 @@ from langchain_memllm.forking import renewed
 from langchain_memllm.triples import is_literal_key
 
 __all__ = [
+    "MAX_READ",
     "NO_SPACES",
     "FactIndex",
     "evidence_words",
@@ -32,6 +34,7 @@ __all__ = [
     "forms_of",
     "name_token",
     "plain",
+    "rarity",
     "relation_token",
     "stems_of",
     "typo_key",
@@ -41,7 +44,6 @@ __all__ = [
 _OF_TRIPLE: Final = np.uint32(1 << 31)  # marks a row in which a word stands in the triple, not only in the sentence
 _HASH: Final = (1 << 31) - 1
 _ENDS: Final = 3  # a fact's words begin with its subject, relation and object
-_MAX_TEXT: Final = 4_000  # characters of a sentence that are read
 _MAX_WORDS: Final = 400
 _WORD_LENGTH: Final = 40
 _LEAST_TYPO: Final = 5  # letters from which a word may be misspelt
@@ -49,6 +51,9 @@ _TAIL: Final = 20_000  # words added since the index was sorted
 
 NO_SPACES: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Signs of scripts that are written without spaces, as in a character class: each is a word."""
+
+MAX_READ: Final = 4_000
+"""Characters of a sentence or turn that are read for its words."""
 
 _WORD: Final = re.compile(rf"[{NO_SPACES}]|[^\W_{NO_SPACES}]+")
 _DATE: Final = re.compile(r"\b\d{4}-(0[1-9]|1[0-2])(?:-\d\d)?\b")
@@ -68,7 +73,7 @@ def stems_of(text: str) -> list[str]:
 
     A date has the name of its month as a word, too. At most 4,000 characters and 400 words are read.
     """
-    read = text[:_MAX_TEXT]
+    read = text[:MAX_READ]
     words = [_stem(word) for word in _WORD.findall(read if read.isascii() else plain(read))[:_MAX_WORDS]]
     return words + [_stem(_MONTHS[int(month) - 1]) for month in _DATE.findall(read)]
 
@@ -112,6 +117,11 @@ def forms_of(word: str) -> list[str]:
     stem = _stem(folded)
     forms = (f"{base}{ending}" for ending in _FORMS for base in (folded, stem, stem + stem[-1:]))
     return list(dict.fromkeys((folded, *(form for form in forms if _stem(form) == stem))))[:_MOST_FORMS]
+
+
+def rarity(held: int, total: int) -> float:
+    """What a word counts that ``held`` of ``total`` texts have: the inverse document frequency of BM25, at least 0."""
+    return math.log(1 + (total - held + 0.5) / (held + 0.5))
 
 
 def forget_words() -> None:

@@ -31,7 +31,7 @@ from langchain_memllm.factindex import forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
-from langchain_memllm.recall import STOPWORDS, TurnPool, by_words, said_shares, said_words
+from langchain_memllm.recall import STOPWORDS, TurnPool, keyword_shares, rank_by_words, turn_words
 from langchain_memllm.render import approximate_tokens
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of
@@ -492,8 +492,9 @@ class Hub(Shared):
     def _pooled(self, whose: Namespace, places: Iterable[int], within: TurnFilter) -> TurnPool:
         """The turns at these places and those beside them; those alone that are meant and may be seen."""
         beside = {place: (before, after) for place, before, after in self._memory.store.turns.beside(whose, [*places])}
-        wanted = {each for place, (before, after) in beside.items() for each in (place, before, after)} - {None}
-        where = replace(within, places=tuple(sorted(filter(None, wanted))), thread=None)
+        trios = ((place, before, after) for place, (before, after) in beside.items())
+        wanted = {each for each in itertools.chain.from_iterable(trios) if each is not None}
+        where = replace(within, places=tuple(sorted(wanted)), thread=None)
         turns = self._memory.store.turns.select(whose, where, limit=_MOST) if wanted else []
         return TurnPool({turn.place: turn for turn in turns if within.thread in (None, turn.thread)}, beside)
 
@@ -524,17 +525,20 @@ class Hub(Shared):
 
     def _by_words(self, whose: Namespace, query: str, pool: TurnPool, role: str | None) -> list[int]:
         """Turns by their words and those of the turns beside them."""
+        held, total = self._counted(whose, query, role)
+        return rank_by_words(held, pool, max(total, len(pool.turns)))
+
+    def _counted(self, whose: Namespace, query: str, role: str | None) -> tuple[dict[str, int], int]:
+        """How many turns say each keyword of a query, and how many there are, about."""
         keywords = _keywords(query)
         counts = self._memory.store.turns.counts(whose, [*keywords.values()], role=role, most=_COUNTED)
-        held = dict(zip(keywords, counts, strict=True))
-        return by_words(keywords, pool, held, max(len(self._coded(whose)), len(pool.turns), *counts))
+        return dict(zip(keywords, counts, strict=True)), max(len(self._coded(whose)), *counts, 1)
 
     def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[float]:
         """How much of a question each turn says, by the rarity of its keywords, and its cosine with it."""
         (vector,) = vectors_of([query])
-        keywords = _keywords(query)
-        counts = self._memory.store.turns.counts(whose, [*keywords.values()], role=role, most=_COUNTED)
-        shares = said_shares(dict(zip(keywords, counts, strict=True)), turns, max(len(self._coded(whose)), *counts, 1))
+        held, total = self._counted(whose, query, role)
+        shares = keyword_shares(held, turns, total)
         cosines = vectors_of([turn.text for turn in turns]) @ vector
         return [share + max(float(cosine), 0.0) for share, cosine in zip(shares, cosines, strict=True)]
 
@@ -637,7 +641,7 @@ def _keywords(query: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for token in tokens_of(query):
         if token not in STOPWORDS:
-            for word in said_words(token):
+            for word in turn_words(token):
                 found.setdefault(word, forms_of(token))
         if len(found) >= _MAX_WORDS:
             break

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import langchain_memllm.extraction  # noqa: F401 - before a test replaces a function that it imports
 from langchain_memllm.cli import app
 
 Run = Callable[..., Result]
@@ -19,7 +20,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in an empty folder, without anything from the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MEMLLM_STORE", "MEMLLM_USER", "MEMLLM_MODEL", "OPENAI_API_KEY", "NEO4J_PASSWORD"):
+    for name in ("MEMLLM_STORE", "MEMLLM_USER", "MEMLLM_MODEL", "MEMLLM_EMBEDDER", "OPENAI_API_KEY", "NEO4J_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     runner = CliRunner()
     return lambda *arguments, **options: runner.invoke(app, list(arguments), **options)

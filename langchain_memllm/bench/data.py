@@ -7,10 +7,7 @@ read from where they are.
 from __future__ import annotations
 
 import ast
-import gzip
-import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from langchain_memllm.bench.twohop import facts_of, questions
-from langchain_memllm.chatfile import read_chat, turns_in
+from langchain_memllm.chatfile import read_chat, read_json, turns_in
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.names import MAX_NAME
 from langchain_memllm.stores.episodes import Turn
@@ -113,7 +110,7 @@ def everyday(folder: Path) -> list[Corpus]:
         with _form(folder / name, "the everyday set"):
             return [
                 Item((r["subject"], r["relation"], r["object"]), r["sentence"], frozenset([r["id"]]), r["said"])
-                for r in _read(folder / name)
+                for r in read_json(folder / name)
             ]
 
     def more(name: str) -> list[Item]:
@@ -130,15 +127,15 @@ def everyday(folder: Path) -> list[Corpus]:
                 q["all"],
                 "English" if q["language"] == "en" else "other languages",
             )
-            for q in _read(file)
+            for q in read_json(file)
         ]
     facts = items("everyday_facts.json")
     known = {each for item in facts for each in item.evidence}
     for each in asked:
         if unknown := sorted(each.gold - known):
             raise ConfigurationError(
-                f"question {each.id!r} of {file} is answered by {unknown[0]!r}, which is no id in everyday_facts.json; "
-                "mend one of them"
+                f"question {each.id!r} of {file} is answered by {unknown[0]!r}, which is not an id in "
+                "everyday_facts.json; mend one of them"
             )
     corpora = [Corpus(f"everyday, {len(facts)} facts", facts, asked, "user")]
     for others, whose in ((more("friends.json"), "of friends"), (more("newer.json"), "newer")):
@@ -166,7 +163,7 @@ def chats(files: Sequence[Path], asked: Path) -> list[Corpus]:
     carried: dict[str, set[str]] = {each: set() for each in turns}
     made = []
     with _form(asked, "a list of questions"):
-        for number, each in enumerate(_read(asked), start=1):
+        for number, each in enumerate(read_json(asked), start=1):
             evidence = each["evidence"]
             if not isinstance(each["question"], str) or not isinstance(evidence, list):
                 raise TypeError(f"question {number}: 'question' is a text and 'evidence' a list")
@@ -197,7 +194,7 @@ def musique(folder: Path, distractors: Path | None) -> list[Corpus]:
     facts: dict[tuple[str, ...], str] = {}
     file = folder / "musique_migres.json.gz"
     with _form(file, "MuSiQue"):
-        for row in _read(file):
+        for row in read_json(file):
             steps, paragraphs = (
                 ast.literal_eval(value) if isinstance(value := row[name], str) else value
                 for name in ("question_decomposition", "paragraphs")
@@ -260,7 +257,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
     """
     said, messages, asked = [], [], {}
     with _form(file, "LoCoMo"):
-        for sample in _read(file):
+        for sample in read_json(file):
             turns = turns_in(sample, file.name)
             dates = {int(turn.thread.rsplit("_", 1)[1]): turn.at for turn in turns}
             known = frozenset().union(*(_dialogue_ids(turn.ref) for turn in turns))
@@ -292,7 +289,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
                 ],
                 asked[sample["id"]],
             )
-            for sample in _read(facts)
+            for sample in read_json(facts)
         ]
     return said + messages + triples
 
@@ -311,7 +308,7 @@ def beam(folder: Path) -> list[Corpus]:
     corpora = []
     for path in sorted(folder.glob("100K_*.json.gz")):
         with _form(path, "BEAM"):
-            chat = _read(path)
+            chat = read_json(path)
             items = [
                 Item((), "", frozenset([turn.ref.rsplit("/", 1)[1]]), turn.at or None, turn)
                 for turn in turns_in(chat, path.name)
@@ -353,7 +350,7 @@ def _numbers(value: object) -> Iterator[int]:
 
 def _redocred(folder: Path) -> tuple[Any, Any]:
     """Documents of Re-DocRED dev, and the names of its relations."""
-    return _read(folder / "dev_revised.json.gz"), _read(folder / "rel_info.json")
+    return read_json(folder / "dev_revised.json.gz"), read_json(folder / "rel_info.json")
 
 
 def _shuffled(items: list[Item]) -> list[Item]:
@@ -381,19 +378,3 @@ def _form(path: Path, name: str) -> Iterator[None]:
         raise ConfigurationError(
             f"{path} does not have the form of {name} ({what}); docs/recall.md says which form that is"
         ) from error
-
-
-def _read(path: Path) -> Any:
-    """JSON or JSON lines, also with gzip."""
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({error}); check the path") from error
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        try:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ConfigurationError(f"{path} is neither JSON nor JSON lines ({error}); mend it") from error

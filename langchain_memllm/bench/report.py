@@ -48,7 +48,7 @@ class Report:
         """Read one that was written.
 
         Raises:
-            ConfigurationError: It cannot be read, or is no report of recall.
+            ConfigurationError: It cannot be read, or is not a report of recall.
         """
         try:
             read = json.loads(file.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ class Report:
             raise ConfigurationError(f"{file} cannot be read ({error.strerror}); check the path") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigurationError(
-                f"{file} is no report of `{_FORM}` ({type(error).__name__}: {error}); give one that --json kept"
+                f"{file} is not a report of `{_FORM}` ({type(error).__name__}: {error}); give one that --json kept"
             ) from error
 
 

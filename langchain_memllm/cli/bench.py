@@ -73,9 +73,6 @@ def recall(
         from langchain_memllm.bench import report, rivals
 
         ks, ways = _ks(k), _ways(without or ())
-        _check_goes_with(locomo_facts, "--locomo-facts", locomo, "--locomo")
-        _check_goes_with(questions, "--questions", chat, "--chat")
-        _check_goes_with(chat, "--chat", questions, "--questions")
         before = report.Report.load(compare) if compare is not None else None
         if json_file is not None:
             _check_replaceable(json_file)
@@ -107,7 +104,7 @@ def _ks(given: str) -> tuple[int, ...]:
     parts = given.split(",")
     if not all(part.strip().isdecimal() and 1 <= int(part) <= MAX_RECALLED for part in parts):
         raise ConfigurationError(
-            f"--k {given!r} is no list of numbers from 1 to {MAX_RECALLED}; give some, as --k 5,10"
+            f"--k {given!r} is not a list of numbers from 1 to {MAX_RECALLED}; give some, as --k 5,10"
         )
     return tuple(sorted({int(part) for part in parts}))
 
@@ -130,7 +127,7 @@ def _check_replaceable(file: Path) -> None:
     from langchain_memllm.bench.report import Report
 
     if not file.parent.is_dir():
-        fail(f"{file.parent} is no folder; make it, or give another file to --json", WRONG)
+        fail(f"{file.parent} is not a folder; make it, or give another file to --json", WRONG)
     if file.exists():
         try:
             Report.load(file)
@@ -150,6 +147,9 @@ def _corpora(
 ) -> list[Corpus]:
     from langchain_memllm.bench import data
 
+    _check_goes_with(locomo_facts, "--locomo-facts", locomo, "--locomo")
+    _check_goes_with(questions, "--questions", chat, "--chat")
+    _check_goes_with(chat, "--chat", questions, "--questions")
     corpora = [
         *(data.everyday(everyday) if everyday else ()),
         *(data.musique(multihop, redocred) if multihop else ()),

@@ -3,7 +3,7 @@
 from langchain_memllm.recall.fairness import SHARE, by_rank, fair
 from langchain_memllm.recall.question import STOPWORDS, Question, needs_context, parse_question
 from langchain_memllm.recall.ranking import Ranked, StoredFacts, Weights, rank, relation_words
-from langchain_memllm.recall.said import TurnPool, by_words, said_shares, said_words
+from langchain_memllm.recall.turns import TurnPool, keyword_shares, rank_by_words, turn_words
 
 __all__ = [
     "SHARE",
@@ -14,12 +14,12 @@ __all__ = [
     "TurnPool",
     "Weights",
     "by_rank",
-    "by_words",
     "fair",
+    "keyword_shares",
     "needs_context",
     "parse_question",
     "rank",
+    "rank_by_words",
     "relation_words",
-    "said_shares",
-    "said_words",
+    "turn_words",
 ]

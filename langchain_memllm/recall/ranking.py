@@ -15,7 +15,6 @@ Weights were chosen on the first three conversations of part a of LoCoMo and on 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -25,7 +24,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_memllm.factindex import FactIndex, name_token, relation_token, stems_of, typo_key, word_token
+from langchain_memllm.factindex import FactIndex, name_token, rarity, relation_token, stems_of, typo_key, word_token
 from langchain_memllm.recall.question import STOPWORDS, Question
 from langchain_memllm.stores.interface import TRUSTED, Candidate, RecallIndex, Row, TripleStore, Vector
 from langchain_memllm.triples import How, Namespace
@@ -254,10 +253,10 @@ def _by_words(search: _Search) -> NDArray[np.float32]:
         named = [search.postings(relation_token(key))[0] for key in search.aliases.get(stem, ())]
         others = np.setdiff1d(np.concatenate(named), rows) if named else rows[:0]
         held = len(rows) + len(others)
-        rarity = math.log(1 + (search.size - held + 0.5) / (held + 0.5))
-        search.sought += rarity
-        scores[rows] += np.float32(rarity) * weights
-        scores[others] += np.float32(rarity * _ALIAS)
+        counts = rarity(held, search.size)
+        search.sought += counts
+        scores[rows] += np.float32(counts) * weights
+        scores[others] += np.float32(counts * _ALIAS)
     return scores
 
 

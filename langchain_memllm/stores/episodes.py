@@ -21,7 +21,7 @@ import numpy as np
 
 from langchain_memllm.embeddings import StaticEmbedder
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.factindex import NO_SPACES
+from langchain_memllm.factindex import MAX_READ, NO_SPACES
 from langchain_memllm.nameindex import CODE_BYTES, encode
 from langchain_memllm.stores.outbox import Change, excluding_text, names_any
 from langchain_memllm.stores.rows import corrupt, moment_is_sound
@@ -31,6 +31,7 @@ from langchain_memllm.triples import KINDS, MAX_NAME, Kind, Namespace, stable_ha
 __all__ = [
     "MAX_TURNS",
     "PAUSE",
+    "SYMBOL",
     "EpisodeNote",
     "Grant",
     "Last",
@@ -60,12 +61,14 @@ PAUSE: Final = timedelta(minutes=30)
 MAX_TURNS: Final = 200
 """Most turns of an episode; the next one begins another."""
 
-_READ: Final = 4_000  # characters of a turn that its vector is made of
 _WORD_LENGTH: Final = 64
 _MAX_WORDS: Final = 50_000
 _ID: Final = re.compile("[0-9a-f]{32}")
+SYMBOL: Final = r"[\u2190-\u2bff\U0001f000-\U0001faff]"
+"""A symbol (an emoji), as in a regular expression: each is a word of its own."""
+
 # A run of letters and digits; or one sign of a script without spaces; or one symbol (an emoji).
-_TOKEN: Final = re.compile(rf"[{NO_SPACES}]|[^\W_{NO_SPACES}]+|[\u2190-\u2bff\U0001f000-\U0001faff]")
+_TOKEN: Final = re.compile(rf"[{NO_SPACES}]|[^\W_{NO_SPACES}]+|{SYMBOL}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +356,7 @@ def vectors_of(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
 
     Only the beginning of a long text counts.
     """
-    return StaticEmbedder.shipped().encode([text[:_READ] for text in texts])
+    return StaticEmbedder.shipped().encode([text[:MAX_READ] for text in texts])
 
 
 def codes_of(texts: Sequence[str]) -> list[bytes | None]:

@@ -49,7 +49,7 @@ _SHORTEST: Final = 0.0001  # seconds below which a time says nothing
 _LEAST: Final = 131_072  # with shorter inputs a square is not told from a line
 _REPEATS: Final = 3
 _TRIES: Final = 12
-_SURE: Final = 0.92
+_SURE: Final = 0.92  # of the limit; a ratio above this is measured twice before it passes
 _KEPT: Final = 65_536
 
 

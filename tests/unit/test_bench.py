@@ -310,7 +310,7 @@ def told_last(result: Any) -> str:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--k", "5,0"], "--k '5,0' is no list of numbers from 1 to 200"),
+        (["--k", "5,0"], "--k '5,0' is not a list of numbers from 1 to 200"),
         (["--k", "five"], "'five'"),
         (["--without", "wards"], "--without 'wards' is unknown; give one of words, meaning, person, hops"),
         (["--chat", "chat.json"], "--chat was given without --questions"),
@@ -324,9 +324,9 @@ def told_last(result: Any) -> str:
         (["--multihop", "missing"], "musique_migres.json.gz cannot be read"),
         (["--redocred", "missing"], "dev_revised.json.gz cannot be read"),
         (["--compare", "missing.json"], "missing.json cannot be read"),
-        (["--compare", "object.json"], "object.json is no report"),
-        (["--json", "object.json"], "object.json is no report"),
-        (["--json", "missing/r.json"], "missing is no folder"),
+        (["--compare", "object.json"], "object.json is not a report"),
+        (["--json", "object.json"], "object.json is not a report"),
+        (["--json", "missing/r.json"], "missing is not a folder"),
         (["--chat", "chat.json", "--questions", "object.json"], "object.json does not have the form"),
         (["--chat", "chat.json", "--questions", "unknown.json"], "no message has the id 'm99' or says it"),
         (["--chat", "missing.json", "--questions", "asked.json"], "missing.json cannot be read"),

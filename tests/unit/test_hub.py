@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_memllm import MemLLMMemory
-from langchain_memllm.chatfile import turns_in
+from langchain_memllm.chatfile import read_chat, turns_in
 from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.hub import Hub, _days_in
 from langchain_memllm.memory import Memory
@@ -350,6 +351,16 @@ def test_a_file_is_read_once_however_often(tmp_path: Path) -> None:
         assert ((first.turns, first.new), (second.turns, second.new)) == ((3, 3), (4, 1))
         assert [each.text for each in memory.hub.window("chat").turns] == ["Hi", "Hello", "42", "And?"]
     assert told == [(3, 3)]
+
+
+def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
+    """Its error of zlib went to the caller as it was."""
+    file = tmp_path / "chat.json.gz"
+    packed = bytearray(gzip.compress(json.dumps(OPENAI * 50).encode()))
+    packed[12:40] = b"\xff" * 28
+    file.write_bytes(packed)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_chat(file)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"{", b"[1]", b""])

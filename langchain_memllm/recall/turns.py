@@ -9,24 +9,22 @@ Weights were chosen on the first three conversations of part a of LoCoMo and on 
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from langchain_memllm.factindex import stems_of
-from langchain_memllm.stores.episodes import Turn
+from langchain_memllm.factindex import MAX_READ, rarity, stems_of
+from langchain_memllm.stores.episodes import SYMBOL, Turn
 
-__all__ = ["TurnPool", "by_words", "said_shares", "said_words"]
+__all__ = ["TurnPool", "keyword_shares", "rank_by_words", "turn_words"]
 
-_READ: Final = 4_000  # characters
 _K1: Final = 1.2  # how soon a word that is repeated counts no more
 _B: Final = 0.75  # how much a long turn is marked down
 _BEFORE: Final = 0.7  # what a word counts in the turn before
 _AFTER: Final = 0.4  # and in the one after
-_SYMBOL: Final = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
+_SYMBOL: Final = re.compile(SYMBOL)
 _SHORT: Final = 30  # words up to which a turn needs those beside it; with more it needs them less
 
 
@@ -38,36 +36,35 @@ class TurnPool:
     beside: Mapping[int, tuple[int | None, int | None]] = field(default_factory=dict)
 
 
-def said_words(text: str) -> list[str]:
+def turn_words(text: str) -> list[str]:
     """What a text is ranked by: its words by their stems, and its symbols."""
-    return [*stems_of(text), *_SYMBOL.findall(text[:_READ])]
+    return [*stems_of(text), *_SYMBOL.findall(text[:MAX_READ])]
 
 
-def by_words(stems: Iterable[str], pool: TurnPool, held: Mapping[str, int], total: int) -> list[int]:
+def rank_by_words(held: Mapping[str, int], pool: TurnPool, total: int) -> list[int]:
     """Places of the turns that say some of these words, or stand beside one that does, best first.
 
     Args:
-        stems: Of the question's keywords (``said_words``).
+        held: How many turns of the memory say each keyword of the question (``turn_words``), about.
         pool: The turns.
-        held: How many turns of the memory say each word, about.
         total: How many turns the memory has, about.
     """
-    said = {place: said_words(turn.text) for place, turn in pool.turns.items()}
-    rarity = _rarity(stems, held, total)
+    said = {place: turn_words(turn.text) for place, turn in pool.turns.items()}
+    rarities = {stem: rarity(count, total) for stem, count in held.items()}
     frequencies: dict[int, dict[str, float]] = {}
     lengths: dict[int, float] = {}
     for place, parts in _parts(pool, said).items():
         counts: dict[str, float] = defaultdict(float)
         for weight, words in parts:
             for stem in words:
-                if stem in rarity:
+                if stem in rarities:
                     counts[stem] += weight
         frequencies[place] = counts
         lengths[place] = sum(weight * len(words) for weight, words in parts)
     mean = sum(lengths.values()) / max(len(lengths), 1)
     scores = {
         place: sum(
-            rarity[stem] * count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * lengths[place] / mean))
+            rarities[stem] * count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * lengths[place] / mean))
             for stem, count in counts.items()
         )
         for place, counts in frequencies.items()
@@ -76,7 +73,7 @@ def by_words(stems: Iterable[str], pool: TurnPool, held: Mapping[str, int], tota
     return sorted(scores, key=lambda place: (-round(scores[place], 6), -place))
 
 
-def said_shares(held: Mapping[str, int], turns: Iterable[Turn], total: int) -> list[float]:
+def keyword_shares(held: Mapping[str, int], turns: Iterable[Turn], total: int) -> list[float]:
     """How much of a question each turn says itself, from 0 to 1, rare words counting more.
 
     Args:
@@ -84,21 +81,20 @@ def said_shares(held: Mapping[str, int], turns: Iterable[Turn], total: int) -> l
         turns: The turns.
         total: How many turns the memory has, about.
     """
-    rarity = _rarity(held, held, total)
-    sought = sum(rarity.values())
-    words = (set(said_words(f"{turn.text} {turn.speaker or ''} {turn.at[:10]}")) for turn in turns)
-    return [sum(rarity[stem] for stem in rarity.keys() & said) / sought if sought else 0.0 for said in words]
+    rarities = {stem: rarity(count, total) for stem, count in held.items()}
+    sought = sum(rarities.values())
+    words = ({*turn_words(turn.text), *_speaker_and_day(turn)} for turn in turns)
+    return [sum(rarities[stem] for stem in rarities.keys() & said) / sought if sought else 0.0 for said in words]
 
 
-def _rarity(stems: Iterable[str], held: Mapping[str, int], total: int) -> dict[str, float]:
-    return {stem: math.log(1 + (total - held[stem] + 0.5) / (held[stem] + 0.5)) for stem in stems}
+def _speaker_and_day(turn: Turn) -> list[str]:
+    return stems_of(f"{turn.speaker or ''} {turn.at[:10]}")
 
 
 def _parts(pool: TurnPool, said: Mapping[int, Sequence[str]]) -> dict[int, list[tuple[float, Sequence[str]]]]:
     """What each turn is found by: its words, its speaker and its day, and less the words beside it."""
     parts: dict[int, list[tuple[float, Sequence[str]]]] = {
-        place: [(1.0, words), (1.0, stems_of(f"{pool.turns[place].speaker or ''} {pool.turns[place].at[:10]}"))]
-        for place, words in said.items()
+        place: [(1.0, words), (1.0, _speaker_and_day(pool.turns[place]))] for place, words in said.items()
     }
     for first, second in _pairs(pool):
         need = min(1.0, _SHORT / max(len(said[first]), len(said[second]), 1))
@@ -112,6 +108,6 @@ def _pairs(pool: TurnPool) -> set[tuple[int, int]]:
     pairs = set()
     for place, (before, after) in pool.beside.items():
         for first, second in ((before, place), (place, after)):
-            if first in pool.turns and second in pool.turns and first is not None and second is not None:
+            if first is not None and second is not None and first in pool.turns and second in pool.turns:
                 pairs.add((first, second))
     return pairs
