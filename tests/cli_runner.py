@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-import langchain_memllm.extraction  # noqa: F401 - before a test replaces a function that it imports
+import langchain_memllm.chat
+import langchain_memllm.extraction  # noqa: F401 - both before a test replaces a function that they import
 from langchain_memllm.cli import app
 
 Run = Callable[..., Result]
