@@ -27,7 +27,7 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.testing import FakeEmbedder
-from langchain_memllm.triples import Namespace, Source, Triple, literal_key, name_key
+from langchain_memllm.triples import Namespace, Source, Triple, literal_key, name_key, stable_hash
 from langchain_memllm.verify.scripts import NAMES, SOURCES
 
 pytestmark = pytest.mark.neo4j
@@ -64,7 +64,7 @@ class Script:
         claims = tuple(self.claim(i) for i in range(self.random.randint(1, 5)))
         batch = Batch(
             f"op {self.tick}",
-            f"hash {self.tick}",
+            stable_hash(str(self.tick)),
             f"2026-01-01T00:{self.tick // 60:02}:{self.tick % 60:02}.000000+00:00",
             claims,
             quarantine=(Quarantined(f"nonsense about {self.name()}", "cut off", self.source()),) * (self.tick % 7 == 0),

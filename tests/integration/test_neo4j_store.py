@@ -31,7 +31,7 @@ from langchain_memllm.stores import cypher, neo4j_erase, open_store
 from langchain_memllm.stores.interface import Pending
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
-from langchain_memllm.triples import Source, Triple
+from langchain_memllm.triples import Source, Triple, stable_hash
 
 pytestmark = pytest.mark.neo4j
 
@@ -187,7 +187,7 @@ def test_check_finds_what_was_changed_by_hand(memory: Memory, neo4j_store: Neo4j
 
 def test_a_change_that_finds_nothing_to_rest_on_rolls_all_back(neo4j_store: Neo4jStore, ask: Ask) -> None:
     claim = Claim(0, Triple("Ada", "likes", "tea"), "ada", "likes", "tea")
-    batch = Batch("op", "hash", "2026-01-01T00:00:00.000000+00:00", (claim,))
+    batch = Batch("op", stable_hash("likes tea"), "2026-01-01T00:00:00.000000+00:00", (claim,))
 
     def plan(current: Current) -> Plan:
         good = resolve(batch, current)
