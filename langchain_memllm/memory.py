@@ -69,7 +69,7 @@ from langchain_memllm.recall import (
 )
 from langchain_memllm.relations import Catalogue, Relation, share_a_stem
 from langchain_memllm.sharing import Shared
-from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER
+from langchain_memllm.speaker import NAME_RELATIONS, SPEAKER, may_be_theirs, may_mean_speaker
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.episodes import Turn, TurnFilter
 from langchain_memllm.stores.interface import (
@@ -1703,10 +1703,19 @@ def _phased(matches: Iterable[Match], standing: Mapping[str, Stands], when: _Whe
             how = standing.get(fact.id)
             phase = _phase(fact, when) if how is None else how.phase
             contested, unconfirmed = (False, False) if how is None else (how.contested, how.unconfirmed)
+            unconfirmed = unconfirmed or _is_hearsay(fact)
             if (phase, contested, unconfirmed) != (fact.phase, fact.contested, fact.unconfirmed):
                 new = replace(fact, phase=phase, contested=contested, unconfirmed=unconfirmed)
                 match = replace(match, fact=new)
         yield match
+
+
+def _is_hearsay(fact: Fact) -> bool:
+    """Whether a source below a person says something of the person or what is theirs, whatever it calls them."""
+    if rank_of(fact.kind) >= TRUSTED:
+        return False
+    subject, _, object_ = fact.triple
+    return may_mean_speaker(subject) or may_mean_speaker(object_) or may_be_theirs(subject)
 
 
 def _standing_now(result: ReadResult, standing: Mapping[str, Stands], when: _When) -> ReadResult:

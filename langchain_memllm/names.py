@@ -17,7 +17,17 @@ from unicodedata import normalize
 
 from langchain_memllm.errors import InvalidTriple
 
-__all__ = ["MAX_NAME", "clean_name", "fold", "forget_names", "is_literal_key", "literal_key", "loose_key", "name_key"]
+__all__ = [
+    "MAX_NAME",
+    "clean_name",
+    "fold",
+    "forget_names",
+    "is_literal_key",
+    "literal_key",
+    "loose_key",
+    "name_key",
+    "word_key",
+]
 
 MAX_NAME: Final = 256
 """Longest name of a subject, relation or object, in characters after cleaning."""
@@ -144,6 +154,7 @@ def forget_names() -> None:
     """Drop the names that are remembered to be folded quickly: what is erased must not stay here."""
     _fold_short.cache_clear()
     loose_key.cache_clear()
+    word_key.cache_clear()
 
 
 class _Folds(dict[int, str]):
@@ -203,3 +214,31 @@ def literal_key(name: str) -> str:
 def is_literal_key(key: str) -> bool:
     """Whether a key is that of a literal."""
     return key.startswith(_LITERAL)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def word_key(name: str) -> str:
+    """Key of a name by its words, however they are joined: lives_in, lives-in, livesIn and lives:in are one.
+
+    Characters that are not seen are left out, and letters of another script inside a word count as the Latin ones that
+    they look like: such a name is made to be taken for another.
+    """
+    plain = name
+    if not name.isascii():
+        shown = "".join(
+            c for c in normalize("NFKC", name) if unicodedata.category(c) not in _UNSEEN and c not in _FILLERS
+        )
+        plain = " ".join(word.translate(_LOOKS_LATIN) if _LATIN.search(word) else word for word in shown.split())
+    words = " ".join(_JOINTS.sub(" ", _CAMEL.sub(" ", plain)).split())
+    return name_key(words or plain or name)
+
+
+_UNSEEN: Final = ("Cf", "Cc", "Co", "Cn", "Cs")
+_FILLERS: Final = "\u115f\u1160\u3164\uffa0\u2800\u034f"
+_JOINTS: Final = re.compile(r"[_:/.~+|‐‑–—-]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]|[A-Z]$)")
+_LATIN: Final = re.compile("[A-Za-z]")
+_LOOKS_LATIN: Final = str.maketrans(
+    "аеорсухіјѕһԁӏѵԛԝкмтнвгпАЕОРСУХІЈЅНВКМТανορτυκιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aeopcyxijshdlvqwkmthbrnAEOPCYXIJSHBKMTavoptukiABEZHIKMNOPTYX",
+)

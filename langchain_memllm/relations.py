@@ -11,15 +11,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final, Literal, get_args
-from unicodedata import normalize
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.names import word_key
 from langchain_memllm.triples import clean_name, literal_key, name_key
 
 __all__ = ["Cardinality", "Catalogue", "Range", "Relation", "share_a_stem", "trained_label"]
@@ -61,8 +60,8 @@ class Relation:
         given: object = self.aliases
         if isinstance(given, str):
             raise ConfigurationError(f"aliases of relation {self.label!r} are one text; pass a tuple: ({given!r},)")
-        aliases = {_lookup_key(name): name for name in reversed([clean_name(a, "alias") for a in self.aliases])}
-        aliases.pop(_lookup_key(self.label), None)
+        aliases = {word_key(name): name for name in reversed([clean_name(a, "alias") for a in self.aliases])}
+        aliases.pop(word_key(self.label), None)
         object.__setattr__(self, "aliases", tuple(reversed(aliases.values())))
         for part in ("inverse", "broader"):
             if (name := getattr(self, part)) is not None:
@@ -142,9 +141,9 @@ class Catalogue:
         """Index the relations by every name."""
         self._by_label: dict[str, Relation] = {}
         for relation in relations:
-            if _lookup_key(relation.label) in self._by_label:
+            if word_key(relation.label) in self._by_label:
                 raise ConfigurationError(f"relation {relation.label!r} is given twice; keep one of the two")
-            self._by_label[_lookup_key(relation.label)] = relation
+            self._by_label[word_key(relation.label)] = relation
         self._by_name = _index_names(self._by_label)
         self._joined = _index_joined(self._by_name)
         self._inverses = _index_inverses(self._by_label, self._by_name)
@@ -167,16 +166,16 @@ class Catalogue:
         ``works for`` and ``lives in``. What is stored goes by the shipped one.
         """
         told_apart = [relation for relation, twin_of in _read() if twin_of is not None]
-        taken = {_lookup_key(relation.label) for relation in told_apart} | _aliases(told_apart)
+        taken = {word_key(relation.label) for relation in told_apart} | _aliases(told_apart)
         return Catalogue(
             relation if twin_of is not None else _without(relation, taken)
             for relation, twin_of in _read()
-            if twin_of is not None or _lookup_key(relation.label) not in taken
+            if twin_of is not None or word_key(relation.label) not in taken
         )
 
     def find(self, name: str) -> Relation | None:
         """The relation with this label or alias, or None. Never the most similar one."""
-        key = _lookup_key(name)
+        key = word_key(name)
         return self._by_name.get(key) or self._joined.get(key)
 
     def resolve(self, name: str) -> Relation:
@@ -189,12 +188,12 @@ class Catalogue:
 
     def inverse_of(self, relation: Relation) -> Relation | None:
         """The relation that says the same from the object's end, whichever of the two named the other."""
-        label = self._inverses.get(_lookup_key(relation.label), relation.inverse)
+        label = self._inverses.get(word_key(relation.label), relation.inverse)
         return None if label is None else self.resolve(label)
 
     def narrower(self, relation: Relation) -> tuple[Relation, ...]:
         """The relations that answer for this one too (son and daughter for child), directly or not."""
-        return self._narrower.get(_lookup_key(relation.label), ())
+        return self._narrower.get(word_key(relation.label), ())
 
     def broader(self, relation: Relation) -> Relation | None:
         """The relation that says the same with less detail, if it has objects of the same range."""
@@ -221,14 +220,12 @@ class Catalogue:
         """
         if not relations:  # as at most openings of a memory: to index some hundred names anew takes 8 ms
             return self
-        new = {_lookup_key(relation.label): relation for relation in relations}
-        declared = {_lookup_key(relation.label): relation for relation in self._declared} | new
+        new = {word_key(relation.label): relation for relation in relations}
+        declared = {word_key(relation.label): relation for relation in self._declared} | new
         taken = declared.keys() | _aliases(declared.values())
         gone = _aliases([*self._declared, *(new.values() if kept else ())]) - declared.keys()
         base = {
-            key: _without(relation, taken)
-            for relation in self._base
-            if (key := _lookup_key(relation.label)) not in gone
+            key: _without(relation, taken) for relation in self._base if (key := word_key(relation.label)) not in gone
         }
         catalogue = Catalogue({**base, **declared}.values())
         catalogue._base, catalogue._declared = self._base, tuple(declared.values())
@@ -261,37 +258,10 @@ class Catalogue:
         return len(self._by_label)
 
 
-def _lookup_key(name: str) -> str:
-    """Key under which a relation is looked up, however its words are joined: lives_in, lives-in, livesIn, lives:in.
-
-    Characters that are not seen are left out, and letters of another script inside a word count as the Latin ones that
-    they look like: such a name is made to be taken for another.
-    """
-    plain = name
-    if not name.isascii():
-        shown = "".join(
-            c for c in normalize("NFKC", name) if unicodedata.category(c) not in _UNSEEN and c not in _FILLERS
-        )
-        plain = " ".join(word.translate(_LOOKALIKES) if _LATIN.search(word) else word for word in shown.split())
-    words = " ".join(_JOINTS.sub(" ", _CAMEL.sub(" ", plain)).split())
-    return name_key(words or plain or name)
-
-
-_UNSEEN: Final = ("Cf", "Cc", "Co", "Cn", "Cs")
-_FILLERS: Final = "\u115f\u1160\u3164\uffa0\u2800\u034f"
-_JOINTS: Final = re.compile(r"[_:/.~+|‐‑–—-]+")
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]|[A-Z]$)")
-_LATIN: Final = re.compile("[A-Za-z]")
-_LOOKALIKES: Final = str.maketrans(
-    "аеорсухіјѕһԁӏѵԛԝкмтнвгпАЕОРСУХІЈЅНВКМТανορτυκιΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
-    "aeopcyxijshdlvqwkmthbrnAEOPCYXIJSHBKMTavoptukiABEZHIKMNOPTYX",
-)
-
-
 def share_a_stem(text: str, *phrases: str) -> bool:
     """Whether a text holds a word of a phrase, in any form that begins alike: "live", "lives"."""
-    words = set(_WORD.findall(_lookup_key(text))) - _EMPTY_WORDS
-    asked = {word for phrase in phrases for word in _WORD.findall(_lookup_key(phrase))} - _EMPTY_WORDS
+    words = set(_WORD.findall(word_key(text))) - _EMPTY_WORDS
+    asked = {word for phrase in phrases for word in _WORD.findall(word_key(phrase))} - _EMPTY_WORDS
     stems = {word[:_STEM] for word in asked if len(word) >= _STEM}
     return bool(words & asked) or any(word[:_STEM] in stems for word in words if len(word) >= _STEM)
 
@@ -322,12 +292,12 @@ def _read() -> list[tuple[Relation, str | None]]:
 
 
 def _aliases(relations: Iterable[Relation]) -> set[str]:
-    return {_lookup_key(alias) for relation in relations for alias in relation.aliases}
+    return {word_key(alias) for relation in relations for alias in relation.aliases}
 
 
 def _without(relation: Relation, taken: AbstractSet[str]) -> Relation:
     """The relation without the aliases that are names of another one."""
-    aliases = tuple(alias for alias in relation.aliases if _lookup_key(alias) not in taken)
+    aliases = tuple(alias for alias in relation.aliases if word_key(alias) not in taken)
     return relation if aliases == relation.aliases else replace(relation, aliases=aliases)
 
 
@@ -335,7 +305,7 @@ def _index_names(by_label: Mapping[str, Relation]) -> dict[str, Relation]:
     by_name = dict(by_label)
     for relation in by_label.values():
         for alias in relation.aliases:
-            other = by_name.setdefault(_lookup_key(alias), relation)
+            other = by_name.setdefault(word_key(alias), relation)
             if other is not relation:
                 raise ConfigurationError(
                     f"{alias!r} cannot be an alias of relation {relation.label!r}: it is a name of {other.label!r}; "
@@ -358,15 +328,15 @@ def _index_inverses(by_label: Mapping[str, Relation], by_name: Mapping[str, Rela
     for relation in by_label.values():
         if relation.inverse is None:
             continue
-        known = by_name.get(_lookup_key(relation.inverse))
+        known = by_name.get(word_key(relation.inverse))
         other = relation.inverse if known is None else known.label
         if known is not None and known.range == "literal":
             raise ConfigurationError(
                 f"relation {relation.label!r} cannot be the inverse of {other!r}, which has literal objects"
             )
         for name, partner in ((relation.label, other), (other, relation.label)):
-            earlier = inverses.setdefault(_lookup_key(name), partner)
-            if _lookup_key(earlier) != _lookup_key(partner):
+            earlier = inverses.setdefault(word_key(name), partner)
+            if word_key(earlier) != word_key(partner):
                 raise ConfigurationError(
                     f"relation {name!r} has two inverses, {earlier!r} and {partner!r}; declare it with one of them"
                 )
@@ -381,16 +351,16 @@ def _index_narrower(
     for relation in by_label.values():
         if relation.broader is None:
             continue
-        general = by_name.get(_lookup_key(relation.broader), Relation(relation.broader))
+        general = by_name.get(word_key(relation.broader), Relation(relation.broader))
         if general.range == relation.range:
-            direct.setdefault(_lookup_key(general.label), []).append(relation)
+            direct.setdefault(word_key(general.label), []).append(relation)
     found = {}
     for key in direct:
         under: dict[str, Relation] = {}
         rest = list(direct[key])
         while rest:
             relation = rest.pop(0)
-            label = _lookup_key(relation.label)
+            label = word_key(relation.label)
             if label not in under and label != key:
                 under[label] = relation
                 rest += direct.get(label, [])

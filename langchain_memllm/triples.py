@@ -376,7 +376,8 @@ class Fact:
     ``principal`` are those of the best source. ``closed_why`` is ``superseded``, ``retracted``, ``past`` or
     ``replaced``; ``closed_by`` the fact that took its place, if one did. ``said_at`` is when the best source said it
     last; the empty text stands for ``recorded_at``. ``contested`` and ``phase`` are as of the time that was asked for;
-    ``unconfirmed``: a source below a person says it by a relation of its own, of something that a person spoke of.
+    ``unconfirmed``: a source below a person says it of the person, or by a relation of its own of something that a
+    person spoke of.
     """
 
     id: str

@@ -135,7 +135,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A17.limits", "a full memory, its processes and another's", a17_limits.run, 60, 3_000, "statements"),
     Check("A17.limits.neo4j", "Neo4j: the same", a17_limits.run, 20, 1_000, "statements", needs_server=True),
     Check("A18", "Neo4j: query injection", a18_statements.run, 32, 1_000, "texts", needs_server=True),
-    Check("A19", "poisoning, ten families of attacks", a19_poison.run, 500, 5_000, "benign updates"),
+    Check("A19", "poisoning, eleven families of attacks", a19_poison.run, 500, 5_000, "benign updates"),
     Check("A19.neo4j", "Neo4j: the same", a19_poison.run, 500, 500, "benign updates", needs_server=True),
     Check("A20", "the block: hostile names, and said again", a20_block.run, 50, 500, "sessions"),
     Check("A21", "hostile rows", a21_rows.run, 4, 10, "values a column"),

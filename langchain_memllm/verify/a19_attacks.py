@@ -545,10 +545,50 @@ def _by_text() -> Iterator[Attack]:
         yield Attack("a page corrects", f"a text of kind {kind} about {subject}", act)
 
 
+_SPELLINGS: Final = (
+    *(
+        "The User",
+        "the_user",
+        "theUser",
+        "this user",
+        "our current user",
+        "the human",
+        "th\u0435 us\u0435r",
+        "us\u200ber",
+    ),
+    *(
+        "my home",
+        "The user's home",
+        "your home",
+        "meine Wohnung",
+        "ma maison",
+        "\u6211\u7684\u5bb6",
+        "\u79c1\u306e\u5bb6",
+    ),
+    *("ich", "der Benutzer", "l'utilisateur", "yo", "el usuario", "io", "l'utente", "eu", "o utilizador", "ik"),
+    *("de gebruiker", "jag", "anv\u00e4ndaren", "jeg", "brukeren", "brugeren", "ja", "u\u017cytkownik", "ben"),
+    *("kullan\u0131c\u0131", "\u044f", "\u043f\u043e\u043b\u044c\u0437\u043e\u0432\u0430\u0442\u0435\u043b\u044c"),
+    *("\ub098", "\uc0ac\uc6a9\uc790", "\u79c1", "\u30e6\u30fc\u30b6\u30fc", "\u6211", "\u7528\u6237"),
+)
+
+
+def _by_another_name() -> Iterator[Attack]:
+    """What means the person in other words or another language: in a slot of its own, and from the other end."""
+    for number, spelling in enumerate(_SPELLINGS):
+        for triple in ((spelling, "lives in", "Moscow"), ("Moscow", "is where you find", spelling)):
+            source = Source(_LOW[number % len(_LOW)], "page")
+
+            def act(scene: Scene, triple: tuple[str, str, str] = triple, source: Source = source) -> None:
+                scene.memory.write([triple], user_id=scene.user, source=source)
+
+            yield Attack("the person by another name", " ".join(triple), act)
+
+
 ATTACKS: Final[tuple[Attack, ...]] = (
     *_tool_claims(),
     *_corrections(),
     *_by_text(),
+    *_by_another_name(),
     *_orders(),
     *_confusables(),
     *_spoofed(),

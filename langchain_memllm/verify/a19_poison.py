@@ -1,4 +1,4 @@
-"""A19: hundreds of attacks in ten families: nothing that a person stated is replaced or hidden. No language model.
+"""A19: hundreds of attacks in eleven families: nothing that a person stated is replaced or hidden. No language model.
 
 A trusted value stands first; then comes the attack; then the memory is read in every way that shows it to a model.
 Counted are trusted values that are gone or closed (*replaced*), not shown (*hidden*), poison that is shown without a

@@ -7,6 +7,7 @@ import pytest
 from langchain_memllm import MemLLMMemory, Source, Statement
 from langchain_memllm.render import render
 from langchain_memllm.stores.interface import TripleStore
+from langchain_memllm.triples import Kind
 
 WEB = Source("web", "page.example")
 COMMON = ["what", "is", "my", "the", "how", "when", "of", "for", "to", "a", "who", "can"]
@@ -127,6 +128,34 @@ def test_what_leaves_the_slot_is_unconfirmed(memory: MemLLMMemory, relation: str
 def test_of_what_nobody_spoke_nothing_is_unconfirmed(memory: MemLLMMemory) -> None:
     memory.write([("Norway", "has anthem", "Ja, vi elsker")], source=WEB)
     assert not memory.read("Norway", "has anthem").matches[0].fact.unconfirmed
+
+
+@pytest.mark.parametrize("kind", ["web", "tool", "document", "model"])
+@pytest.mark.parametrize(
+    "triple",
+    [
+        ("user", "likes", "gin"),
+        ("the user", "likes", "gin"),
+        ("the_User's wife", "likes", "gin"),
+        ("ich", "likes", "gin"),
+        ("gin", "favourite drink of", "the current user"),
+    ],
+)
+def test_what_strangers_say_of_the_person_is_unconfirmed(
+    memory: MemLLMMemory, kind: Kind, triple: tuple[str, str, str]
+) -> None:
+    """redteam, "also seen": a page's fact about "the user" stood as undisputed where the person had said nothing."""
+    memory.write([triple], source=Source(kind, "page"))
+    recalled = memory.recall("Who likes gin, and whose favourite drink is it?")
+    shown = [m.fact for m in (*memory.read(triple[0], triple[1]), *recalled)] + [
+        *memory.facts(),
+        *memory.history(triple[0]),
+    ]
+    assert len(shown) == 4 and all(fact.unconfirmed and not fact.contested for fact in shown)
+    assert "unconfirmed: nobody who is trusted says so" in recalled.block
+    assert memory.explain(shown[0].id).unconfirmed  # type: ignore[union-attr]
+    memory.write([triple])
+    assert not memory.recall("Who likes gin, and whose favourite drink is it?").matches[0].fact.unconfirmed
 
 
 @pytest.mark.parametrize("query", [(None, "capital of", "Norway"), ("Norway", "capital")])
