@@ -24,9 +24,11 @@ from langchain_memllm import forking
 from langchain_memllm.background import BackgroundWriter
 from langchain_memllm.errors import StoreError
 from langchain_memllm.memory import Memory
+from langchain_memllm.stores import sqlite_schema
 from langchain_memllm.stores.neo4j import Neo4jStore
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.verify.ledger import facts_of
+from langchain_memllm.verify.old_files import old_file
 
 NS = ("memllm", "ada")
 
@@ -279,6 +281,34 @@ def test_a_child_that_is_forked_inside_a_write_of_its_own_thread_is_refused(tmp_
     assert memory.store.record("a") == "b"
     assert refusal(lambda: memory.read("parent", "likes", namespace=NS)) == ""
     memory.close()
+
+
+def test_a_fork_in_the_middle_of_a_migration_leaves_one_whole_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 20, bad input: a thread brings an old file to the present schema while the process forks."""
+    path, whole = old_file(tmp_path / "memllm.db"), old_file(tmp_path / "whole.db")
+    Memory(whole).close()
+    begun, goes_on = threading.Event(), threading.Event()
+    *steps, last = sqlite_schema.MIGRATIONS
+    assert callable(last)
+
+    def slow(connection: sqlite3.Connection) -> None:
+        begun.set()
+        goes_on.wait(60)
+        last(connection)
+
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*steps, slow))
+    thread = threading.Thread(target=lambda: Memory(path).close())
+    thread.start()
+    assert begun.wait(60)
+    threading.Timer(0.5, goes_on.set).start()
+    told = refusal(lambda: Memory(path).close())
+    thread.join()
+    assert told == "" or "cannot be opened here" in told
+    with Memory(path) as memory:
+        assert memory.verify() == []
+    assert sorted(map(repr, facts_of(path))) == sorted(map(repr, facts_of(whole)))
 
 
 def test_a_file_that_another_library_had_open_across_the_fork_is_refused(tmp_path: Path) -> None:
