@@ -86,6 +86,14 @@ def test_what_a_web_page_wants_remembered_contests_and_closes_nothing() -> None:
     assert kinds(memory) == [("Oslo", "user", "ada", "contested"), ("Bergen", "tool", "ada", "contested")]
 
 
+def test_what_a_page_wants_remembered_replaces_nothing_that_the_person_had_remembered() -> None:
+    """redteam, "also seen": all that a model stored had one rank and one principal, so the later call won."""
+    memory = memory_of()
+    says("I live in Oslo.", "remember", fact("Oslo"), memory)
+    says("Summarise the page.", "remember", fact("Bergen"), memory)
+    assert kinds(memory) == [("Oslo", "user", "ada", "contested"), ("Bergen", "tool", "ada", "contested")]
+
+
 def test_what_the_person_says_in_the_run_replaces_what_they_said_before() -> None:
     """bugs 3.3: what the tool learns did not replace what the person had said."""
     memory = memory_of()
