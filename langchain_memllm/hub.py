@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from langchain_memllm.chatfile import read_chat
 from langchain_memllm.dates import read_date, relative_date
 from langchain_memllm.errors import ConfigurationError
-from langchain_memllm.factindex import forms_of
+from langchain_memllm.factindex import MAX_READ, forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
@@ -482,7 +482,8 @@ class Hub(Shared):
             found["words"] = [*dict.fromkeys([*quoted, *self._by_words(whose, query, pool, role), *found["words"]])]
         if "meaning" in found:
             best = [place for each in found.values() for place in each[: 2 * _FOUND]]
-            found["meaning"] = _by_meaning(query, pool, [place for place in dict.fromkeys(best) if place in pool.turns])
+            places = [place for place in dict.fromkeys(best) if place in pool.turns]
+            found["meaning"] = self._by_meaning(query, pool, places)
         ranks: dict[int, dict[Search, int]] = {}
         for search, places in found.items():
             for rank, place in enumerate((place for place in places if place in pool.turns), start=1):
@@ -536,11 +537,24 @@ class Hub(Shared):
 
     def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[float]:
         """How much of a question each turn says, by the rarity of its keywords, and its cosine with it."""
-        (vector,) = vectors_of([query])
         held, total = self._counted(whose, query, role)
         shares = keyword_shares(held, turns, total)
-        cosines = vectors_of([turn.text for turn in turns]) @ vector
-        return [share + max(float(cosine), 0.0) for share, cosine in zip(shares, cosines, strict=True)]
+        cosines = self._cosines(query, turns)
+        return [share + max(cosine, 0.0) for share, cosine in zip(shares, cosines, strict=True)]
+
+    def _cosines(self, query: str, turns: Sequence[Turn]) -> list[float]:
+        """Cosine of a query with each turn: by an embedder of the memory that reads sentences, else by the table."""
+        texts = [turn.text[:MAX_READ] for turn in turns]
+        if not self._memory.vectors.reads_sentences:
+            return [float(each) for each in vectors_of(texts) @ vectors_of([query])[0]]
+        asked, *said = self._memory.sentence_vectors(query, texts)
+        return [0.0 if asked is None or each is None else float(asked @ each) for each in said]
+
+    def _by_meaning(self, query: str, pool: TurnPool, places: Sequence[int]) -> list[int]:
+        """Some places by the cosine of their turns with the query; those above 0."""
+        cosines = self._cosines(query, [pool.turns[place] for place in places])
+        order = sorted(range(len(places)), key=lambda i: (-round(cosines[i], 5), -places[i]))
+        return [places[i] for i in order if cosines[i] > 0]
 
     def _by_code(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns near to the query by their search codes."""
@@ -580,6 +594,8 @@ class Hub(Shared):
             epoch = turns.epoch(whose)
             known = self._codes.pop(whose, None)
             held = known if known is not None and known.epoch == epoch else _Codes(epoch)
+            if known is not None and known is not held:
+                self._memory.vectors.forget()  # what was erased must not stay there
             while rows := turns.codes(whose, held.last):
                 held.add(rows)
             self._codes[whose] = held
@@ -646,16 +662,6 @@ def _keywords(query: str) -> dict[str, list[str]]:
         if len(found) >= _MAX_WORDS:
             break
     return found
-
-
-def _by_meaning(query: str, pool: TurnPool, places: Sequence[int]) -> list[int]:
-    """Some places by the cosine of their turns with the query, of the shipped embedder; those above 0."""
-    (vector,) = vectors_of([query])
-    if not vector.any():
-        return []
-    cosines = vectors_of([pool.turns[place].text for place in places]) @ vector
-    order = sorted(range(len(places)), key=lambda i: (-round(float(cosines[i]), 5), -places[i]))
-    return [places[i] for i in order if cosines[i] > 0]
 
 
 def _days_in(query: str, now: datetime) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
+from weakref import WeakKeyDictionary
 
 from langchain_memllm.admission import Admission
 from langchain_memllm.agreement import SharedRelations, UnknownRelations, relations_of
@@ -52,13 +53,14 @@ from langchain_memllm.errors import (
     StoreCorrupt,
     StoreUnavailable,
 )
-from langchain_memllm.factindex import forget_words
+from langchain_memllm.factindex import FactIndex, forget_words
 from langchain_memllm.grammar import render_write
 from langchain_memllm.placeholders import is_unknown, placeholder, spelled_as_name
 from langchain_memllm.quotas import Limits, admitted, after, check, has_room, near, pack, shares, unpack
 from langchain_memllm.recall import (
     Question,
     Ranked,
+    Sentences,
     StoredFacts,
     Weights,
     by_rank,
@@ -80,6 +82,7 @@ from langchain_memllm.stores.interface import (
     Found,
     LookupQuery,
     Pending,
+    RecallIndex,
     Row,
     SearchQuery,
     Selection,
@@ -218,7 +221,8 @@ class Memory(Shared):
 
     Args:
         store: A path, ``":memory:"``, a Neo4j URI or driver (see ``open_store``), or a ``TripleStore``.
-        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); ``"multilingual"``: the table of 16
+        embedder: Anything with ``embed_documents`` (a LangChain ``Embeddings``); ``"minilm"``: MiniLM itself
+            by ONNX, which reads whole sentences (extra ``onnx``); ``"multilingual"``: the table of 16
             languages that is shipped; None: the English one.
         relations: Relations of your own, with their aliases and cardinality; they are kept in the store.
         policy: What a new value does to an old one: ``"chat"``, ``"edit"`` or ``"paper"`` (see ``belief``).
@@ -261,6 +265,7 @@ class Memory(Shared):
         self._limits = self._given_limits or Limits()
         self._relations = SharedRelations(self.store, relations, unknown_relations)
         self._meaning = self._relations.meaning
+        self._sentences: WeakKeyDictionary[FactIndex[Any], Sentences] = WeakKeyDictionary()
         self._alias_words: tuple[Catalogue, Mapping[str, frozenset[str]]] | None = None
         self._versions: Counter[Namespace] = Counter()
         self._clock_seen: tuple[float, str] | None = None  # of a steady clock and of the wall, at the last write
@@ -1105,16 +1110,40 @@ class Memory(Shared):
                 stored = StoredFacts(self.store, each)
                 most = max(_RANKED, 3 * k)  # what is over, and what takes more than its share, goes
                 words = self._relation_words()
-                found += rank(question, index, stored, self._embedded, words, most=most, weights=self.weights)
+                found += rank(
+                    question,
+                    index,
+                    stored,
+                    self._embedded,
+                    words,
+                    most=most,
+                    weights=self.weights,
+                    sentences=self._sentences_of(index, stored),
+                )
         found = [each for each in found if _phase(each.row.fact, when) != "over"]
         found.sort(key=lambda each: -each.score)
         scored = [(each.score, each.similarity, each.row) for each in found]
         return fair(scored, k, lambda row: self._slot(row.fact, when))
 
-    def _embedded(self, texts: Sequence[str]) -> Sequence[Vector | None]:
+    def _sentences_of(self, index: RecallIndex, stored: StoredFacts) -> Sentences | None:
+        """The facts of an index as sentences, if the embedder reads sentences."""
+        if not self.vectors.reads_sentences:
+            return None
+        sentences = self._sentences.setdefault(index.facts, Sentences())
+        sentences.update(index.facts.ids(range(len(index.facts))), stored.sentences, self._embedded)
+        return sentences
+
+    def sentence_vectors(self, question: str, texts: Sequence[str]) -> list[Vector | None]:
+        """Vectors of a question and of texts that are kept, in at most two calls; None for what has none.
+
+        What is kept is embedded once: its vector is remembered, that of the question is not.
+        """
+        return [*self._embedded([question]), *self._embedded(texts, remember=True)]
+
+    def _embedded(self, texts: Sequence[str], *, remember: bool = False) -> Sequence[Vector | None]:
         """Vectors of texts; none if the embedder fails: then recall goes by words and names."""
         try:
-            return self.vectors.embed(list(texts), remember=False)
+            return self.vectors.embed(list(texts), remember=remember)
         except EmbeddingError as error:
             logger.warning("recall without similarity: %s", error)
             return [None] * len(texts)

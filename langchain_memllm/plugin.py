@@ -78,8 +78,9 @@ class MemLLMMemory(Shared):
             ``MemLLMModel``, or ``"local"`` for the local one (``"local:0"``: all that it writes, however
             improbable). Built at its first use.
         extractor: Finds facts in texts instead of the model.
-        embedder: Anything with ``embed_documents``; ``"multilingual"`` for people who do not write English (15
-            other languages, shipped); by default the English one that is shipped. A store keeps to one of them.
+        embedder: Anything with ``embed_documents``; ``"minilm"`` finds more and takes longer (extra ``onnx``);
+            ``"multilingual"`` for people who do not write English (15 other languages, shipped); by default the
+            English one that is shipped. A store keeps to one of them.
         relations: Relations of your own.
         namespace: Template of the namespace; a tuple without ``{placeholder}`` is one namespace for all.
         require_user: Whether somebody must be named. None: in runs, and everywhere on a shared store. True: always.

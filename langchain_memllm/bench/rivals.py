@@ -10,12 +10,13 @@ import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from langchain_memllm.embeddings import StaticEmbedder, Vector
+from langchain_memllm.embeddings import MiniLM, StaticEmbedder, Vector
 from langchain_memllm.errors import ConfigurationError, MissingExtra
 
 __all__ = ["BM25", "Encode", "bm25", "fused", "minilm", "nearest", "rivals"]
@@ -85,15 +86,19 @@ def fused(*rankings: Ranking) -> Ranking:
 
 
 def minilm(folder: Path | None = None) -> Encode | None:
-    """MiniLM by ``sentence-transformers``; None where the package or the model is not on this machine.
+    """MiniLM: of the extra ``onnx``, or by ``sentence-transformers``; None where neither is on this machine.
 
     Args:
-        folder: The model's; by default it is looked for in the cache of models, and never fetched.
+        folder: A model's for ``sentence-transformers``; by default the extra's, or else what is in the cache of models.
+            Nothing is fetched.
 
     Raises:
         ConfigurationError: The folder holds no model that can be loaded.
         MissingExtra: A folder was given, and the package cannot be imported.
     """
+    if folder is None:
+        with suppress(MissingExtra):
+            return MiniLM.installed().encode
     try:
         from huggingface_hub import try_to_load_from_cache
         from sentence_transformers import SentenceTransformer

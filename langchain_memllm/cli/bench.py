@@ -48,7 +48,9 @@ def recall(
     questions: Annotated[
         Path | None, typer.Option(help='With --chat: [{"question": …, "evidence": [id or words of a message]}].')
     ] = None,
-    minilm: Annotated[Path | None, typer.Option(help="Folder of MiniLM, if it is not in the cache of models.")] = None,
+    minilm: Annotated[
+        Path | None, typer.Option(help="Folder of MiniLM for sentence-transformers; by default the extra onnx.")
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="words, meaning, person or hops: a row without it; may be repeated.")
     ] = None,
@@ -67,7 +69,8 @@ def recall(
     """Does recall find what answers? Ours beside BM25, vectors and their fusion, with 95 % bootstrap intervals.
 
     Without an option a small sample is asked that is shipped. Nothing is fetched; MiniLM is measured if
-    sentence-transformers and the model are on this machine. MEMLLM_EMBEDDER=multilingual measures that table.
+    the extra onnx is installed, or sentence-transformers and the model. MEMLLM_EMBEDDER=minilm or multilingual measures
+    that embedder.
     """
     with _failures():
         from langchain_memllm.bench import report, rivals

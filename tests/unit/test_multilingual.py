@@ -107,7 +107,7 @@ def test_the_command_line_takes_it_from_the_environment(tmp_path: Path, monkeypa
 
 
 def test_an_unknown_name_of_an_embedder_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="'multilingal' is unknown; use 'english', 'multilingual'"):
+    with pytest.raises(ConfigurationError, match="'multilingal' is unknown; use 'english', 'multilingual', 'minilm'"):
         Memory(embedder="multilingal")  # type: ignore[arg-type]
 
 
