@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["Flow", "Step", "arun", "run"]
+__all__ = ["Flow", "Step", "arun", "done", "run"]
 
 _R = TypeVar("_R")
 
@@ -30,6 +30,12 @@ class Step:
 
 
 Flow: TypeAlias = Generator[Step, Any, _R]
+
+
+def done(value: _R) -> Flow[_R]:
+    """A flow that waits for nothing."""
+    yield from ()
+    return value
 
 
 def run(flow: Flow[_R]) -> _R:

@@ -29,6 +29,7 @@ from langchain_memllm.chat import MEMORY_READ, Reader, ReaderMode, ReaderModel, 
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.extraction import Extractor, extractor_for
 from langchain_memllm.flow import Flow, arun, run
+from langchain_memllm.gate import Decider
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Rules
@@ -58,6 +59,7 @@ GENERATE: Final = "generate"
 MEMORY_WRITE: Final = "memory_write"
 _MEMORY_NOTE: Final = "memory_note"
 _MEMORY_RECALL: Final = "memory_recall"
+_MEMORY_GATE: Final = "memory_gate"
 
 When = Literal["after", "before", "both", "off"]
 
@@ -67,13 +69,14 @@ class MemLLMState(TypedDict):
 
     ``memllm_context`` is the block of recalled facts with its namespace, ``memllm_reading`` the reading of this turn
     with the key of the turn, both empty again when it has been answered; ``memllm_receipts`` what this turn wrote, as
-    ids and counts.
+    ids and counts; ``memllm_gate`` what a memory gate decided about it, as ids and reasons (``decisions.Decision``).
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
     memllm_context: NotRequired[dict[str, Any]]
     memllm_reading: NotRequired[dict[str, Any]]
     memllm_receipts: NotRequired[list[dict[str, Any]]]
+    memllm_gate: NotRequired[dict[str, Any]]
 
 
 class _Input(TypedDict):
@@ -93,6 +96,7 @@ class _Traced(_Output):
 
     memllm_context: NotRequired[dict[str, Any]]
     memllm_reading: NotRequired[dict[str, Any]]
+    memllm_gate: NotRequired[dict[str, Any]]
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------
@@ -180,15 +184,27 @@ def note_node(writer: TurnWriter, *, messages_key: str = "messages") -> MemoryNo
 
 
 def recall_node(recaller: Recaller, *, messages_key: str = "messages") -> MemoryNode:
-    """A node that puts the block of recalled facts (see ``Recaller``) in ``memllm_context``."""
+    """A node that puts the block of recalled facts (see ``Recaller``) in ``memllm_context``.
+
+    With a gate it is called ``memory_gate``, and leaves what that decided in ``memllm_gate``. Gate and recall are one
+    node: what is decided about would have to go through the state as text otherwise.
+    """
 
     def recall(state: Mapping[str, Any], config: RunnableConfig, runtime: Any) -> Flow[dict[str, Any]]:
         recaller.begin(state[messages_key], config, runtime)
         block = yield from recaller.recall(state[messages_key], config, runtime)
         namespace = list(recaller.scope.resolve(config, runtime))
-        return {"memllm_context": {"namespace": namespace, "block": block} if block else {}}
+        update: dict[str, Any] = {"memllm_context": {"namespace": namespace, "block": block} if block else {}}
+        if recaller.gate is not None:
+            decision = recaller.decision(state[messages_key], config, runtime)
+            update["memllm_gate"] = {} if decision is None else decision.as_dict()
+        return update
 
-    return _node(_MEMORY_RECALL, recall, messages_key)
+    return _node(_name_of(recaller), recall, messages_key)
+
+
+def _name_of(recaller: Recaller) -> str:
+    return _MEMORY_RECALL if recaller.gate is None else _MEMORY_GATE
 
 
 def generate_node(
@@ -257,6 +273,7 @@ def build_graph(
     answers: bool = False,
     recall: int = 0,
     max_tokens: int = 600,
+    gate: Decider | None = None,
     rules: Rules | None = None,
     mode: ReaderMode = "auto",
     on_error: OnError = "warn",
@@ -283,6 +300,7 @@ def build_graph(
         answers: Also write what the assistant says, as kind ``model``.
         recall: Facts to show the model without its asking; 0 for none.
         max_tokens: Most tokens of those facts.
+        gate: Decides whether a turn needs them, and what is shown of what is found; needs ``recall``.
         rules: Budgets of a reading; its cap of calls bounds the run.
         mode: How a chat model reads.
         on_error: ``warn`` lets a run go on without memory when memory fails.
@@ -304,6 +322,8 @@ def build_graph(
         raise ConfigurationError(f"write={write!r} is unknown; use one of {', '.join(get_args(When))}")
     if write != "off" and extractor is None and isinstance(model, Reader):
         raise ConfigurationError("a reader cannot extract; give extractor=…, or write='off'")
+    if gate is not None and not recall:
+        raise ConfigurationError("a memory gate decides about what is recalled, and recall=0 recalls nothing; recall=8")
     scope, reader = scope or Scope(), _reader(model, rules, mode)
     graph = StateGraph(
         MemLLMState, context_schema=context_schema, input_schema=_Input, output_schema=_Traced if trace else _Output
@@ -333,10 +353,10 @@ def build_graph(
             after.append(MEMORY_WRITE)
             graph.add_node(MEMORY_WRITE, write_node(writer(answers)))
     if recall:
-        before.append(_MEMORY_RECALL)
         show: Show = "auto" if episodes else "facts"
-        recaller = Recaller(memory, scope, k=recall, max_tokens=max_tokens, show=show, on_error=on_error)
-        graph.add_node(_MEMORY_RECALL, recall_node(recaller))
+        recaller = Recaller(memory, scope, k=recall, max_tokens=max_tokens, show=show, gate=gate, on_error=on_error)
+        before.append(_name_of(recaller))
+        graph.add_node(_name_of(recaller), recall_node(recaller))
     _connect(graph, before, after)
     compiled = graph.compile(
         checkpointer=checkpointer,

@@ -40,7 +40,7 @@ from langchain_memllm.times import Moment, as_moment, written
 from langchain_memllm.triples import Fact, Namespace, Quote, Recall, check_namespace
 from langchain_memllm.twins import twin
 
-__all__ = ["Episode", "Hit", "Hub", "Loaded", "Search", "Window"]
+__all__ = ["Candidate", "Episode", "Hit", "Hub", "Loaded", "Search", "Window"]
 
 Search: TypeAlias = Literal["time", "words", "meaning", "facts"]
 """How turns are found: by the dates that a question names, by its words, by what it means, by facts that answer it."""
@@ -117,6 +117,21 @@ class Hit:
 
     turn: Turn
     by: dict[Search, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the person said that may answer a text.
+
+    Attributes:
+        quote: Their words.
+        share: Share of the text's keywords that it says, by rarity, in [0, 1].
+        cosine: Its cosine with the text, by the embedder that is shipped.
+    """
+
+    quote: Quote
+    share: float
+    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,8 +376,34 @@ class Hub(Shared):
         hits = self._best(whose, found.text, _SEARCHES, role, None)
         quotable = [hit for hit in hits if _is_quotable(hit.turn, role) and hit.turn.id not in without][: 4 * k]
         fits = self._fits(whose, found.text, [hit.turn for hit in quotable], role)
-        best = [hit for hit, fit in zip(quotable, fits, strict=True) if fit >= _LEAST][:k]
-        return replace(found, quotes=tuple(_quote(hit) for hit in best))
+        best = [hit for hit, (share, cosine) in zip(quotable, fits, strict=True) if share + max(cosine, 0.0) >= _LEAST]
+        return replace(found, quotes=tuple(_quote(hit) for hit in best[:k]))
+
+    def candidates(
+        self,
+        query: str,
+        *,
+        k: int = 8,
+        without: Collection[str] = (),
+        role: str | None = None,
+        namespace: Namespace | None = None,
+        user_id: str | None = None,
+    ) -> list[Candidate]:
+        """What the person said that answers a text best, whether it says enough of it or not: a memory gate decides.
+
+        Args:
+            query: What is looked for.
+            k: Most of them.
+            without: Ids of turns that the reader sees already.
+            role: Who looks; without one what is in a scope is left out.
+            namespace: Whose.
+            user_id: Whose.
+        """
+        whose = self._whose(namespace, user_id)
+        hits = self._best(whose, query, _SEARCHES, role, None)
+        shown = [hit for hit in hits if _may_be_shown(hit.turn, role) and hit.turn.id not in without][:k]
+        fits = self._fits(whose, query, [hit.turn for hit in shown], role)
+        return [Candidate(_quote(hit), share, cosine) for hit, (share, cosine) in zip(shown, fits, strict=True)]
 
     def turns_of(
         self, fact: Fact, *, role: str | None = None, namespace: Namespace | None = None, user_id: str | None = None
@@ -535,12 +576,12 @@ class Hub(Shared):
         counts = self._memory.store.turns.counts(whose, [*keywords.values()], role=role, most=_COUNTED)
         return dict(zip(keywords, counts, strict=True)), max(len(self._coded(whose)), *counts, 1)
 
-    def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[float]:
+    def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[tuple[float, float]]:
         """How much of a question each turn says, by the rarity of its keywords, and its cosine with it."""
         held, total = self._counted(whose, query, role)
         shares = keyword_shares(held, turns, total)
         cosines = self._cosines(query, turns)
-        return [share + max(cosine, 0.0) for share, cosine in zip(shares, cosines, strict=True)]
+        return list(zip(shares, cosines, strict=True))
 
     def _cosines(self, query: str, turns: Sequence[Turn]) -> list[float]:
         """Cosine of a query with each turn: by an embedder of the memory that reads sentences, else by the table."""
@@ -644,7 +685,12 @@ class _Codes:
 
 def _is_quotable(turn: Turn, role: str | None) -> bool:
     """Whether a turn may be shown beside facts: a person's statement, of no scope unless a role was asked for."""
-    return turn.kind == "user" and (role is not None or not turn.scope) and not turn.text.rstrip().endswith(("?", "？"))
+    return _may_be_shown(turn, role) and not turn.text.rstrip().endswith(("?", "？"))
+
+
+def _may_be_shown(turn: Turn, role: str | None) -> bool:
+    """Whether a person said it, and the one who looks may see it: without a role, what is in no scope."""
+    return turn.kind == "user" and (role is not None or not turn.scope)
 
 
 def _quote(hit: Hit) -> Quote:

@@ -40,6 +40,7 @@ __all__ = [
     "failures_of",
     "name_of",
     "refused",
+    "steps_of",
     "with_tool",
     "without_system",
 ]
@@ -138,16 +139,16 @@ def ask(flow: AskFlow[T], model: Any, doing: str) -> T:
     Raises:
         ModelError: The model failed, and the flow knows no other way.
     """
-    return run(_steps(flow, model, doing))
+    return run(steps_of(flow, model, doing))
 
 
 async def aask(flow: AskFlow[T], model: Any, doing: str) -> T:
     """Async twin of ``ask``."""
-    return await arun(_steps(flow, model, doing))
+    return await arun(steps_of(flow, model, doing))
 
 
-def _steps(flow: AskFlow[T], model: Any, doing: str) -> Flow[T]:
-    """What a flow asks as steps; a failure of the model is raised in it."""
+def steps_of(flow: AskFlow[T], model: Any, doing: str) -> Flow[T]:
+    """What a flow asks as steps, for a larger flow; a failure of the model is raised in it. See ``ask``."""
     try:
         wanted = next(flow)
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,10 +19,11 @@ from langchain_memllm import recalled
 from langchain_memllm.agreement import UnknownRelations
 from langchain_memllm.arguments import by_name
 from langchain_memllm.belief import Policy, Quarantined
-from langchain_memllm.door import Door, Model, built
+from langchain_memllm.door import LOCAL, Door, Model, built
 from langchain_memllm.embeddings import Embedder, EmbedderName
 from langchain_memllm.errors import ConfigurationError, NamespaceError, OperationConflict, QuotaExceeded
 from langchain_memllm.flow import Flow, Step, arun, run
+from langchain_memllm.forking import renewed
 from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Progress
 from langchain_memllm.memory import CHAT, MAX_RESULTS, Memory, Namespaces, Proposed, Thresholds, said_at, several
@@ -47,7 +49,9 @@ if TYPE_CHECKING:
     from langchain_memllm.adapters.retriever import MemLLMRetriever, SearchType
     from langchain_memllm.background import BackgroundWriter
     from langchain_memllm.chat import ReaderMode
+    from langchain_memllm.deciders import Gate
     from langchain_memllm.extraction import Extractor
+    from langchain_memllm.gate import Decider
     from langchain_memllm.graph import MemoryNode, When
     from langchain_memllm.reading import Rules
     from langchain_memllm.transfer import Digest, Loaded, Rejected
@@ -130,6 +134,8 @@ class MemLLMMemory(Shared):
             raise ConfigurationError(f"episodes={episodes!r} is neither True nor False")
         self._episodes = episodes
         self._backgrounds: list[BackgroundWriter] = []
+        self._gates: dict[str, Decider] = {}  # by their names: a model is loaded once
+        self._building = renewed(threading.Lock())
         self.core = Memory(
             store,
             embedder=embedder,
@@ -513,8 +519,11 @@ class MemLLMMemory(Shared):
         show: Show = "auto",
         role: str | None = None,
         explain: bool = False,
+        memory_gate: Gate | None = None,
     ) -> Recall:
-        """Facts that answer a text, what was said about it, and the block that shows both. No language model is called.
+        """Facts that answer a text, what was said about it, and the block that shows both.
+
+        No language model is called, unless the gate is one.
 
         Args:
             text: Any text.
@@ -526,24 +535,83 @@ class MemLLMMemory(Shared):
             show: ``facts``, ``turns`` (what the person said, if the memory keeps it), or ``auto``: both.
             role: Who looks at what was said; None sees what is in no scope.
             explain: Also tell the facts that came next and had no place (``Recall.left_out``).
+            memory_gate: Decides whether the text needs memory, and what of that which was found is left out, shown in
+                part, or whole (``Recall.decision``): ``"rules"``, ``"embedder"``, ``"local"``, a chat model or its
+                name, or a ``gate.Decider``.
 
         Raises:
             ConfigurationError: A value that is unknown or out of range.
+            ModelError: The gate's model failed.
         """
-        where, _ = self._whose(namespace, user_id)
-        return recalled.recall(
-            self.core,
-            self.hub,
-            text,
-            several(where),
-            show=self._shown(show),
-            k=k,
-            max_tokens=max_tokens,
-            speaker=speaker,
-            role=role,
-            owner=self.scope.owner if namespace is None else None,
-            explain=explain,
+        return run(self._recalling(text, namespace, user_id, k, max_tokens, speaker, show, role, explain, memory_gate))
+
+    @told_as(recall)
+    async def arecall(
+        self,
+        text: str,
+        *,
+        namespace: Namespaces | None = None,
+        user_id: str | None = None,
+        k: int = 8,
+        max_tokens: int = 600,
+        speaker: str | None = "user",
+        show: Show = "auto",
+        role: str | None = None,
+        explain: bool = False,
+        memory_gate: Gate | None = None,
+    ) -> Recall:
+        """Async twin of ``recall``: the store works in a thread, a chat model that is the gate is awaited."""
+        return await arun(
+            self._recalling(text, namespace, user_id, k, max_tokens, speaker, show, role, explain, memory_gate)
         )
+
+    def _recalling(
+        self,
+        text: str,
+        namespace: Namespaces | None,
+        user_id: str | None,
+        k: int,
+        max_tokens: int,
+        speaker: str | None,
+        show: Show,
+        role: str | None,
+        explain: bool,
+        memory_gate: Gate | None,
+    ) -> Flow[Recall]:
+        where, _ = self._whose(namespace, user_id)
+        gate = self._gate(memory_gate)
+        options: dict[str, Any] = {
+            "show": self._shown(show),
+            "k": k,
+            "max_tokens": max_tokens,
+            "speaker": speaker,
+            "role": role,
+            "owner": self.scope.owner if namespace is None else None,
+            "explain": explain,
+        }
+        if gate is not None:
+            return (yield from recalled.gated(self.core, self.hub, text, several(where), gate=gate, **options))
+        found: Recall = yield Step(lambda: recalled.recall(self.core, self.hub, text, several(where), **options))
+        return found
+
+    def _gate(self, choice: Gate | None) -> Decider | None:
+        """The decider of a gate; the memory's own model, where that is the local one and the local one is meant.
+
+        Raises:
+            ConfigurationError: An unknown gate.
+        """
+        if choice is None:
+            return None
+        from langchain_memllm.deciders import gate_of
+
+        given = self._door.given
+        is_local = hasattr(given, "write_calls") or (isinstance(given, str) and given.partition(":")[0] == LOCAL)
+        with self._building:
+            known = self._gates.get(choice) if isinstance(choice, str) else None
+            decider = known or gate_of(choice, self._door.load_model if is_local else None)
+            if isinstance(choice, str) and decider is not None:
+                self._gates[choice] = decider
+        return decider
 
     def _shown(self, show: Show) -> Show:
         """What to recall: ``auto`` is facts alone where nothing of what was said is kept."""
@@ -869,7 +937,6 @@ class MemLLMMemory(Shared):
     afacts = twin(facts)
     areceipt = twin(receipt)
     aread_many = twin(read_many)
-    arecall = twin(recall)
     ahistory = twin(history)
     aexplain = twin(explain)
     aforget = twin(forget)
@@ -925,6 +992,7 @@ class MemLLMMemory(Shared):
         delay: float = 30.0,
         name: str | None = None,
         prefix: str | None = None,
+        memory_gate: Gate | None = None,
     ) -> MemLLMMiddleware:
         """Memory for ``create_agent(…, middleware=[memory.middleware()])``.
 
@@ -949,9 +1017,12 @@ class MemLLMMemory(Shared):
             delay: With ``background``: seconds after which fewer are read, too.
             name: Name of the middleware, for agents with two memories.
             prefix: With ``mode="tools"`` what the tools' names begin with; see ``tools``.
+            memory_gate: Decides whether a turn needs memory, and what is shown; see ``recall``. What it decided stands
+                in the agent's state, ``memllm_gate``. Where its model fails, rules decide (``on_error="warn"``).
 
         Raises:
-            ConfigurationError: An unknown choice, or nothing that can extract while writing is on.
+            ConfigurationError: An unknown choice, a gate where nothing is recalled, or nothing that can extract while
+                writing is on.
         """
         from langchain_memllm.adapters.middleware import MemLLMMiddleware, check_choices
         from langchain_memllm.background import BackgroundWriter
@@ -959,7 +1030,9 @@ class MemLLMMemory(Shared):
         check_choices(mode, write, prefix)
         writer = background = recaller = None
         if mode in ("auto", "read"):
-            recaller = self._recaller(k, max_tokens, show)
+            recaller = self._recaller(k, max_tokens, show, memory_gate)
+        elif memory_gate is not None:
+            raise ConfigurationError(f"mode={mode!r} shows nothing that a memory gate could decide about; use 'auto'")
         if mode in ("auto", "write") and write != "off":
             writer = self._writer(source_type=source_type, extract_when=extract_when, withdraw=withdraw)
             if write == "background":
@@ -975,11 +1048,11 @@ class MemLLMMemory(Shared):
             name=name,
         )
 
-    def _recaller(self, k: int, max_tokens: int, show: Show) -> Recaller:
+    def _recaller(self, k: int, max_tokens: int, show: Show, memory_gate: Gate | None) -> Recaller:
         from langchain_memllm.turns import Recaller
 
-        show = self._shown(show)
-        return Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, show=show, on_error=self.on_error)
+        show, gate = self._shown(show), self._gate(memory_gate)
+        return Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, show=show, gate=gate, on_error=self.on_error)
 
     def _writer(self, **options: Any) -> TurnWriter:
         """What writes turns.
@@ -1084,7 +1157,13 @@ class MemLLMMemory(Shared):
         return graph.note_node(self._writer(source_type=source_type), messages_key=messages_key)
 
     def recall_node(
-        self, *, k: int = 8, max_tokens: int = 600, show: Show = "auto", messages_key: str = "messages"
+        self,
+        *,
+        k: int = 8,
+        max_tokens: int = 600,
+        show: Show = "auto",
+        memory_gate: Gate | None = None,
+        messages_key: str = "messages",
     ) -> MemoryNode:
         """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``.
 
@@ -1092,11 +1171,12 @@ class MemLLMMemory(Shared):
             k: Most facts recalled.
             max_tokens: Most tokens of the block that shows them.
             show: What is recalled; see ``recall``.
+            memory_gate: Decides what is shown; see ``recall``. The node is called ``memory_gate`` then.
             messages_key: The state's key of the conversation.
         """
         from langchain_memllm import graph
 
-        recaller = self._recaller(k, max_tokens, show)
+        recaller = self._recaller(k, max_tokens, show, memory_gate)
         return graph.recall_node(recaller, messages_key=messages_key)
 
     def generate_node(
@@ -1156,6 +1236,7 @@ class MemLLMMemory(Shared):
         answers: bool = False,
         recall: int = 0,
         max_tokens: int = 600,
+        memory_gate: Gate | None = None,
         rules: Rules | None = None,
         mode: ReaderMode = "auto",
         extractor: Extractor | None = None,
@@ -1179,6 +1260,7 @@ class MemLLMMemory(Shared):
             answers: Also write what the assistant says, with the rank of a model.
             recall: Facts to show the model without its asking; 0 for none.
             max_tokens: Most tokens of those facts.
+            memory_gate: Decides whether a turn needs them, and what is shown; see ``recall``.
             rules: Budgets of a reading; its cap of calls bounds the run.
             mode: How a chat model reads.
             extractor: Finds what to write; by default this memory's.
@@ -1209,6 +1291,7 @@ class MemLLMMemory(Shared):
             answers=answers,
             recall=recall,
             max_tokens=max_tokens,
+            gate=self._gate(memory_gate),
             rules=rules,
             mode=mode,
             on_error=on_error or self.on_error,

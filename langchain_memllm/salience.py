@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["always", "may_state"]
+__all__ = ["always", "is_small_talk", "may_state", "sentences"]
 
 _CODE: Final = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _SENTENCE: Final = re.compile(r"[^.!?…。！？\n]*(?:[.!?…。！？]+|\n|\Z)")
@@ -89,9 +89,33 @@ def may_state(text: str, context: Sequence[str] = ()) -> bool:
     return any(_states(sentence, answers) for sentence in _SENTENCE.findall(said))
 
 
+def is_small_talk(text: str, context: Sequence[str] = ()) -> bool:
+    """Whether a message is greetings, thanks and acknowledgements alone; code aside.
+
+    A "yes" or "no" after a question is none: it says what the question asks.
+
+    Args:
+        text: What was said.
+        context: What stood before it, oldest first, each with its speaker (``assistant: …``).
+    """
+    words = [_worded(sentence) for sentence in sentences(_CODE.sub(" ", text))]
+    if bool(context) and _QUESTION.search(context[-1]) and any(word in _REPLIES for some in words for word in some):
+        return False
+    return all(word in _ACKNOWLEDGEMENTS for some in words for word in some)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text as they stand in it, one after the other; a line ends one."""
+    return [sentence for sentence in _SENTENCE.findall(text) if sentence.strip()]
+
+
+def _worded(sentence: str) -> list[str]:
+    return [word.casefold().replace("’", "'") for word in _WORD.findall(sentence)]
+
+
 def _states(sentence: str, answers: bool) -> bool:
     """Whether a sentence is none of those that state nothing."""
-    words = [word.casefold().replace("’", "'") for word in _WORD.findall(sentence)]
+    words = _worded(sentence)
     if not words:
         return False
     if all(word in _ACKNOWLEDGEMENTS for word in words):

@@ -16,6 +16,7 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final, Literal, get_args
 
+from langchain_memllm.decisions import Decision
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError
 from langchain_memllm.names import (
     MAX_NAME,
@@ -517,7 +518,11 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a person said, word for word, and which searches found it."""
+    """What a person said, word for word, and which searches found it.
+
+    ``form`` is empty where all of it is shown; a memory gate shows some sentences (``in part``) or a model's summary
+    (``in a model's words``).
+    """
 
     text: str
     said_at: str
@@ -525,6 +530,7 @@ class Quote:
     thread: str = ""
     turn: str = ""
     why: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -538,6 +544,7 @@ class Recall:
         quotes: What the person said that answers as well, where a memory keeps it (``episodes=True``).
         tokens: About how many tokens the block has.
         left_out: With ``explain=True``: the facts that came next and had no place.
+        decision: With ``memory_gate=…``: what the gate decided, and why.
     """
 
     text: str
@@ -546,6 +553,7 @@ class Recall:
     quotes: tuple[Quote, ...] = ()
     tokens: int = 0
     left_out: tuple[Match, ...] = ()
+    decision: Decision | None = None
 
     def __repr__(self) -> str:
         """One line: the text, and the first facts."""

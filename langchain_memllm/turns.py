@@ -28,16 +28,18 @@ from typing_extensions import TypedDict
 from langchain_memllm.chat import MEMORY_READ, LocalReader, Reader, answer_of, with_block
 from langchain_memllm.chat import Step as Generation
 from langchain_memllm.conversation import is_spoken, other_speaker, said_at, split_turn, text_of
+from langchain_memllm.decisions import Action, Decision
 from langchain_memllm.errors import ConfigurationError, NamespaceError, reason_of
 from langchain_memllm.flow import Flow, Step
 from langchain_memllm.forking import renewed
+from langchain_memllm.gate import Decider
 from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
 from langchain_memllm.memory import MAX_RECALLED, Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.recall import needs_context
-from langchain_memllm.recalled import Show, check_show, recall
+from langchain_memllm.recalled import Show, check_show, gated, recall
 from langchain_memllm.render import without_blocks
 from langchain_memllm.salience import may_state
 from langchain_memllm.scope import Scope, thread_of
@@ -544,7 +546,8 @@ class Recaller(Shared):
         k: Most facts.
         max_tokens: Most tokens of the block.
         show: What is recalled: facts, what was said in no scope, or both.
-        on_error: ``warn`` lets the run go on when memory fails.
+        gate: Decides whether a turn needs memory, and what is shown of what was found; None shows what recall finds.
+        on_error: ``warn`` lets the run go on when memory fails; where the gate's model fails, rules decide.
     """
 
     def __init__(
@@ -555,6 +558,7 @@ class Recaller(Shared):
         k: int = 8,
         max_tokens: int = 600,
         show: Show = "facts",
+        gate: Decider | None = None,
         on_error: OnError = "warn",
     ) -> None:
         """Keep the pieces."""
@@ -563,9 +567,9 @@ class Recaller(Shared):
         if not isinstance(max_tokens, int) or max_tokens < 0:
             raise ConfigurationError(f"max_tokens={max_tokens!r} is not a number of tokens; give 0 or more")
         self.memory, self.scope, self.k, self.max_tokens, self.show = memory, scope, k, max_tokens, check_show(show)
-        self._hub = Hub(memory)
+        self._hub, self.gate = Hub(memory), gate
         self.on_error = _check_on_error(on_error)
-        self._blocks: OrderedDict[Hashable, tuple[int, str]] = OrderedDict()
+        self._blocks: OrderedDict[Hashable, tuple[int, str, Decision | None]] = OrderedDict()
         self._lock = renewed(threading.Lock())
 
     def begin(
@@ -597,19 +601,54 @@ class Recaller(Shared):
         if kept is not None and kept[0] == version:
             return kept[1]
         text = _question_of(messages)
-        block = ""
+        found = Recall(text)
         with fail_open("memory_recall", self.on_error, runtime):
             if text:
                 thread = _conversation_of(config, runtime)
                 seen = {Turn.named(thread, message.id) for message in messages if message.id}
-                found = yield Step(lambda: self._found(text, namespace, seen))
-                block = found.block
+                if self.gate is None:
+                    found = yield Step(lambda: self._found(text, namespace, seen))
+                else:
+                    found = yield from self._gated(text, messages, namespace, seen, self.gate)
                 emit(runtime, "recall", facts=[match.fact.id for match in found])
+                if found.decision is not None:
+                    emit(runtime, "gate", **_summed(found.decision))
+        block = found.block
         with self._lock:
-            self._blocks[turn] = (version, block)
+            self._blocks[turn] = (version, block, found.decision)
             while len(self._blocks) > _MAX_BLOCKS:
                 self._blocks.popitem(last=False)
         return block
+
+    def decision(
+        self, messages: Sequence[BaseMessage], config: Mapping[str, Any] | None = None, runtime: Any = None
+    ) -> Decision | None:
+        """What the gate decided about the last turn of a conversation; None without a gate, or if nothing is known."""
+        turn = self._turn(self.scope.resolve(config, runtime), messages, config, runtime)
+        with self._lock:
+            kept = self._blocks.get(turn)
+        return None if kept is None else kept[2]
+
+    def _gated(
+        self, text: str, messages: Sequence[BaseMessage], namespace: Namespace, seen: Collection[str], gate: Decider
+    ) -> Flow[Recall]:
+        """What a text recalls and the gate lets through."""
+        before, said, _ = split_turn(messages)
+        return gated(
+            self.memory,
+            self._hub,
+            text,
+            [namespace],
+            gate=gate,
+            show=self.show,
+            said=text_of(said),
+            before=_context(before[-1:]),
+            k=self.k,
+            max_tokens=self.max_tokens,
+            without=seen,
+            owner=self.scope.owner,
+            failing=self.on_error == "raise",
+        )
 
     def _found(self, text: str, namespace: Namespace, seen: Collection[str]) -> Recall:
         """What a text recalls, but for turns that the model sees already."""
@@ -632,6 +671,11 @@ class Recaller(Shared):
         said = split_turn(messages)[1]
         ids = (str(message.id) for message in said)
         return namespace, stable_hash(_conversation_of(config, runtime), *ids, text_of(said))
+
+
+def _summed(decision: Decision) -> dict[str, Any]:
+    """A decision as an event tells it: counts only."""
+    return {"needed": decision.needed, "by": decision.by, **{each: decision.count(each) for each in get_args(Action)}}
 
 
 def _question_of(messages: Sequence[BaseMessage]) -> str:

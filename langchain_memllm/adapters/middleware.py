@@ -40,11 +40,12 @@ class TurnState(AgentState[Any]):
     """The agent's state, and ours, which is not in its input or output.
 
     By the middleware's name, for an agent may have two memories: what is known of the thread's messages (see
-    ``turns.Known``), and the ids of those that this run noted.
+    ``turns.Known``), the ids of those that this run noted, and what a memory gate decided about the last turn.
     """
 
     memllm_said: NotRequired[Annotated[dict[str, Known], PrivateStateAttr]]
     memllm_run: NotRequired[Annotated[dict[str, list[str]], PrivateStateAttr]]
+    memllm_gate: NotRequired[Annotated[dict[str, dict[str, Any]], PrivateStateAttr]]
 
 
 class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
@@ -147,6 +148,19 @@ class MemLLMMiddleware(AgentMiddleware[TurnState, Any, Any]):
         return (yield from self._recaller.recall(request.messages, config, runtime))
 
     def _end(self, state: TurnState, runtime: Any) -> Flow[dict[str, Any] | None]:
+        gate = self._gate(state, runtime)
+        written = yield from self._written(state, runtime)
+        return {**(written or {}), **gate} if gate else written
+
+    def _gate(self, state: TurnState, runtime: Any) -> dict[str, Any]:
+        """The update of the state with what the gate decided in this run, if there is one."""
+        if self._recaller is None or self._recaller.gate is None:
+            return {}
+        decision = self._recaller.decision(state["messages"], get_config(), runtime)
+        kept = {**notes_of(state.get("memllm_gate")), self._name: {} if decision is None else decision.as_dict()}
+        return {"memllm_gate": kept}
+
+    def _written(self, state: TurnState, runtime: Any) -> Flow[dict[str, Any] | None]:
         if self._writer is None:
             return None
         config = get_config()

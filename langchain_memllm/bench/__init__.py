@@ -1,4 +1,4 @@
-"""How often recall finds what answers, beside plain search: ``memllm bench recall``.
+"""How often recall finds what answers, beside plain search: ``memllm bench recall``; ``gate`` measures memory gates.
 
 ``data`` reads what is asked: facts or messages, and questions with the evidence that answers them. ``rivals`` ranks it
 by full text, by vectors and by their fusion, ``ours`` by the memory itself. ``scoring`` makes figures with intervals of

@@ -34,11 +34,13 @@ __all__ = [
     "musique",
     "sample",
     "two_hop",
+    "unneeding",
 ]
 
 _SAMPLE: Final = Path(__file__).parents[1] / "data" / "recall"
 _LOCOMO_KINDS: Final = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}  # 5: has no answer
 _DIALOGUE_ID: Final = re.compile(r"D:?(\d+):(\d+)")
+_ANSWERS: Final = ("answer", "ideal_answer", "ideal_response", "ideal_summary")  # names that BEAM has for it
 _LONGEST: Final = 250  # characters of a name of MuSiQue
 
 
@@ -72,6 +74,7 @@ class Asked:
         kind: What sort of question it is.
         every: Whether all of the evidence is wanted, or any.
         total: The figure in which it counts.
+        answer: The answer that is expected, where the set has one.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Asked:
     kind: str = ""
     every: bool = True
     total: str = "all"
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,17 @@ def chats(files: Sequence[Path], asked: Path) -> list[Corpus]:
     return [Corpus(f"chats, {len(items)} messages", items, made)]
 
 
+def unneeding(file: Path) -> list[Asked]:
+    """Turns that state and ask nothing of a person's own: JSON lines of ``{"text": …, "states": false}``.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or has another form.
+    """
+    with _form(file, "a list of turns"):
+        texts = [str(row["text"]) for row in read_json(file) if not row["states"]]
+    return [Asked(f"turns/{number}", text, frozenset(), "turn") for number, text in enumerate(texts)]
+
+
 def musique(folder: Path, distractors: Path | None) -> list[Corpus]:
     """Steps of MuSiQue's questions, all in one memory, with the facts of Re-DocRED dev where that folder is given.
 
@@ -269,7 +284,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
             ]
             name = sample["sample_id"]
             asked[name] = [
-                Asked(f"{name}/{number}", question["question"], gold, kind)
+                Asked(f"{name}/{number}", question["question"], gold, kind, answer=str(question.get("answer", "")))
                 for number, question in enumerate(sample["qa"])
                 if (kind := _LOCOMO_KINDS.get(question["category"]))
                 and (gold := _dialogue_ids(question.get("evidence")) & known)
@@ -315,7 +330,13 @@ def beam(folder: Path) -> list[Corpus]:
                 if turn.role == "user"
             ]
             asked = [
-                Asked(f"{path.name.split('.')[0]}/{kind}/{number}", question["question"], gold, kind.replace("_", " "))
+                Asked(
+                    f"{path.name.split('.')[0]}/{kind}/{number}",
+                    question["question"],
+                    gold,
+                    kind.replace("_", " "),
+                    answer=next((str(question[name]) for name in _ANSWERS if question.get(name)), ""),
+                )
                 for kind, some in chat["questions"].items()
                 for number, question in enumerate(some)
                 if (gold := cited_messages(chat, question))

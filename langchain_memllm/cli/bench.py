@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -78,7 +78,7 @@ def recall(
         ks, ways = _ks(k), _ways(without or ())
         before = report.Report.load(compare) if compare is not None else None
         if json_file is not None:
-            _check_replaceable(json_file)
+            _check_replaceable(json_file, report.Report.load)
         corpora = _corpora(everyday, locomo, locomo_facts, beam, multihop, redocred, chat, questions)
         mini = rivals.minilm(minilm)
         with progress("questions") as told:
@@ -91,6 +91,58 @@ def recall(
                 made.write(file)
         if before is not None:
             _compare(made, before, tolerance)
+
+
+@bench.command()
+def gate(
+    everyday: Annotated[Path | None, typer.Option(help="Folder of facts of a person, as benchmarks/recall.")] = None,
+    locomo: Annotated[Path | None, typer.Option(help="File of LoCoMo: its messages.")] = None,
+    beam: Annotated[Path | None, typer.Option(help="Folder of BEAM's chats; what the user said.")] = None,
+    turns: Annotated[
+        Path | None, typer.Option(help="Turns that need no memory: JSON lines as benchmarks/turns.jsonl.")
+    ] = None,
+    decider: Annotated[
+        list[str] | None, typer.Option(help="rules, embedder, local or provider:model; may be repeated.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, max=MAX_RECALLED, help="Most facts, and most turns.")] = 10,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Most tokens of a block.")] = 600,
+    sample: Annotated[int | None, typer.Option(min=1, help="Most questions of each memory.")] = None,
+    tuning: Annotated[bool, typer.Option("--tuning", help="Also what thresholds were chosen on.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Keep the outcomes by turn in this file; no text is in it.")
+    ] = None,
+) -> None:
+    """What does a memory gate spare, and what does it cost? Beside always showing all, and beside chance.
+
+    Without an option the small sample is asked that is shipped. Nothing is fetched.
+    """
+    with _failures():
+        from langchain_memllm.bench import data
+        from langchain_memllm.bench.gate import GateReport, measure, tables
+        from langchain_memllm.deciders import gate_of
+
+        if json_file is not None:
+            _check_replaceable(json_file, GateReport.load)
+        names = list(dict.fromkeys(decider or ["rules", "embedder"]))
+        deciders = {name: given for name in names if (given := gate_of(name)) is not None}
+        corpora = [
+            *(data.everyday(everyday) if everyday else ()),
+            *(each for each in (data.locomo(locomo) if locomo else ()) if each.name == "LoCoMo, messages"),
+            *(data.beam(beam) if beam else ()),
+        ] or data.sample()
+        unneeding = [
+            *(data.unneeding(turns) if turns else ()),
+            *(each for corpus in corpora[:1] for each in corpus.questions if not each.gold),
+        ]
+        with progress("turns") as told:
+            made = measure(
+                corpora, unneeding, deciders, k=k, max_tokens=max_tokens, sample=sample, tuning=tuning, progress=told
+            )
+        for table in tables(made):
+            out.print(table, markup=False)
+        if json_file is not None:
+            with written_beside(json_file) as file:
+                made.write(file)
 
 
 @contextmanager
@@ -125,15 +177,13 @@ def _check_goes_with(given: object, name: str, first: object, needed: str) -> No
         raise ConfigurationError(f"{name} was given without {needed}; give both")
 
 
-def _check_replaceable(file: Path) -> None:
+def _check_replaceable(file: Path, load: Callable[[Path], object]) -> None:
     """End before anything is measured, if the file cannot take the report: it is something else."""
-    from langchain_memllm.bench.report import Report
-
     if not file.parent.is_dir():
         fail(f"{file.parent} is not a folder; make it, or give another file to --json", WRONG)
     if file.exists():
         try:
-            Report.load(file)
+            load(file)
         except ConfigurationError as error:
             fail(f"{error}; nothing was replaced: give another file to --json", WRONG)
 

@@ -46,8 +46,9 @@ __all__ = ["MemLLMModel", "Sampling"]
 
 log = logging.getLogger(__name__)
 
-Role = Literal["write", "talk", "read"]
-"""What a model does: write what a text states, write what a person says of themselves, read from memory."""
+Role = Literal["write", "talk", "read", "judge"]
+"""What a model does: write what a text states, write what a person says of themselves, read from memory, or judge
+between options, which no adapter is trained for."""
 Answers = Results | Sequence[Sequence[str]]
 
 
@@ -428,16 +429,42 @@ class MemLLMModel:
             ConfigurationError: The model has no chat template.
             ModelError: Its template fails, or asks for what no template may do.
         """
+        return self.complete(self._templated(messages), max_tokens, stop, sampling)
+
+    def option_logprobs(self, question: str, options: Sequence[str]) -> list[float]:
+        """Log-probability of each of some answers to a question, without any adapter.
+
+        Args:
+            question: What is asked, in the model's own chat template if it has one.
+            options: Answers, such as "Yes" and "No".
+
+        Raises:
+            ConfigurationError: There is no option, an empty one, or a question longer than the model's window.
+            ModelError: The chat template cannot be used.
+        """
+        if not options or not all(options):
+            raise ConfigurationError(f"options={list(options)!r} are no answers; give some texts, none of them empty")
+        templated = bool(self.tokenizer.chat_template)
+        prompt = self._templated([{"role": "user", "content": question}]) if templated else f"{question}\nAnswer:"
+        answers = [self.vocabulary.encode(each if templated else f" {each}") for each in options]
+        with self.role("judge") as decoder:
+            ids = self.vocabulary.encode_segments([Segment(prompt)])
+            if decoder.room(ids) < max(map(len, answers)):
+                raise ConfigurationError(f"a question of {len(ids)} tokens leaves no room for an answer; shorten it")
+            return decoder.logprobs(ids, answers)
+
+    def _templated(self, messages: Sequence[dict[str, str]]) -> str:
+        """Messages in the model's own chat template."""
         if not self.tokenizer.chat_template:
             raise ConfigurationError(f"{self.name} has no chat template; use complete() with a plain prompt")
         try:
-            prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+            prompt: str = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
         except Exception as error:  # a stranger's template may raise anything
             raise ModelError(
                 f"the chat template of {self.name} cannot be used ({type(error).__name__}: {str(error)[:200]}); mend "
                 "it, or use complete() with a plain prompt"
             ) from error
-        return self.complete(prompt, max_tokens, stop, sampling)
+        return prompt
 
     def clear_caches(self) -> None:
         """Drop every key-value cache; later steps encode their context again and give the same text."""

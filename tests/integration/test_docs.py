@@ -39,6 +39,7 @@ DOCUMENTS = [
     "docs/forgetting.md",
     "docs/identity.md",
     "docs/recall.md",
+    "docs/gate.md",
     "docs/what_is_believed.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),
     pytest.param("docs/neo4j.md", marks=OWN_SERVER),

@@ -16,6 +16,7 @@ from cli_runner import Run, told
 from rich.console import Console
 
 from langchain_memllm.bench import data, rivals
+from langchain_memllm.bench import gate as gates
 from langchain_memllm.bench.data import Asked, Corpus, Item, chats
 from langchain_memllm.bench.ours import Way, ours
 from langchain_memllm.bench.report import Report, changes, measure, tables
@@ -23,8 +24,10 @@ from langchain_memllm.bench.scoring import Answer, difference, ranks_of, share, 
 from langchain_memllm.cli.terminal import MODEL, WRONG
 from langchain_memllm.embeddings import MiniLM, Vector
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.gate import Rules as GateRules
 from langchain_memllm.memory import Memory
 from langchain_memllm.recall import Weights
+from langchain_memllm.stores.episodes import Turn
 
 ROOT = Path(__file__).parents[2]
 EVERYDAY = ROOT / "benchmarks" / "recall"
@@ -368,3 +371,75 @@ def test_an_answer_that_is_no_fact_is_an_error_of_the_set(tmp_path: Path) -> Non
     (tmp_path / "everyday_questions.json").write_text(json.dumps([{"id": "q1"}]), "utf-8")
     with pytest.raises(ConfigurationError, match=r"'question' is missing|'gold' is missing"):
         data.everyday(tmp_path)
+
+
+# -- gates -------------------------------------------------------------------------------------------------------------
+
+
+def _said() -> Corpus:
+    texts = ["The ferry code is XK-4711. We had a long and rainy trip before that, all day.", "I bake rye bread."]
+    items = [
+        Item(
+            (), "", frozenset([f"e{place}"]), None, Turn(Turn.named("t", text), "t", text, "2026-03-05T12:00:00+00:00")
+        )
+        for place, text in enumerate(texts)
+    ]
+    asked = [
+        Asked("1", "What is the ferry code?", frozenset(["e0"]), answer="XK-4711"),
+        Asked("2", "What do I bake?", frozenset(["e1"]), answer="rye bread"),
+    ]
+    return Corpus("two turns", items, asked)
+
+
+UNNEEDED = [Asked("turns/1", "ok", frozenset()), Asked("turns/3", "Thanks!", frozenset())]
+
+
+def test_a_gate_is_measured_beside_all_beside_as_many_tokens_and_beside_chance() -> None:
+    measured = gates.measure([_said()], UNNEEDED, {"rules": GateRules()})
+    (rows,) = measured.sets.values()
+    assert [(row.id, row.needed) for row in rows] == [("1", True), ("2", True), ("turns/1", False), ("turns/3", False)]
+    by_name = {line.name: line for line in gates.lines(rows)}
+    always, rules = by_name[gates.ALWAYS], by_name["rules"]
+    assert (always.held.value, always.ratio.value, always.spared.value) == (1.0, 1.0, 0.0)
+    assert (rules.held.value, rules.through.value, rules.spared.value, rules.other_tokens.value) == (1.0, 1.0, 1.0, 0.0)
+    assert rules.ratio.value is not None and rules.ratio.value <= 0.5 and rules.loss.value == 0.0
+    cut = by_name["in full, as many tokens as rules"]
+    assert cut.ratio.value is not None and cut.ratio.value <= rules.ratio.value
+    assert {name for name in by_name if name.startswith("at random")} == {"at random, at the rates of rules"}
+
+
+def test_evidence_is_held_where_the_words_of_the_answer_are_still_there() -> None:
+    asked = Asked("1", "Where did Bo go?", frozenset("e"), answer="to Oslo in May")
+    whole = "Bo went to Oslo. It was May. It rained."
+    assert gates.holds(asked, whole, "Bo went to Oslo. It was May.") and not gates.holds(
+        asked, whole, "Bo went to Oslo."
+    )
+    assert gates.holds(asked, "Bo rested.", "Bo rested.") and not gates.holds(asked, "Bo rested. Fine.", "Fine.")
+
+
+def test_what_was_tuned_on_is_measured_only_if_it_is_asked_for() -> None:
+    tuned = Corpus("LoCoMo, messages", _said().items, [Asked("conv-26/1", "code?", frozenset(["e0"]))])
+    unneeded = [Asked(f"turns/{number}", "ok", frozenset()) for number in range(3)]
+    assert gates.cases_of([tuned], unneeded) == []
+    parts = [(case.asked.id, case.part) for case in gates.cases_of([tuned, _said()], unneeded, tuning=True)]
+    assert parts[:2] == [("conv-26/1", "tuning"), ("turns/0", "tuning")] and ("turns/1", "test") in parts
+    assert [case.asked.id for case in gates.cases_of([_said()], unneeded, sample=1)] == ["1", "turns/1"]
+
+
+def test_a_report_of_gates_is_read_back_and_holds_no_text(tmp_path: Path) -> None:
+    measured = gates.measure([_said()], UNNEEDED, {"rules": GateRules()})
+    file = tmp_path / "gate.json"
+    with file.open("w") as out:
+        measured.write(out)
+    assert gates.GateReport.load(file) == measured
+    assert not any(word in file.read_text() for word in ("ferry", "XK", "bake", "Thanks"))
+    file.write_text('{"form": "other"}')
+    with pytest.raises(ConfigurationError, match="its form is 'other'"):
+        gates.GateReport.load(file)
+
+
+def test_the_command_measures_gates_on_the_sample(run: Run, tmp_path: Path) -> None:
+    result = run("bench", "gate", "--sample", "2", "--json", str(tmp_path / "g.json"))
+    assert result.exit_code == 0 and "always, in full" in result.output
+    assert gates.GateReport.load(tmp_path / "g.json").about["gates"] == ["rules", "embedder"]
+    assert "memory_gate='fortune' is unknown" in told(run("bench", "gate", "--decider", "fortune"), WRONG)
