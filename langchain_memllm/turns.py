@@ -41,7 +41,7 @@ from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance
 from langchain_memllm.recall import needs_context
 from langchain_memllm.recalled import Show, check_show, gated, recall
 from langchain_memllm.render import without_blocks
-from langchain_memllm.salience import may_state
+from langchain_memllm.salience import is_small_talk, may_state
 from langchain_memllm.scope import Scope, thread_of
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import Turn
@@ -634,6 +634,9 @@ class Recaller(Shared):
     ) -> Flow[Recall]:
         """What a text recalls and the gate lets through."""
         before, said, _ = split_turn(messages)
+        context = _context(before[-1:])
+        if is_small_talk(text_of(said)) and not is_small_talk(text_of(said), context):  # "yes", to what was asked
+            text = f"{text_of(before[-1:])[:_MOST_BEFORE]}\n{text}"
         return gated(
             self.memory,
             self._hub,
@@ -642,7 +645,7 @@ class Recaller(Shared):
             gate=gate,
             show=self.show,
             said=text_of(said),
-            before=_context(before[-1:]),
+            before=context,
             k=self.k,
             max_tokens=self.max_tokens,
             without=seen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import neo4j_table, recall_table
+from benchmarks import gate_table, neo4j_table, recall_table
 
 ROOT = Path(neo4j_table.__file__).parents[1]
 
@@ -20,6 +20,11 @@ def test_the_tables_of_recall_are_those_of_the_results():
     document = (ROOT / "docs" / "recall.md").read_text(encoding="utf-8")
     for table in (recall_table.beside_minilm(), recall_table.ablations()):
         assert "\n".join(table) in document, "print it: python -m benchmarks.recall_table"
+
+
+def test_the_table_of_gates_is_that_of_the_results():
+    document = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    assert "\n".join(gate_table.table()) in document, "print it: python -m benchmarks.gate_table"
 
 
 def test_a_missed_goal_is_in_bold():

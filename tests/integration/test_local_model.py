@@ -1085,3 +1085,27 @@ def test_the_real_model_reads_many_prompts_as_one_by_one(smollm2):
     options = {"rules": Rules(text_tokens=8, call_tokens=24), "constrained": True}
     alone = [smollm2.read(prompt, answers_of, **options) for prompt in prompts]
     assert smollm2.read_many(prompts, lambda calls: list(map(answers_of, calls)), **options) == alone
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+def test_options_have_the_log_probabilities_that_the_model_gives_their_tokens(model):
+    question, options = "Is Oslo in Norway?", ("Yes", "No")
+    ids = model.vocabulary.encode_segments([Segment(f"{question}\nAnswer:")])
+    found = model.option_logprobs(question, options)
+    for option, logprob in zip(options, found, strict=True):
+        answer = model.vocabulary.encode(f" {option}")
+        with torch.inference_mode():
+            logits = model.model(input_ids=torch.tensor([[*ids, *answer]])).logits[0].float().log_softmax(-1)
+        expected = sum(float(logits[len(ids) - 1 + at, token]) for at, token in enumerate(answer))
+        assert logprob == pytest.approx(expected, abs=1e-3) and logprob < 0
+    assert model.option_logprobs(question, options) == pytest.approx(found, abs=1e-4)
+
+
+def test_options_that_cannot_be_judged_are_refused(model):
+    for options in ((), ("Yes", "")):
+        with pytest.raises(ConfigurationError, match="are no answers"):
+            model.option_logprobs("Is it?", options)
+    with pytest.raises(ConfigurationError, match="shorten it"):
+        model.option_logprobs("word " * 2_000, ("Yes", "No"))

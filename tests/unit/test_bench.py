@@ -400,7 +400,7 @@ def test_a_gate_is_measured_beside_all_beside_as_many_tokens_and_beside_chance()
     assert [(row.id, row.needed) for row in rows] == [("1", True), ("2", True), ("turns/1", False), ("turns/3", False)]
     by_name = {line.name: line for line in gates.lines(rows)}
     always, rules = by_name[gates.ALWAYS], by_name["rules"]
-    assert (always.held.value, always.ratio.value, always.spared.value) == (1.0, 1.0, 0.0)
+    assert (always.held.value, always.ratio.value) == (1.0, 1.0)
     assert (rules.held.value, rules.through.value, rules.spared.value, rules.other_tokens.value) == (1.0, 1.0, 1.0, 0.0)
     assert rules.ratio.value is not None and rules.ratio.value <= 0.5 and rules.loss.value == 0.0
     cut = by_name["in full, as many tokens as rules"]
@@ -409,9 +409,9 @@ def test_a_gate_is_measured_beside_all_beside_as_many_tokens_and_beside_chance()
 
 
 def test_evidence_is_held_where_the_words_of_the_answer_are_still_there() -> None:
-    asked = Asked("1", "Where did Bo go?", frozenset("e"), answer="to Oslo in May")
-    whole = "Bo went to Oslo. It was May. It rained."
-    assert gates.holds(asked, whole, "Bo went to Oslo. It was May.") and not gates.holds(
+    asked = Asked("1", "Where did Bo go?", frozenset("e"), answer="to Oslo in June")
+    whole = "Bo went to Oslo. It was June. It rained."
+    assert gates.holds(asked, whole, "Bo went to Oslo. It was June.") and not gates.holds(
         asked, whole, "Bo went to Oslo."
     )
     assert gates.holds(asked, "Bo rested.", "Bo rested.") and not gates.holds(asked, "Bo rested. Fine.", "Fine.")
