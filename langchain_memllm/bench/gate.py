@@ -265,7 +265,10 @@ def _looked(corpus: Corpus, cases: Sequence[Case], k: int, max_tokens: int) -> I
 
 def _keep_turns(corpus: Corpus, hub: Hub) -> dict[str, frozenset[str]]:
     turns = {item.turn.id: item for item in corpus.items if item.turn}
-    hub.keep([item.turn for item in turns.values() if item.turn], namespace=_NAMESPACE)
+    said = (item.turn for item in turns.values() if item.turn)
+    hub.keep(  # in a conversation of two people both are persons, whose words are shown
+        [replace(turn, kind="user") if turn.role == "user" else turn for turn in said], namespace=_NAMESPACE
+    )
     return {name: item.evidence for name, item in turns.items()}
 
 

@@ -391,6 +391,8 @@ def _said() -> Corpus:
     return Corpus("two turns", items, asked)
 
 
+DAY = "2026-03-05T12:00:00+00:00"
+ROLES = ("user", "assistant")
 UNNEEDED = [Asked("turns/1", "ok", frozenset()), Asked("turns/3", "Thanks!", frozenset())]
 
 
@@ -406,6 +408,16 @@ def test_a_gate_is_measured_beside_all_beside_as_many_tokens_and_beside_chance()
     cut = by_name["in full, as many tokens as rules"]
     assert cut.ratio.value is not None and cut.ratio.value <= rules.ratio.value
     assert {name for name in by_name if name.startswith("at random")} == {"at random, at the rates of rules"}
+
+
+def test_another_persons_words_are_shown_and_an_assistants_are_not() -> None:
+    turns = [
+        Turn(Turn.named("t", role), "t", f"The {role} code is XK-4711.", DAY, role, "Bo", "tool") for role in ROLES
+    ]
+    items = [Item((), "", frozenset([turn.role]), None, turn) for turn in turns]
+    asked = Asked("1", "What is the code?", frozenset(ROLES))
+    (rows,) = gates.measure([Corpus("two roles", items, [asked])], [], {}).sets.values()
+    assert rows[0].outcomes[gates.ALWAYS].shown == 0.5
 
 
 def test_evidence_is_held_where_the_words_of_the_answer_are_still_there() -> None:
