@@ -125,7 +125,7 @@ def test_observations_of_locomo_are_dated_facts_in_order(tmp_path: Path):
         said.questions
         == messages.questions
         == made.questions
-        == [Asked("conv-1/0", "Who paints?", frozenset({"D1:1"}), "single-hop")]
+        == [Asked("conv-1/0", "Who paints?", frozenset({"D1:1"}), "single-hop", answer="Ada")]
     )
 
 
