@@ -75,6 +75,8 @@ class Asked:
         every: Whether all of the evidence is wanted, or any.
         total: The figure in which it counts.
         answer: The answer that is expected, where the set has one.
+        parts: Evidence of two things that are looked at apart: of the value that holds now and of the one before, or
+            of the two sides of a contradiction; none of other questions.
     """
 
     id: str
@@ -84,6 +86,7 @@ class Asked:
     every: bool = True
     total: str = "all"
     answer: str = ""
+    parts: tuple[frozenset[str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,7 @@ def two_hop(folder: Path) -> list[Corpus]:
 
 
 def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
-    """LoCoMo's observations and its messages, each conversation a memory; its questions that have an answer.
+    """LoCoMo's observations, its messages, and both, each conversation a memory; its questions that have an answer.
 
     Args:
         file: The data set's own form. An observation is written as "speaker, said, sentence".
@@ -270,7 +273,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
     Raises:
         ConfigurationError: A file cannot be read, or has another form.
     """
-    said, messages, asked = [], [], {}
+    said, messages, both, asked = [], [], [], {}
     with _form(file, "LoCoMo"):
         for sample in read_json(file):
             turns = turns_in(sample, file.name)
@@ -290,10 +293,12 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
                 and (gold := _dialogue_ids(question.get("evidence")) & known)
             ]
             said.append(Corpus("LoCoMo, said", items, asked[name]))
+            facts_of_turns = items
             items = [Item((), "", _dialogue_ids(turn.ref), turn.at or None, turn) for turn in turns]
             messages.append(Corpus("LoCoMo, messages", items, asked[name]))
+            both.append(Corpus("LoCoMo, messages with their facts", [*items, *facts_of_turns], asked[name]))
     if facts is None:
-        return said + messages
+        return said + messages + both
     with _form(facts, "LoCoMo's observations as triples"):
         triples = [
             Corpus(
@@ -306,7 +311,7 @@ def locomo(file: Path, facts: Path | None = None) -> list[Corpus]:
             )
             for sample in read_json(facts)
         ]
-    return said + messages + triples
+    return said + messages + both + triples
 
 
 def _dialogue_ids(value: object) -> frozenset[str]:
@@ -314,37 +319,59 @@ def _dialogue_ids(value: object) -> frozenset[str]:
     return frozenset(f"D{int(session)}:{int(turn)}" for session, turn in _DIALOGUE_ID.findall(str(value)))
 
 
-def beam(folder: Path) -> list[Corpus]:
-    """BEAM's chats of the tier 100K: what the user said, each chat a memory, and the questions that cite messages.
+def beam(folder: Path, tiers: Sequence[str] = ("100K", "500K")) -> list[Corpus]:
+    """BEAM's chats: what the user said, each chat a memory, and the questions that cite messages.
+
+    Args:
+        folder: Holds ``100K_*.json.gz`` and, if they are to be asked, ``500K_*.json.gz``.
+        tiers: Which of them.
 
     Raises:
         ConfigurationError: There are none, or one cannot be read or has another form.
     """
-    corpora = []
-    for path in sorted(folder.glob("100K_*.json.gz")):
-        with _form(path, "BEAM"):
-            chat = read_json(path)
-            items = [
-                Item((), "", frozenset([turn.ref.rsplit("/", 1)[1]]), turn.at or None, turn)
-                for turn in turns_in(chat, path.name)
-                if turn.role == "user"
-            ]
-            asked = [
-                Asked(
-                    f"{path.name.split('.')[0]}/{kind}/{number}",
-                    question["question"],
-                    gold,
-                    kind.replace("_", " "),
-                    answer=next((str(question[name]) for name in _ANSWERS if question.get(name)), ""),
-                )
-                for kind, some in chat["questions"].items()
-                for number, question in enumerate(some)
-                if (gold := cited_messages(chat, question))
-            ]
-        corpora.append(Corpus("BEAM 100K", items, asked))
+    corpora = [_beam_chat(path, f"BEAM {tier}") for tier in tiers for path in sorted(folder.glob(f"{tier}_*.json.gz"))]
     if not corpora:
         raise ConfigurationError(f"{folder} holds no 100K_*.json.gz; give the folder of BEAM's chats")
     return corpora
+
+
+def _beam_chat(path: Path, name: str) -> Corpus:
+    with _form(path, "BEAM"):
+        chat = read_json(path)
+        items = [
+            Item((), "", frozenset([turn.ref.rsplit("/", 1)[1]]), turn.at or None, turn)
+            for turn in turns_in(chat, path.name)
+            if turn.role == "user"
+        ]
+        asked = [
+            Asked(
+                f"{path.name.split('.')[0]}/{kind}/{number}",
+                question["question"],
+                gold,
+                kind.replace("_", " "),
+                answer=next((str(question[name]) for name in _ANSWERS if question.get(name)), ""),
+                parts=_parts(chat, question, kind),
+            )
+            for kind, some in chat["questions"].items()
+            for number, question in enumerate(some)
+            if (gold := cited_messages(chat, question))
+        ]
+    return Corpus(name, items, asked)
+
+
+_PARTS: Final = {
+    "knowledge_update": ("updated_info", "original_info"),
+    "contradiction_resolution": ("first_statement", "second_statement"),
+}
+
+
+def _parts(chat: Mapping[str, Any], question: Mapping[str, Any], kind: str) -> tuple[frozenset[str], ...]:
+    """Messages that say the new value alone and those that say the old one alone, or each side of a contradiction."""
+    cited = question.get("source_chat_ids")
+    if kind not in _PARTS or not isinstance(cited, dict):
+        return ()
+    one, other = (cited_messages(chat, {"source_chat_ids": cited.get(name)}) for name in _PARTS[kind])
+    return (one - other, other - one) if one - other and other - one else ()
 
 
 def cited_messages(chat: Mapping[str, Any], question: Mapping[str, Any]) -> frozenset[str]:

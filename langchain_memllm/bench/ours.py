@@ -87,10 +87,16 @@ def _facts(corpus: Corpus, memory: Memory, k: int) -> Callable[[str, Way | None]
 
 
 def _messages(corpus: Corpus, memory: Memory, k: int) -> Callable[[str, Way | None], Evidence]:
-    """Keep messages; gives how to ask for them."""
+    """Keep messages, and facts as taken from those whose evidence they carry; gives how to ask for them."""
     said = {item.turn.id: item for item in corpus.items if item.turn}
     hub = Hub(memory)
     hub.keep([item.turn for item in said.values() if item.turn], namespace=_NAMESPACE)
+    turns = {each: item.turn for item in said.values() for each in item.evidence}
+    for item in corpus.items:
+        for turn in (turns.get(each) for each in sorted(item.evidence) if item.triple):
+            if turn is not None:
+                source = Source(turn.kind, turn.ref, text=item.sentence or None, at=item.at)
+                memory.write([item.triple], namespace=_NAMESPACE, source=source)
 
     def ask(text: str, way: Way | None) -> Evidence:
         searches = [each for each in _SEARCHES if each != way]

@@ -15,7 +15,7 @@ from rich.table import Table
 from langchain_memllm.bench.data import Corpus
 from langchain_memllm.bench.ours import OURS, Way, ours, ways_of
 from langchain_memllm.bench.rivals import Encode, rivals
-from langchain_memllm.bench.scoring import Answer, difference, ranks_of, total
+from langchain_memllm.bench.scoring import Answer, both, difference, firsts_of, newer_first, ranks_of, total
 from langchain_memllm.embeddings import EmbedderName
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.training.scores import Figure
@@ -72,7 +72,7 @@ def _answer(*, ranks: dict[str, list[int]], wanted: int, **rest: Any) -> Answer:
 
 def _compact(answer: Answer) -> dict[str, Any]:
     told = asdict(answer)
-    return told if answer.shown is not None else {name: value for name, value in told.items() if name != "shown"}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def measure(
@@ -112,7 +112,10 @@ def measure(
         for number, asked in enumerate(corpus.questions):
             ranks = {name: ranks_of(asked, each[number]) for name, each in found.items()} if asked.gold else {}
             shown = None if asked.gold else len(found[OURS][number])
-            answers.append(Answer(asked.id, asked.kind, asked.total, len(asked.gold), asked.every, ranks, shown))
+            firsts = {name: firsts_of(asked, each[number]) for name, each in found.items()} if asked.parts else None
+            answers.append(
+                Answer(asked.id, asked.kind, asked.total, len(asked.gold), asked.every, ranks, shown, firsts)
+            )
     about = {
         "version": metadata.version("langchain-memllm"),
         "embedder": embedder,
@@ -146,6 +149,25 @@ def tables(report: Report, *, kinds: bool = False) -> Iterator[Table | str]:
         if shown := [each.shown for each in answers if each.shown is not None]:
             mean = sum(shown) / len(shown)
             yield f"{name}: {mean:.2f} shown for a question that nothing answers ({len(shown)})"
+        if parted := [each for each in answers if each.firsts]:
+            yield from _parted(name, parted, report.ks)
+
+
+def _parted(name: str, answers: Sequence[Answer], ks: Sequence[int]) -> Iterator[Table]:
+    """Whether both sides of a contradiction came, and whether a new value came above the old one."""
+    for kind, words, measured in (
+        ("contradiction resolution", "both sides of a contradiction", both),
+        ("knowledge update", "the new value above the old, where both came", newer_first),
+    ):
+        if some := [each for each in answers if each.kind == kind]:
+            title = escape(f"{name}; {words} ({len(some)})")
+            table = Table("method", *(f"@{k}" for k in ks), title=title, title_justify="left")
+            for method in some[0].firsts or {}:
+                figures = [measured(some, method, k) for k in ks]
+                table.add_row(
+                    method, *(f"{_percent(each)}, of {each.count}" if each.count else "none" for each in figures)
+                )
+            yield table
 
 
 def _table(title: str, answers: Sequence[Answer], report: Report) -> Table:

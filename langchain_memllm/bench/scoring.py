@@ -9,7 +9,7 @@ from typing import Final
 from langchain_memllm.bench.data import Asked
 from langchain_memllm.training.scores import Figure, figure, mean
 
-__all__ = ["SEED", "Answer", "difference", "ranks_of", "share", "total"]
+__all__ = ["SEED", "Answer", "both", "difference", "firsts_of", "newer_first", "ranks_of", "share", "total"]
 
 SEED: Final = 7
 
@@ -26,6 +26,8 @@ class Answer:
         every: Whether all of them are wanted, or any.
         ranks: By method, at which places the pieces first came, ascending; those that did not come are left out.
         shown: How many facts were shown where nothing answers; None elsewhere.
+        firsts: By method, at which place each of the two parts of a question first came, 0 if it did not; of questions
+            that have parts.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Answer:
     every: bool
     ranks: dict[str, list[int]]
     shown: int | None = None
+    firsts: dict[str, list[int]] | None = None
 
 
 def ranks_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
@@ -44,6 +47,23 @@ def ranks_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
         for piece in carried & asked.gold:
             first.setdefault(piece, place)
     return sorted(first.values())
+
+
+def firsts_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
+    """The place at which each part of a question first came; 0 where it did not."""
+    return [next((place for place, some in enumerate(found, start=1) if some & part), 0) for part in asked.parts]
+
+
+def both(answers: Sequence[Answer], method: str, k: int) -> Figure:
+    """Share of the questions of which both parts came among the first ``k``."""
+    places = [each.firsts[method] for each in answers if each.firsts]
+    return _mean(method, [float(all(1 <= place <= k for place in some)) for some in places])
+
+
+def newer_first(answers: Sequence[Answer], method: str, k: int) -> Figure:
+    """Of the questions of which both parts came among the first ``k``, the share with the first above the other."""
+    places = [each.firsts[method] for each in answers if each.firsts]
+    return _mean(method, [float(new < old) for new, old in places if min(new, old) > 0 and max(new, old) <= k])
 
 
 def share(answer: Answer, method: str, k: int) -> float:

@@ -128,7 +128,7 @@ def gate(
         corpora = [
             *(data.everyday(everyday) if everyday else ()),
             *(each for each in (data.locomo(locomo) if locomo else ()) if each.name == "LoCoMo, messages"),
-            *(data.beam(beam) if beam else ()),
+            *(data.beam(beam, ["100K"]) if beam else ()),
         ] or data.sample()
         unneeding = [
             *(data.unneeding(turns) if turns else ()),

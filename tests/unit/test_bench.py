@@ -20,7 +20,7 @@ from langchain_memllm.bench import gate as gates
 from langchain_memllm.bench.data import Asked, Corpus, Item, chats
 from langchain_memllm.bench.ours import Way, ours
 from langchain_memllm.bench.report import Report, changes, measure, tables
-from langchain_memllm.bench.scoring import Answer, difference, ranks_of, share, total
+from langchain_memllm.bench.scoring import Answer, both, difference, firsts_of, newer_first, ranks_of, share, total
 from langchain_memllm.cli.terminal import MODEL, WRONG
 from langchain_memllm.embeddings import MiniLM, Vector
 from langchain_memllm.errors import ConfigurationError
@@ -136,6 +136,33 @@ def test_minilm_is_measured_only_where_it_is(monkeypatch: pytest.MonkeyPatch, tm
     for encode in (rivals.minilm(), rivals.minilm(tmp_path)):
         assert encode is not None
         assert encode(["aab"]).dtype == np.float32
+
+
+def test_the_parts_of_a_question_by_hand() -> None:
+    asked = Asked("1", "?", frozenset("abc"), parts=(frozenset("a"), frozenset("bc")))
+    assert firsts_of(asked, [frozenset("c"), frozenset(), frozenset("ab")]) == [3, 1]
+    assert firsts_of(asked, [frozenset("x")]) == [0, 0]
+    places = [[1, 2], [2, 1], [1, 0], [4, 1]]
+    answers = [Answer(str(i), "", "all", 2, True, {}, firsts={"ours": some}) for i, some in enumerate(places)]
+    assert both(answers, "ours", 3).value == 0.5
+    assert both(answers, "ours", 4).value == 0.75
+    above = newer_first(answers, "ours", 3)
+    assert (above.value, above.count) == (0.5, 2)
+    assert newer_first(answers[2:3], "ours", 3).value is None
+
+
+def test_the_parts_of_questions_have_tables(tmp_path: Path) -> None:
+    answer = Answer(
+        "1", "knowledge update", "all", 2, True, {"ours": [1, 2], "BM25": [1]}, firsts={"ours": [1, 2], "BM25": [0, 1]}
+    )
+    report = Report((5,), {"set": [answer]}, {})
+    text = printed(report)
+    assert "set; the new value above" in text
+    assert "100.0 [100.0, 100.0], of 1" in text
+    assert "none" in text
+    with (tmp_path / "r.json").open("w") as file:
+        report.write(file)
+    assert Report.load(tmp_path / "r.json") == report
 
 
 # -- ours, with a way left out -----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from langchain_memllm.bench.data import Asked, Corpus, Item, beam, cited_message
 from langchain_memllm.bench.ours import ours
 from langchain_memllm.bench.scoring import ranks_of
 from langchain_memllm.bench.twohop import Fact, questions
+from langchain_memllm.stores.episodes import Turn
 
 FILM, DIRECTOR = ("MISC", "PER"), ("PER", "LOC")
 DIRECTED = Fact("The Long Night", "P57", "Ada Berg", FILM)
@@ -114,7 +115,7 @@ def test_observations_of_locomo_are_dated_facts_in_order(tmp_path: Path):
     (tmp_path / "locomo.json.gz").write_bytes(_gzip([SAMPLE]))
     triples = [["Bo", "sold", "boat", "Bo sold his boat.", ["D2:1"], "2023-05-25T13:14:00+00:00"]]
     (tmp_path / "facts.json").write_text(json.dumps([{"id": "conv-1", "facts": {"open": triples}}]), "utf-8")
-    said, messages, made = locomo(tmp_path / "locomo.json.gz", tmp_path / "facts.json")
+    said, messages, both, made = locomo(tmp_path / "locomo.json.gz", tmp_path / "facts.json")
     assert [item.triple for item in said.items] == [("Ada", "said", "Ada paints."), ("Bo", "said", "Bo sold his boat.")]
     assert [item.evidence for item in said.items] == [{"D1:1", "D1:2"}, {"D2:1"}]
     assert [(item.at or "")[:10] for item in said.items] == ["2023-05-08", "2023-05-25"]
@@ -124,9 +125,21 @@ def test_observations_of_locomo_are_dated_facts_in_order(tmp_path: Path):
     assert (
         said.questions
         == messages.questions
+        == both.questions
         == made.questions
         == [Asked("conv-1/0", "Who paints?", frozenset({"D1:1"}), "single-hop", answer="Ada")]
     )
+
+
+def test_a_message_is_found_by_the_facts_that_were_taken_from_it():
+    said = ["It rained all week.", "Nine, as usual.", "The train was late."]
+    turns = [Turn(Turn.named("t", text), "t", text, ref=text) for text in said]
+    items = [Item((), "", frozenset([turn.text[:2]]), None, turn) for turn in turns]
+    fact = Item(("Ada", "paints", "portraits"), "Ada paints portraits.", frozenset(["Ni"]))
+    asked = [Asked("1", "Who paints portraits?", frozenset(["Ni"]))]
+    without, with_it = (ours(Corpus("c", some, asked), 3)["ours"][0] for some in (items, [*items, fact]))
+    assert with_it[0] == {"Ni"}
+    assert without[:1] != [{"Ni"}]
 
 
 CHAT: dict[str, Any] = {
@@ -153,6 +166,19 @@ def test_a_question_of_beam_cites_what_the_user_said(tmp_path: Path):
     )
     (ranking,) = ours(corpus, 5)["ours"]
     assert ranking[0] == {"0"}
+
+
+def test_both_values_of_an_update_are_looked_at_apart(tmp_path: Path):
+    asked = {
+        "question": "What is my boat called?",
+        "source_chat_ids": {"original_info": [0], "updated_info": [2], "note": [1]},
+    }
+    disputed = {"question": "Is she new?", "source_chat_ids": {"first_statement": [0], "second_statement": [1]}}
+    chat = CHAT | {"questions": {"knowledge_update": [asked], "contradiction_resolution": [disputed]}}
+    (tmp_path / "500K_01.json.gz").write_bytes(_gzip(chat))
+    (corpus,) = beam(tmp_path)
+    assert corpus.name == "BEAM 500K"
+    assert [each.parts for each in corpus.questions] == [({"2"}, {"0"}), ()]  # the same message says both sides
 
 
 def test_a_fact_that_was_said_twice_carries_the_evidence_of_both():
