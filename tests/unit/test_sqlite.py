@@ -92,6 +92,44 @@ def test_a_purge_that_cannot_empty_the_log_says_so(tmp_path: Path, monkeypatch: 
     memory.close()
 
 
+def test_a_writer_that_waits_looks_for_the_lock_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself SQLite looks ten times a second: among writers without a pause one never found the lock free."""
+    monkeypatch.setattr(sqlite, "BUSY_MS", 20_000)
+    database = Database(tmp_path / "memllm.db")
+    other = sqlite3.connect(tmp_path / "memllm.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    tries: list[str] = []
+
+    def seen(statement: str) -> None:
+        tries.extend([statement] if statement == "BEGIN IMMEDIATE" else [])
+        if len(tries) == 3:
+            other.execute("COMMIT")
+
+    assert database._writer is not None
+    database._writer.set_trace_callback(seen)
+    insert = "INSERT INTO record(name, value) VALUES ('a', 'b')"
+    assert database.transact(lambda connection: connection.execute(insert).rowcount) == 1
+    assert len(tries) == 3
+    assert database._writer.execute("PRAGMA busy_timeout").fetchone() == (20_000,)
+    database.close()
+    other.close()
+
+
+def test_a_writer_that_never_gets_the_lock_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_MS", 200)
+    database = Database(tmp_path / "memllm.db")
+    other = sqlite3.connect(tmp_path / "memllm.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="was locked by another process"):
+        database.transact(lambda connection: connection.execute("INSERT INTO record(name, value) VALUES ('a', 'b')"))
+    other.execute("ROLLBACK")
+    assert database.transact(lambda connection: connection.execute("SELECT count(*) FROM record").fetchone()) == (0,)
+    database.close()
+    other.close()
+
+
 def test_an_interrupted_write_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     database = Database(tmp_path / "memllm.db")
 
