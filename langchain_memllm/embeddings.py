@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.errors import ConfigurationError, EmbeddingError, MemLLMError, MissingExtra
+from langchain_memllm.extras import MULTILINGUAL, data_of
 from langchain_memllm.forking import renewed
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ Vector = NDArray[np.float32]
 """A unit vector of shape (dimension,), or a matrix of them, one a row."""
 
 EmbedderName: TypeAlias = Literal["english", "multilingual", "minilm"]
-"""The embedders that come with the package, and with its extra ``onnx``."""
+"""The embedders of ours: in the package, and of the extras ``multilingual`` and ``onnx``."""
 
 _SHIPPED_ID: Final = "langchain-memllm/minilm-l6-static-256-int8"
 _MULTILINGUAL_ID: Final = "langchain-memllm/e5-small-static-128-int4"
@@ -101,12 +102,15 @@ class StaticEmbedder:
     @staticmethod
     @functools.cache
     def multilingual() -> StaticEmbedder:
-        """One that reads English and 15 other languages, and comes with the package too (``data/multilingual``).
+        """One that reads English and 15 other languages: the table of ``langchain-memllm-multilingual``.
 
         Words of one meaning are near each other in whichever of these languages they are; English it tells apart a
         little less well than ``shipped``.
+
+        Raises:
+            MissingExtra: That distribution is not installed.
         """
-        return StaticEmbedder(resources.files("langchain_memllm").joinpath("data", "multilingual"), _MULTILINGUAL_ID)
+        return StaticEmbedder(data_of(MULTILINGUAL).joinpath("table"), _MULTILINGUAL_ID)
 
     @property
     def dimension(self) -> int:

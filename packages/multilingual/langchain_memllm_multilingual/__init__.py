@@ -1,0 +1,1 @@
+"""The multilingual table; ``langchain_memllm.embeddings`` reads it."""
