@@ -11,9 +11,12 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from langgraph.store.base import IndexConfig
 from neo4j import Driver, GraphDatabase
 
+from langchain_memllm.adapters.store import MemLLMStore
 from langchain_memllm.belief import Quarantined
+from langchain_memllm.embeddings import StaticEmbedder
 from langchain_memllm.memory import Memory
 from langchain_memllm.relations import Relation
 from langchain_memllm.stores.episodes import Turn
@@ -66,6 +69,8 @@ def fill(store: Neo4jStore) -> None:
     memory.forget(source="t/2", namespace=("memllm", "ada"))
     store.turns.grant(("memllm", "ada"), "planner", [""])
     memory.alias("Ada", "Ada King-Noel", namespace=("memllm", "ada"))
+    index: IndexConfig = {"dims": 256, "embed": StaticEmbedder.shipped().embed_documents}
+    MemLLMStore(store, index=index).put(("ada", "notes"), "boat", {"text": "sold"}, ttl=60)
 
 
 def draw(driver: Driver) -> str:

@@ -7,10 +7,10 @@ GRANT ACCESS ON DATABASE neo4j TO memllm;
 GRANT SHOW INDEX ON DATABASE neo4j TO memllm;
 
 // Reading and writing the package's labels, and no other.
-GRANT MATCH {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
-GRANT CREATE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
-GRANT DELETE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
-GRANT SET PROPERTY {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole TO memllm;
+GRANT MATCH {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole, MemItem TO memllm;
+GRANT CREATE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole, MemItem TO memllm;
+GRANT DELETE ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole, MemItem TO memllm;
+GRANT SET PROPERTY {*} ON GRAPH neo4j NODES MemMeta, MemNamespace, MemEntity, MemRelation, MemFact, MemPast, MemSource, MemOp, MemQuarantine, MemOutbox, MemSession, MemEpisode, MemTurn, MemForgotten, MemRole, MemItem TO memllm;
 GRANT SET LABEL MemFact, MemPast ON GRAPH neo4j TO memllm;
 GRANT REMOVE LABEL MemFact, MemPast ON GRAPH neo4j TO memllm;
 

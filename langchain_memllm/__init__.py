@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from langchain_memllm.adapters.embeddings import MemLLMEmbeddings
+    from langchain_memllm.adapters.store import MemLLMStore
     from langchain_memllm.errors import MemLLMError
     from langchain_memllm.extraction import ChatExtractor
     from langchain_memllm.local import MemLLMModel
@@ -29,6 +30,7 @@ _HOMES = {
     "MemLLMError": "errors",
     "MemLLMMemory": "plugin",
     "MemLLMModel": "local",
+    "MemLLMStore": "adapters.store",
     "Memory": "memory",
     "Query": "triples",
     "ReadResult": "triples",
@@ -50,6 +52,7 @@ __all__ = [
     "MemLLMError",
     "MemLLMMemory",
     "MemLLMModel",
+    "MemLLMStore",
     "Memory",
     "Query",
     "ReadResult",

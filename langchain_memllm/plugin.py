@@ -43,10 +43,12 @@ from langchain_memllm.twins import told_as, twin
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import IndexConfig
 
     from langchain_memllm.adapters.embeddings import MemLLMEmbeddings
     from langchain_memllm.adapters.middleware import MemLLMMiddleware, Mode, WriteWhen
     from langchain_memllm.adapters.retriever import MemLLMRetriever, SearchType
+    from langchain_memllm.adapters.store import MemLLMStore
     from langchain_memllm.background import BackgroundWriter
     from langchain_memllm.chat import ReaderMode
     from langchain_memllm.deciders import Gate
@@ -147,6 +149,7 @@ class MemLLMMemory(Shared):
         )
         self._require_user = self.core.store.shared if require_user is None else require_user
         self._hub = Hub(self.core, lambda namespace, user_id: self._whose(namespace, user_id)[0])
+        self._store: MemLLMStore | None = None
         self._named = type(model).__name__ if model is not None and not isinstance(model, str) else model
         try:
             self._door = Door(self.core, model=model, extractor=extractor)
@@ -220,6 +223,24 @@ class MemLLMMemory(Shared):
     def hub(self) -> Hub:
         """What was said: windows of threads, whole episodes, the turns behind a fact; filled with ``episodes=True``."""
         return self._hub
+
+    @property
+    def store(self) -> MemLLMStore:
+        """LangGraph's long-term store in the same database, for ``compile(store=)`` and ``create_agent(store=)``.
+
+        Its items are searched by the memory's own embedder. They are beside the facts: ``recall`` does not read them,
+        ``forget`` and ``export`` leave them alone, and their namespaces are what the application passes.
+        """
+        from langchain_memllm.adapters.store import MemLLMStore
+
+        if self._store is None:
+            embedder = self.core.vectors.embedder
+            index: IndexConfig = {
+                "dims": self.core.vectors.fingerprint.dimension,
+                "embed": lambda texts: embedder.embed_documents(list(texts)),
+            }
+            self._store = MemLLMStore(self.core.store, index=index)
+        return self._store
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

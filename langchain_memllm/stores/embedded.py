@@ -36,6 +36,7 @@ from langchain_memllm.stores import (
     embedded_use,
     embedded_write,
 )
+from langchain_memllm.stores.embedded_items import EmbeddedItems
 from langchain_memllm.stores.episodes import Turn, checked
 from langchain_memllm.stores.interface import (
     BROADER,
@@ -178,6 +179,7 @@ class EmbeddedStore:
         """Open or create the file."""
         self._db = Database(path, durability=durability)
         self.turns = embedded_hub.EmbeddedTurns(self._db, encode_namespace)
+        self.items = EmbeddedItems(self._db)
         self._indexes: Indexes[NameIndex[int]] = Indexes()
         self._recall = embedded_recall.RecallIndexes()
         self._index_lock = renewed(threading.Lock())

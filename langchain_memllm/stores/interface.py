@@ -25,6 +25,7 @@ from langchain_memllm.belief import Batch, Current, Plan, Quarantined, Use
 from langchain_memllm.factindex import FactIndex, relation_token
 from langchain_memllm.quotas import Limits
 from langchain_memllm.stores.episodes import Turn, TurnStore
+from langchain_memllm.stores.items import ItemStore
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Part
 from langchain_memllm.stores.rows import receipt_of
@@ -382,6 +383,10 @@ class TripleStore(Protocol):
             OutboxChanged: The entry was changed or is gone; nothing was written.
             StoreError: Nothing was written.
         """
+
+    @property
+    def items(self) -> ItemStore:
+        """Items of LangGraph's long-term store, in the same database."""
 
     @property
     def turns(self) -> TurnStore:

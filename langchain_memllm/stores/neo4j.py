@@ -57,6 +57,7 @@ from langchain_memllm.stores.interface import (
     now,
     unpack_receipt,
 )
+from langchain_memllm.stores.neo4j_items import Neo4jItems
 from langchain_memllm.stores.neo4j_recall import epoch_of
 from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
@@ -115,6 +116,7 @@ class Neo4jStore:
         """Connect, and bring the graph's schema up to date."""
         self._bolt = Bolt(target, auth=auth, database=database, allow_insecure=allow_insecure, deadline=deadline)
         self.turns = neo4j_hub.Neo4jTurns(self._bolt)
+        self.items = Neo4jItems(self._bolt)
         self._indexes: Indexes[NameIndex[int]] = Indexes()
         self._relations: dict[Namespace, _Relations] = {}
         self._recall = neo4j_recall.RecallIndexes(self._bolt)

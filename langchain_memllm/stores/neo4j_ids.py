@@ -11,9 +11,10 @@ from typing import Final
 
 from langchain_memllm.relations import Catalogue
 from langchain_memllm.stores.embedded import encode_namespace
+from langchain_memllm.stores.items import encode_labels
 from langchain_memllm.triples import Namespace
 
-__all__ = ["FALLBACK_TYPE", "Ids", "ids_of", "view_type"]
+__all__ = ["FALLBACK_TYPE", "Ids", "ids_of", "item_id", "view_type"]
 
 FALLBACK_TYPE: Final = "RELATED_TO"
 """Type of the readable relationship of a relation that nobody declared; its label is in the property ``relation``."""
@@ -77,6 +78,11 @@ class Ids:
     def scope(self, scope: str) -> str:
         """Id of a scope."""
         return _short(self.ns, "scope", scope)
+
+
+def item_id(labels: tuple[str, ...], key: str) -> str:
+    """Id of an item of LangGraph's store (``stores.items``), whose namespaces are not those of memories."""
+    return _short("item", encode_labels((*labels, key)))
 
 
 @lru_cache(maxsize=1024)

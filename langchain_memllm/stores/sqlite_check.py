@@ -102,6 +102,13 @@ _SHAPES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "forgotten_turn": {"ns": (_INT,), "uid": (_TEXT,)},
     "role_scope": {"ns": (_INT,), "role": (_TEXT,), "scope": (_TEXT,)},
+    "item": {
+        "id": (_INT,),
+        **dict.fromkeys(("ns", "key", "value", "created_at", "updated_at"), (_TEXT,)),
+        "ttl": ("real", _NULL),
+        "expires_at": (_TEXT, _NULL),
+    },
+    "item_vector": {"item": (_INT,), "n": (_INT,), "vector": (_BLOB,)},
 }
 _KINDS: Final = ", ".join(f"'{kind}'" for kind in KINDS)
 _WHY: Final = ", ".join(f"'{why}'" for why in CLOSED)
@@ -141,6 +148,10 @@ _RULES: Final[dict[str, str]] = {
         AND EXISTS (SELECT 1 FROM session s WHERE s.id = turn.session AND s.ns = turn.ns)""",
     "forgotten_turn": f"length(uid) = 32 AND {_NS}",
     "role_scope": _NS,
+    "item": """ns LIKE '%/' AND json_valid(value) AND json_type(value) = 'object'
+        AND (ttl IS NULL) = (expires_at IS NULL)""",
+    "item_vector": """length(vector) > 0 AND length(vector) % 4 = 0 AND n >= 0
+        AND EXISTS (SELECT 1 FROM item i WHERE i.id = item_vector.item)""",
 }
 _DATES: Final = ("valid_from", "valid_to", "ended")
 _TIMES: Final = {
@@ -151,6 +162,7 @@ _TIMES: Final = {
     "quarantine": ("at",),
     "episode": ("began",),
     "turn": ("at",),
+    "item": ("created_at", "updated_at", "expires_at"),
 }
 _FOREIGN: Final = {
     table: f"""SELECT count(*) FROM {table} WHERE NOT coalesce ({

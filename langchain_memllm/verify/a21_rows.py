@@ -18,6 +18,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from langgraph.store.base import IndexConfig
+
+from langchain_memllm.adapters.store import MemLLMStore
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import MemLLMError
 from langchain_memllm.hub import Hub
@@ -113,6 +116,17 @@ def _fill(path: Path) -> None:
         gone = Turn(Turn.named("t", "2"), "t", "gone", ref="t/2")
         memory.put_outbox([], namespace=_NS, turns=[gone])
         memory.forget(source="t/2", namespace=_NS)
+        _items(memory).put(("a", "b"), "k", {"text": "Ada lives in Oslo.", "n": 3}, ttl=60)
+
+
+def _items(memory: Memory) -> MemLLMStore:
+    """LangGraph's store in the same file."""
+    embedder = TinyEmbedder()
+    index: IndexConfig = {
+        "dims": len(embedder.embed_documents(["a"])[0]),
+        "embed": lambda texts: embedder.embed_documents(list(texts)),
+    }
+    return MemLLMStore(memory.store, index=index)
 
 
 def _say(memory: Memory) -> None:
@@ -216,6 +230,12 @@ _VERBS: Final[dict[str, Callable[[Memory], Any]]] = {
     "episode": lambda m: [each.began for each in Hub(m).episode("Where does Ada live?", namespace=_NS)],
     "timeline": lambda m: Hub(m).timeline(namespace=_NS),
     "said again": lambda m: m.put_outbox([], namespace=_NS, turns=[replace(_TURN, text="Ada lives in Bonn.")]),
+    "item": lambda m: _items(m).get(("a", "b"), "k"),
+    "items": lambda m: _items(m).search(("a",), filter={"n": {"$gt": 1}}),
+    "items like": lambda m: _items(m).search(("a",), query="Oslo"),
+    "item namespaces": lambda m: _items(m).list_namespaces(),
+    "item again": lambda m: _items(m).put(("a", "b"), "k", {"text": "Rome"}),
+    "expired items": lambda m: _items(m).sweep_ttl(),
     "forget": lambda m: m.forget(name="Ada", namespace=_NS),
     "forget all": lambda m: m.forget(everything=True, namespace=_NS),
 }

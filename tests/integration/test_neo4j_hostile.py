@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langgraph.store.base import IndexConfig
 from neo4j import Driver
 from neo4j.exceptions import ClientError
 
+from langchain_memllm.adapters.store import MemLLMStore
 from langchain_memllm.belief import Quarantined
 from langchain_memllm.errors import MemLLMError
 from langchain_memllm.memory import Memory
@@ -44,10 +46,19 @@ VERBS: dict[str, Callable[[Memory], Any]] = {
     "codes": lambda m: (m.store.turns.codes(NS, 0), m.store.turns.epoch(NS)),
     "grants": lambda m: m.store.turns.grants(NS),
     "namespaces": lambda m: m.store.namespaces(),
+    "item": lambda m: items(m).get(("notes", "ada"), "k", refresh_ttl=False),
+    "items": lambda m: items(m).search(("notes",), filter={"n": {"$gt": 1}}, refresh_ttl=False),
+    "items like": lambda m: items(m).search(("notes",), query="oslo", refresh_ttl=False),
+    "item namespaces": lambda m: items(m).list_namespaces(),
     "export": lambda m: str(list(m.export(namespace=NS))),
     "write": lambda m: m.write([("Ada", "lives in", "Bonn")], namespace=NS, source=ME),
     "forget": lambda m: m.forget(name="Ada", namespace=NS),
 }
+
+
+def items(memory: Memory) -> MemLLMStore:
+    index: IndexConfig = {"dims": 2, "embed": lambda texts: [[1.0, float("oslo" in text)] for text in texts]}
+    return MemLLMStore(memory.store, index=index)
 
 
 def fill(store: Neo4jStore) -> None:
@@ -58,6 +69,7 @@ def fill(store: Neo4jStore) -> None:
     memory.alias("Ada", "Ada Lovelace", namespace=NS)
     memory.put_outbox([OutboxEntry("two", "Ada likes tea.", source=ME)], namespace=NS, turns=[TURN, GONE])
     memory.store.turns.grant(NS, "planner", [""])
+    items(memory).put(("notes", "ada"), "k", {"text": "oslo", "n": 3}, ttl=60)
     memory.store.erase(NS, Selection(source=(None, GONE.ref)))
     assert memory.verify() == []
 

@@ -83,6 +83,16 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
     ),
     "MemForgotten": ({_TEXTS: ("id", "ns", "uid"), _NUMBERS: ("n",)}, "true"),
     "MemRole": ({_TEXTS: ("id", "ns", "key", "role", "scope")}, "true"),
+    "MemItem": (
+        {
+            _TEXTS: ("id", "ns", "key", "value", "created_at", "updated_at"),
+            _MAYBE: ("expires_at",),
+            _MAYBE_NUMBERS: ("width",),
+        },
+        """x.ns ENDS WITH '/' AND x.ttl IS :: FLOAT AND (x.ttl IS NULL) = (x.expires_at IS NULL)
+    AND (x.width IS NULL) = (x.vectors IS NULL) AND x.vectors IS :: LIST<FLOAT NOT NULL>
+    AND coalesce(x.width > 0 AND size(x.vectors) % x.width = 0, true)""",
+    ),
 }
 # A piece of evidence: what recall reads of it. Tokens have four bytes, three of them are those of the fact's parts.
 _EVIDENCE: Final = """m.ns = x.ns AND m.ns = d.ns AND m.seq IS :: INTEGER NOT NULL AND m.ordinal IS :: INTEGER NOT NULL
