@@ -236,7 +236,7 @@ class MemLLMStore(BaseStore):
                 _json(op),
                 at,
                 at,
-                op.ttl,
+                None if op.ttl is None else float(op.ttl),
                 None if op.ttl is None else _ends(now, op.ttl),
                 _stacked([vector for text in each if (vector := vectors[text]) is not None]),
             )
