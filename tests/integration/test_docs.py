@@ -39,11 +39,8 @@ DOCUMENTS = [
     "docs/forgetting.md",
     "docs/identity.md",
     "docs/recall.md",
-<<<<<<< HEAD
     "docs/gate.md",
-=======
     "docs/store.md",
->>>>>>> 2094304 (LangGraph's long-term store in the database of the memory: MemLLMStore and memory.store, on SQLite and Neo4j)
     "docs/what_is_believed.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),
     pytest.param("docs/neo4j.md", marks=OWN_SERVER),
