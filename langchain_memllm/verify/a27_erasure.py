@@ -1,9 +1,10 @@
 """A27: hundreds of canaries in every place where text can stay; after forgetting, no byte of them is left.
 
 Each canary is a name that occurs nowhere else. It is put into one of the places (a name, an object, a sentence, what
-waits, quarantine, the name of an operation …), beside facts of a neighbour that share its sources, and forgotten by
-name, slot, fact or source. Then every file is searched for its bytes (of a server: every property), every way to ask
-is tried, and the neighbours' records must be what they were. Reads are bounded besides: no answer holds more than 30.
+waits, quarantine, the name of an operation, a turn …), beside facts of a neighbour that share its sources, and
+forgotten by name, slot, fact or source. Then every file is searched for its bytes (of a server: every property), every
+way to ask is tried, and the neighbours' records must be what they were. Reads are bounded besides: no answer holds
+more than 30.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_memllm.belief import Quarantined
+from langchain_memllm.hub import Hub
 from langchain_memllm.memory import Memory
 from langchain_memllm.stores import open_store
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.server import LocalServer
 from langchain_memllm.triples import Source, Statement
 from langchain_memllm.verify.clients import PATIENT
@@ -136,6 +139,26 @@ def _moved(memory: Memory, canary: str) -> None:
         memory.restore([record for record in other.export(namespace=("other",))], namespace=NS)
 
 
+def _said(text: str, *, ref: str = "", speaker: str | None = None, fact: bool = False) -> Put:
+    """Keep a turn, and one beside it; with ``fact`` also what is taken from it."""
+
+    def put(memory: Memory, canary: str) -> None:
+        thread = f"thread {canary[-6:]}"
+        source = Source("user", _filled(ref, canary) or f"{thread}/1", "ada", _filled(text, canary))
+        said = Turn(
+            Turn.named(thread, "1"),
+            thread,
+            text.replace("{}", canary),
+            ref=source.ref,
+            speaker=_filled(speaker, canary),
+        )
+        Hub(memory).keep([said, Turn(Turn.named(thread, "2"), thread, "I see.", role="assistant")], namespace=NS)
+        if fact:
+            memory.write([(canary, "lives in", "Oslo")], namespace=NS, source=source)
+
+    return put
+
+
 def _by_name(memory: Memory, canary: str) -> object:
     return memory.forget(name=canary, namespace=NS)
 
@@ -193,6 +216,10 @@ PLACES: Final[dict[str, tuple[Put, Forget]]] = {
         _by_name,
     ),
     "an imported fact": (_moved, _by_name),
+    "what was said": (_said("I met {} today. 🎉"), _by_name),
+    "what a fact was taken from": (_said("{} lives in Oslo now.", fact=True), _by_slot),
+    "what was said, by its source": (_said("Say {}.", ref="page of {}"), _by_source),
+    "who said it": (_said("Good morning.", speaker="{}"), _by_name),
 }
 """What it is called, how it is put there, and how it is forgotten."""
 
@@ -241,6 +268,7 @@ def _told(memory: Memory, canary: str) -> Iterator[str]:
     yield from memory.read(canary, None, namespace=NS).answers
     yield from (str(fact) for fact in memory.history(canary, namespace=NS))
     yield from (str(match.triple) for match in memory.recall(f"What of {canary}?", namespace=NS))
+    yield from (hit.turn.text for hit in Hub(memory).search(canary, namespace=NS))
     yield from (piece.text + piece.reason for piece in memory.quarantined(namespace=NS))
 
 

@@ -23,6 +23,7 @@ ON_A_SERVER = {
     "A11",
     "A17.limits.neo4j",
     "A17.neo4j",
+    "A17.roles.neo4j",
     "A18",
     "A19.neo4j",
     "A27.neo4j",
