@@ -31,7 +31,7 @@ from langchain_memllm.factindex import MAX_READ, forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
-from langchain_memllm.recall import STOPWORDS, TurnPool, keyword_shares, rank_by_words, turn_words
+from langchain_memllm.recall import STOPWORDS, TurnPool, at_rank, keyword_shares, rank_by_words, turn_words
 from langchain_memllm.render import approximate_tokens
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of
@@ -47,7 +47,6 @@ Search: TypeAlias = Literal["time", "words", "meaning", "facts"]
 
 _SEARCHES: Final[tuple[Search, ...]] = get_args(Search)
 _FOUND: Final = 50  # turns that each search finds
-_RANK: Final = 10.0  # the constant of reciprocal rank fusion (Cormack and others, 2009)
 _WEIGHTS: Final[dict[Search, float]] = {"time": 1.0, "words": 1.0, "meaning": 0.6, "facts": 0.6}
 _COUNTED: Final = 1_000  # turns up to which it is counted how many say a word
 _LEAST: Final = 0.8  # of the share of a question that a turn says, by rarity, and its cosine: what is worth showing
@@ -764,7 +763,7 @@ def _parts(day: str) -> tuple[int, int, int]:
 
 def _fused(by: dict[Search, int]) -> float:
     """How much the ranks of several searches say together."""
-    return sum(_WEIGHTS[search] / (_RANK + rank) for search, rank in by.items())
+    return sum(at_rank(rank, _WEIGHTS[search]) for search, rank in by.items())
 
 
 def _number(best: dict[Any, dict[Search, int]]) -> None:

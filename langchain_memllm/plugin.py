@@ -534,7 +534,7 @@ class MemLLMMemory(Shared):
         *,
         namespace: Namespaces | None = None,
         user_id: str | None = None,
-        k: int = 8,
+        k: int | None = None,
         max_tokens: int = 600,
         speaker: str | None = "user",
         show: Show = "auto",
@@ -550,8 +550,8 @@ class MemLLMMemory(Shared):
             text: Any text.
             namespace: Whose memory; see the class.
             user_id: Whose memory; see the class.
-            k: Most facts, 1 to 200, and most quotes.
-            max_tokens: Most tokens of the block, which is in ``Recall.block``: of facts first, then of what was said.
+            k: Most facts, 1 to 200, and most quotes, whatever of them fits into the block. None: as many as fit.
+            max_tokens: Most tokens of the block, which is in ``Recall.block``. Facts and what was said take turns.
             speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
             show: ``facts``, ``turns`` (what the person said, if the memory keeps it), or ``auto``: both.
             role: Who looks at what was said; None sees what is in no scope.
@@ -573,7 +573,7 @@ class MemLLMMemory(Shared):
         *,
         namespace: Namespaces | None = None,
         user_id: str | None = None,
-        k: int = 8,
+        k: int | None = None,
         max_tokens: int = 600,
         speaker: str | None = "user",
         show: Show = "auto",
@@ -591,7 +591,7 @@ class MemLLMMemory(Shared):
         text: str,
         namespace: Namespaces | None,
         user_id: str | None,
-        k: int,
+        k: int | None,
         max_tokens: int,
         speaker: str | None,
         show: Show,
@@ -1002,7 +1002,7 @@ class MemLLMMemory(Shared):
         self,
         mode: Mode = "auto",
         *,
-        k: int = 8,
+        k: int | None = None,
         max_tokens: int = 600,
         show: Show = "auto",
         write: WriteWhen = "after_agent",
@@ -1023,7 +1023,7 @@ class MemLLMMemory(Shared):
         Args:
             mode: ``auto`` recalls before the model is called and writes after the agent; ``read`` and ``write`` do one
                 of these; ``tools`` gives the model the tools of ``tools()`` and does nothing by itself.
-            k: Most facts recalled.
+            k: Most facts recalled; None: as many as fit.
             max_tokens: Most tokens of the block that shows them.
             show: What is recalled; see ``recall``. Of what was said, that which is in no scope.
             write: When what was said is extracted: ``after_agent``, before the answer is given back; ``background``, in
@@ -1069,11 +1069,19 @@ class MemLLMMemory(Shared):
             name=name,
         )
 
-    def _recaller(self, k: int, max_tokens: int, show: Show, memory_gate: Gate | None) -> Recaller:
+    def _recaller(self, k: int | None, max_tokens: int, show: Show, memory_gate: Gate | None) -> Recaller:
         from langchain_memllm.turns import Recaller
 
-        show, gate = self._shown(show), self._gate(memory_gate)
-        return Recaller(self.core, self.scope, k=k, max_tokens=max_tokens, show=show, gate=gate, on_error=self.on_error)
+        return Recaller(
+            self.core,
+            self.scope,
+            hub=self.hub,
+            k=k,
+            max_tokens=max_tokens,
+            show=self._shown(show),
+            gate=self._gate(memory_gate),
+            on_error=self.on_error,
+        )
 
     def _writer(self, **options: Any) -> TurnWriter:
         """What writes turns.
@@ -1090,7 +1098,7 @@ class MemLLMMemory(Shared):
         options["episodes"] = self._episodes
         return TurnWriter(self.core, self.scope, self._door.ingest, on_error=self.on_error, **options)
 
-    def tools(self, *, prefix: str | None = None, erase: bool = False) -> list[BaseTool]:
+    def tools(self, *, prefix: str | None = None, erase: bool = False, show: Show = "auto") -> list[BaseTool]:
         """The tools ``remember``, ``recall`` and ``forget``, for ``create_agent`` and ``ToolNode``.
 
         Whose memory they use comes from the run, never from the model. What the model has them write counts as the
@@ -1100,13 +1108,14 @@ class MemLLMMemory(Shared):
             prefix: What their names begin with. By default nothing, or for a namespace template of your own what comes
                 from its labels, as ``team_acme_remember``: two memories in one agent do not collide.
             erase: Whether ``forget`` erases; by default it closes facts, and the history keeps them.
+            show: What ``recall`` shows; see ``recall``. Of what was said, that which is in no scope.
 
         Raises:
-            ConfigurationError: A prefix that no tool's name can have.
+            ConfigurationError: A prefix that no tool's name can have, or an unknown ``show``.
         """
         from langchain_memllm.adapters.tools import tools_of
 
-        return tools_of(self.core, self.scope, prefix=prefix, erase=erase)
+        return tools_of(self.core, self.scope, prefix=prefix, erase=erase, hub=self.hub, show=self._shown(show))
 
     @property
     def embeddings(self) -> MemLLMEmbeddings:
@@ -1122,17 +1131,19 @@ class MemLLMMemory(Shared):
         user_id: str | None = None,
         k: int = 8,
         search_type: SearchType = "recall",
+        show: Show = "auto",
     ) -> MemLLMRetriever:
-        """A LangChain retriever of facts: of one user, of whoever a call names, or of the user of the run.
+        """A LangChain retriever of facts and words: of one user, of whoever a call names, or of the user of the run.
 
         Args:
             namespace: Whose memory, for all calls; by default that of the call or its run.
             user_id: See ``namespace``.
-            k: Most facts, 1 to 200.
+            k: Most documents, 1 to 200; facts and what was said take turns.
             search_type: ``recall`` or ``similar``; see ``SearchType``.
+            show: What is retrieved; see ``recall``.
 
         Raises:
-            ConfigurationError: ``k`` or ``search_type`` cannot be used.
+            ConfigurationError: ``k``, ``search_type`` or ``show`` cannot be used.
         """
         from langchain_memllm.adapters.retriever import MemLLMRetriever, check_k, check_search_type
 
@@ -1143,6 +1154,7 @@ class MemLLMMemory(Shared):
             user_id=user_id,
             namespace=namespace,
             search_type=check_search_type(search_type),
+            show=self._shown(show),
         )
 
     def write_node(
@@ -1180,7 +1192,7 @@ class MemLLMMemory(Shared):
     def recall_node(
         self,
         *,
-        k: int = 8,
+        k: int | None = None,
         max_tokens: int = 600,
         show: Show = "auto",
         memory_gate: Gate | None = None,
@@ -1189,7 +1201,7 @@ class MemLLMMemory(Shared):
         """A node that puts the block of recalled facts into ``memllm_context``; see ``graph.recall_node``.
 
         Args:
-            k: Most facts recalled.
+            k: Most facts recalled; None: as many as fit.
             max_tokens: Most tokens of the block that shows them.
             show: What is recalled; see ``recall``.
             memory_gate: Decides what is shown; see ``recall``. The node is called ``memory_gate`` then.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["always", "is_small_talk", "may_state", "sentences"]
+__all__ = ["always", "is_small_talk", "may_state", "sentences", "without_code"]
 
 _CODE: Final = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _SENTENCE: Final = re.compile(r"[^.!?…。！？\n]*(?:[.!?…。！？]+|\n|\Z)")
@@ -85,8 +85,12 @@ def may_state(text: str, context: Sequence[str] = ()) -> bool:
         context: What stood before it, oldest first, each with its speaker (``assistant: …``).
     """
     answers = bool(context) and _QUESTION.search(context[-1]) is not None
-    said = _CODE.sub(" ", text)
-    return any(_states(sentence, answers) for sentence in _SENTENCE.findall(said))
+    return any(_states(sentence, answers) for sentence in _SENTENCE.findall(without_code(text)))
+
+
+def without_code(text: str) -> str:
+    """A text without the code in it that is fenced off."""
+    return _CODE.sub(" ", text)
 
 
 def is_small_talk(text: str, context: Sequence[str] = ()) -> bool:
@@ -98,7 +102,7 @@ def is_small_talk(text: str, context: Sequence[str] = ()) -> bool:
         text: What was said.
         context: What stood before it, oldest first, each with its speaker (``assistant: …``).
     """
-    words = [_worded(sentence) for sentence in sentences(_CODE.sub(" ", text))]
+    words = [_worded(sentence) for sentence in sentences(without_code(text))]
     if bool(context) and _QUESTION.search(context[-1]) and any(word in _REPLIES for some in words for word in some):
         return False
     return all(word in _ACKNOWLEDGEMENTS for some in words for word in some)

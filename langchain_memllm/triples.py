@@ -456,6 +456,7 @@ class Match:
     """A fact that answers a query or a text, and why.
 
     ``similarity`` is the mean of ``entity_similarity`` and ``relation_similarity`` (cosines in [-1, 1], 1.0 exact).
+    ``said`` is the sentence it was taken from, where that says something of the text which the fact does not.
     """
 
     fact: Fact
@@ -465,6 +466,7 @@ class Match:
     relation_similarity: float = 1.0
     how: How = "exact"
     why: str = ""
+    said: str = ""
 
     def __repr__(self) -> str:
         """One line: the answer, the triple, and how it was found."""

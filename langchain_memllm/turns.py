@@ -36,10 +36,10 @@ from langchain_memllm.gate import Decider
 from langchain_memllm.hub import Hub
 from langchain_memllm.ingest import Ingest
 from langchain_memllm.local.leading import held_by
-from langchain_memllm.memory import MAX_RECALLED, Memory
+from langchain_memllm.memory import Memory
 from langchain_memllm.reading import Generate, Lookup, Reading, Results, advance, next_action
 from langchain_memllm.recall import needs_context
-from langchain_memllm.recalled import Show, check_show, gated, recall
+from langchain_memllm.recalled import Show, check_count, check_show, gated, recall
 from langchain_memllm.render import without_blocks
 from langchain_memllm.salience import is_small_talk, may_state
 from langchain_memllm.scope import Scope, thread_of
@@ -543,7 +543,8 @@ class Recaller(Shared):
     Args:
         memory: Where to look.
         scope: Whose memory a run uses.
-        k: Most facts.
+        hub: Where what was said is; by default the memory's.
+        k: Most facts; None: as many as fit.
         max_tokens: Most tokens of the block.
         show: What is recalled: facts, what was said in no scope, or both.
         gate: Decides whether a turn needs memory, and what is shown of what was found; None shows what recall finds.
@@ -555,19 +556,19 @@ class Recaller(Shared):
         memory: Memory,
         scope: Scope,
         *,
-        k: int = 8,
+        hub: Hub | None = None,
+        k: int | None = None,
         max_tokens: int = 600,
         show: Show = "facts",
         gate: Decider | None = None,
         on_error: OnError = "warn",
     ) -> None:
         """Keep the pieces."""
-        if not isinstance(k, int) or not 1 <= k <= MAX_RECALLED:
-            raise ConfigurationError(f"k={k!r} is out of range; give the number of facts, 1 to {MAX_RECALLED}")
+        check_count(k)
         if not isinstance(max_tokens, int) or max_tokens < 0:
             raise ConfigurationError(f"max_tokens={max_tokens!r} is not a number of tokens; give 0 or more")
         self.memory, self.scope, self.k, self.max_tokens, self.show = memory, scope, k, max_tokens, check_show(show)
-        self._hub, self.gate = Hub(memory), gate
+        self._hub, self.gate = hub or Hub(memory), gate
         self.on_error = _check_on_error(on_error)
         self._blocks: OrderedDict[Hashable, tuple[int, str, Decision | None]] = OrderedDict()
         self._lock = renewed(threading.Lock())

@@ -1,4 +1,4 @@
-"""Memory as a LangChain retriever: facts that answer a text as documents, for chains and retriever tools.
+"""Memory as a LangChain retriever: facts that answer a text, and what was said, as documents.
 
 LangChain tells a retriever's own method nothing of the run's config, so whose memory a call reads is settled in
 ``invoke``: what the call or the retriever names, else the user of the run. The local user answers outside of runs only.
@@ -7,6 +7,7 @@ LangChain tells a retriever's own method nothing of the run's config, so whose m
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain, zip_longest
 from typing import Any, Final, Literal, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -15,8 +16,9 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.recalled import Show
 from langchain_memllm.scope import Scope, run_of
-from langchain_memllm.triples import Match, Recall
+from langchain_memllm.triples import Match, Quote, Recall
 from langchain_memllm.twins import twin
 
 __all__ = ["MemLLMRetriever", "SearchType", "check_k", "check_search_type"]
@@ -31,8 +33,8 @@ _MAX_K: Final = 200
 class MemLLMRetriever(BaseRetriever):
     """Retrieves facts; made by ``MemLLMMemory.retriever``. A call may give ``k``, ``user_id`` or ``namespace`` anew.
 
-    Each document is one fact: its text ``subject relation object``, its id the fact's, its metadata the rest, ready
-    for JSON.
+    A document is a fact: its text ``subject relation object``, its id the fact's, its metadata the rest, ready for
+    JSON. Or what a person said: its text the words, its id the turn's, its metadata who, when and where.
 
     Raises:
         ConfigurationError: An unknown ``search_type``, or ``k`` is not 1 to 200.
@@ -44,9 +46,10 @@ class MemLLMRetriever(BaseRetriever):
     user_id: str | None = None
     namespace: Any = None
     search_type: SearchType = "recall"
+    show: Show = "facts"
 
     def model_post_init(self, context: Any, /) -> None:
-        """Check the number of facts."""
+        """Check the number of documents."""
         check_k(self.k)
 
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
@@ -68,18 +71,23 @@ class MemLLMRetriever(BaseRetriever):
         return given if run is None else {**given, "namespace": self.scope.resolve(run.config, run.runtime)}
 
     def documents(self, query: str, k: int | None, user_id: str | None, namespace: Any) -> list[Document]:
-        """The facts, best first."""
+        """Facts and quotes in turns, each best first."""
         if user_id is None and namespace is None:
             user_id, namespace = self.user_id, self.namespace
         k = check_k(self.k if k is None else k)
         found = self.recall(
-            query, k=k if self.search_type == "recall" else _MAX_K, user_id=user_id, namespace=namespace
+            query,
+            k=k if self.search_type == "recall" else _MAX_K,
+            user_id=user_id,
+            namespace=namespace,
+            show=self.show,
         )
         matches = list(found)
         if self.search_type == "similar":
             direct = [match for match in matches if match.how != "neighbour"]
             matches = sorted(direct, key=lambda match: -match.similarity)[:k]
-        return [_document(match) for match in matches]
+        pairs = zip_longest(map(_document, matches), map(_said, found.quotes))
+        return [each for each in chain.from_iterable(pairs) if each is not None][:k]
 
     _adocuments = twin(documents)
 
@@ -150,3 +158,8 @@ def _document(match: Match) -> Document:
         "why": match.why,
     }
     return Document(" ".join(match.triple), id=fact.id, metadata=metadata)
+
+
+def _said(quote: Quote) -> Document:
+    metadata = {"source_type": "user", "speaker": quote.speaker, "said_at": quote.said_at, "thread": quote.thread}
+    return Document(quote.text, id=quote.turn, metadata={**metadata, "why": quote.why})

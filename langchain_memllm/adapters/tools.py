@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from langchain.tools import ToolException, ToolRuntime
@@ -27,12 +27,14 @@ from pydantic import BaseModel, Field
 
 from langchain_memllm.conversation import mentions, own_words, said_at, split_turn
 from langchain_memllm.errors import ConfigurationError, InvalidTriple, NamespaceError, reason_of
+from langchain_memllm.hub import Hub
 from langchain_memllm.memory import EXACT, Memory
+from langchain_memllm.recalled import Show, check_show, recall
 from langchain_memllm.relations import share_a_stem
-from langchain_memllm.render import render
 from langchain_memllm.scope import Scope, current_run, thread_of
 from langchain_memllm.sharing import Shared
 from langchain_memllm.speaker import SPEAKER, asks_to_forget_all, is_speaker
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.times import as_moment
 from langchain_memllm.triples import (
     Fact,
@@ -55,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_FACTS: Final = 50
 _MAX_RECALLED: Final = 30
+_RECALLED: Final = 20  # of which the block shows as many as fit
 _MAX_TOKENS: Final = 600
 _PREFIX: Final = re.compile(r"[a-zA-Z0-9_-]{0,55}")  # OpenAI takes names of at most 64 of these characters
 
@@ -78,7 +81,7 @@ class RecallInput(BaseModel):
     """What ``recall`` takes."""
 
     query: str = Field(description="A question or text that names what you want to know about", min_length=1)
-    k: int = Field(8, description="Most facts", ge=1, le=_MAX_RECALLED)
+    k: int = Field(_RECALLED, description="Most facts", ge=1, le=_MAX_RECALLED)
 
 
 class ForgetInput(BaseModel):
@@ -119,7 +122,15 @@ def _called_by_application(call: Any, config: RunnableConfig | None) -> Iterator
         _BY_APPLICATION.reset(token)
 
 
-def tools_of(memory: Memory, scope: Scope, *, prefix: str | None = None, erase: bool = False) -> list[BaseTool]:
+def tools_of(
+    memory: Memory,
+    scope: Scope,
+    *,
+    prefix: str | None = None,
+    erase: bool = False,
+    hub: Hub | None = None,
+    show: Show = "facts",
+) -> list[BaseTool]:
     """The three tools over one memory.
 
     Args:
@@ -128,16 +139,18 @@ def tools_of(memory: Memory, scope: Scope, *, prefix: str | None = None, erase: 
         prefix: What their names begin with; by default nothing for the usual namespace template, and for one of its
             own what comes from its labels, as ``team_acme_``: so two memories do not collide in one agent.
         erase: Whether ``forget`` erases; by default it closes facts and keeps the history.
+        hub: Where what was said is; by default the memory's.
+        show: What ``recall`` shows: facts, what was said in no scope, or both.
 
     Raises:
-        ConfigurationError: A prefix that no tool's name can have.
+        ConfigurationError: A prefix that no tool's name can have, or an unknown ``show``.
     """
     prefix = scope.prefix if prefix is None else prefix
     if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(
             f"prefix={prefix!r} cannot begin the name of a tool; give at most 55 letters, digits, '_' and '-'"
         )
-    tools = MemoryTools(memory, scope, erase=erase)
+    tools = MemoryTools(memory, scope, erase=erase, hub=hub, show=show)
     forget = _FORGET + (_ERASES if erase else _CLOSES)
     return [
         _MemoryTool.from_function(
@@ -204,6 +217,8 @@ class _Call:
     """When they said it, if that is known."""
     by_application: bool
     key: tuple[str, ...] | None
+    seen: frozenset[str] = frozenset()
+    """Ids of the turns that the model sees already."""
 
     def meant(self, name: str) -> str:
         """A name, or that of the person who speaks if it means them."""
@@ -233,11 +248,16 @@ class MemoryTools(Shared):
         memory: The memory.
         scope: Whose memory a run uses.
         erase: Whether ``forget`` erases.
+        hub: Where what was said is; by default the memory's.
+        show: What ``recall`` shows.
     """
 
-    def __init__(self, memory: Memory, scope: Scope, *, erase: bool = False) -> None:
+    def __init__(
+        self, memory: Memory, scope: Scope, *, erase: bool = False, hub: Hub | None = None, show: Show = "facts"
+    ) -> None:
         """Keep the parts."""
         self.memory, self.scope, self.erase = memory, scope, erase
+        self.hub, self.show = hub or Hub(memory), check_show(show)
 
     def remember(self, facts: list[ToolFact], runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
         """Write facts: those that the person's own words name as the person's, all others as a tool's."""
@@ -247,16 +267,25 @@ class MemoryTools(Shared):
             written = self._write(call, "remember", [(self._kind_of(call, fact), fact) for fact in facts])
         return "\n".join(_line(fact, outcome) for fact, outcome in written), _artifact(written)
 
-    def recall(self, query: str, k: int = 8, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
-        """Facts that a text brings to mind, as a block."""
+    def recall(self, query: str, k: int = _RECALLED, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
+        """Facts that a text brings to mind and what was said about it, as a block."""
         call = self._call(runtime)
         with _told("Nothing could be looked up; what is stored is not known"):
             names = self.memory.speaker_names(namespace=call.namespace)
             text = f"{query} ({SPEAKER})" if any(mentions(query, name) for name in (*names, "the speaker")) else query
-            found = self.memory.recall(text, namespace=call.namespace, k=k)
-            block = render(found, _MAX_TOKENS, owner=self.scope.owner)
-        artifact = [{**match.fact.as_dict(), "similarity": match.similarity, "why": match.why} for match in found]
-        return block or "Nothing is stored about this.", artifact
+            found = recall(
+                self.memory,
+                self.hub,
+                text,
+                [call.namespace],
+                show=self.show,
+                k=k,
+                max_tokens=_MAX_TOKENS,
+                without=call.seen,
+                owner=self.scope.owner,
+            )
+        facts = [{**match.fact.as_dict(), "similarity": match.similarity, "why": match.why} for match in found]
+        return found.block or "Nothing is stored about this.", [*facts, *map(asdict, found.quotes)]
 
     def forget(
         self,
@@ -285,7 +314,7 @@ class MemoryTools(Shared):
         """Async twin of ``remember``."""
         return await asyncio.to_thread(self.remember, facts, runtime)
 
-    async def arecall(self, query: str, k: int = 8, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
+    async def arecall(self, query: str, k: int = _RECALLED, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
         """Async twin of ``recall``."""
         return await asyncio.to_thread(self.recall, query, k, runtime)
 
@@ -315,6 +344,7 @@ class MemoryTools(Shared):
         state = getattr(runtime, "state", None)
         messages = _messages_of(state)
         call_id = getattr(runtime, "tool_call_id", None)
+        thread = thread_of(config, runtime)
         asked_by = _asked_by(messages, call_id) or _task_of(config, runtime)
         return _Call(
             namespace=self.scope.resolve(config, runtime),
@@ -323,7 +353,8 @@ class MemoryTools(Shared):
             words=own_words(messages, principal),
             said_at=said_in_run(state) or _said_at(messages),
             by_application=by_application,
-            key=(thread_of(config, runtime), asked_by, call_id) if call_id else None,
+            seen=frozenset(Turn.named(thread, message.id) for message in messages if message.id),
+            key=(thread, asked_by, call_id) if call_id else None,
         )
 
     def _write(self, call: _Call, tool: str, facts: Sequence[tuple[Kind, ToolFact]]) -> list[tuple[ToolFact, Outcome]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -30,7 +31,9 @@ from langchain_memllm.cli.terminal import (
     text_and_source,
 )
 from langchain_memllm.plugin import LOCAL_USER
-from langchain_memllm.triples import Match, ReadResult
+from langchain_memllm.recalled import check_show
+from langchain_memllm.times import local_day
+from langchain_memllm.triples import Match, Quote, ReadResult
 
 app = typer.Typer()
 
@@ -95,32 +98,57 @@ def recall(
     text: str,
     store: Store = "memllm.db",
     user: User = None,
-    k: Annotated[int, typer.Option("-k", help="Most facts.")] = 8,
+    k: Annotated[int | None, typer.Option("-k", help="Most facts; by default as many as fit --tokens.")] = None,
+    tokens: Annotated[int, typer.Option(min=0, help="How much a model would be shown, in tokens.")] = 600,
+    show: Annotated[str, typer.Option(help="What to recall: facts, turns (what was said), or auto: both.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Show the facts that answer a text, and why; no model is called."""
+    """Show the facts that answer a text and what was said about it, and why; no model is called."""
     if not text.strip():
         fail("the text is empty; give a sentence or a name", WRONG)
-    with open_memory(store) as memory:
+    with open_memory(store, episodes=True) as memory:
         check_user(memory, user)
-        recalled = memory.recall(text, user_id=user, k=k)
-    _print_matches(recalled.matches, as_json, "nothing is recalled; `memllm list` shows what is stored")
-
-
-def _print_matches(matches: ReadResult | Sequence[Match], as_json: bool, nothing: str = "nothing stored") -> None:
+        found = memory.recall(text, user_id=user, k=k, max_tokens=tokens, show=check_show(show))
     if as_json:
-        extra = ("answer", "similarity", "how", "why")
-        print_json([{**{name: getattr(m, name) for name in extra}, "fact": m.fact.as_dict()} for m in matches])
+        print_json([*map(_as_json, found), *map(asdict, found.quotes)])
     else:
-        table = Table("answer", "fact", "state", "how", "similarity", box=None)
-        for match in matches:
-            how = f"{match.how}: {match.why}" if match.why else match.how
-            table.add_row(
-                *map(escape, (match.answer, str(match.triple), match.fact.state, how)), f"{match.similarity:.2f}"
-            )
-        out.print(table if len(matches) else nothing)
+        _print_table(found.matches, "" if found else "nothing is recalled; `memllm list` shows what is stored")
+        _print_quotes(found.quotes)
+    if not found:
+        raise typer.Exit(NOTHING)
+
+
+def _as_json(match: Match) -> dict[str, Any]:
+    return {
+        **{name: getattr(match, name) for name in ("answer", "similarity", "how", "why")},
+        "fact": match.fact.as_dict(),
+    }
+
+
+def _print_quotes(quotes: Sequence[Quote]) -> None:
+    table = Table("words", "said", "by", "found by", box=None)
+    for quote in quotes:
+        table.add_row(*map(escape, (quote.text, local_day(quote.said_at), quote.speaker or "user", quote.why)))
+    if quotes:
+        out.print(table)
+
+
+def _print_matches(matches: ReadResult, as_json: bool) -> None:
+    if as_json:
+        print_json([*map(_as_json, matches)])
+    else:
+        _print_table(list(matches), "nothing stored")
     if not len(matches):
         raise typer.Exit(NOTHING)
+
+
+def _print_table(matches: Sequence[Match], nothing: str) -> None:
+    table = Table("answer", "fact", "state", "how", "similarity", box=None)
+    for match in matches:
+        how = f"{match.how}: {match.why}" if match.why else match.how
+        table.add_row(*map(escape, (match.answer, str(match.triple), match.fact.state, how)), f"{match.similarity:.2f}")
+    if matches or nothing:
+        out.print(table if matches else nothing)
 
 
 @app.command()

@@ -127,7 +127,9 @@ def exit_status(error: MemLLMError) -> int:
 
 
 @contextmanager
-def open_memory(store: str, model: str | None = None, *, create: bool = False) -> Iterator[MemLLMMemory]:
+def open_memory(
+    store: str, model: str | None = None, *, create: bool = False, episodes: bool = False
+) -> Iterator[MemLLMMemory]:
     """The memory, with errors as one line on standard error and a documented exit status.
 
     Only what writes creates a file: a mistyped name is not an empty memory.
@@ -141,7 +143,7 @@ def open_memory(store: str, model: str | None = None, *, create: bool = False) -
         with (
             signs_of_life(),
             opened(store) as place,
-            MemLLMMemory(place, model=model, embedder=embedder_name()) as memory,
+            MemLLMMemory(place, model=model, embedder=embedder_name(), episodes=episodes) as memory,
         ):
             yield memory
     except MemLLMError as error:

@@ -9,6 +9,7 @@ from typing import Final
 
 from langchain_memllm.factindex import stems_of
 from langchain_memllm.recall.languages import Language, language_of
+from langchain_memllm.salience import without_code
 from langchain_memllm.speaker import FIRST_PERSON
 from langchain_memllm.triples import MAX_NAME, fold, name_key
 
@@ -98,10 +99,11 @@ def parse_question(text: str, speaker: str | None) -> Question:
             common.append(_is_common(raw, word, begins, language))
         begins = raw[-1] in ".!?:"
     keywords = [_bare(raw) for raw, empty in zip(raws, common, strict=True) if not empty]
-    bare = [word.strip(_PUNCTUATION) for word in words]
+    spoken = [word for word in map(fold, without_code(" ".join(given)).split()) if word]  # code has an "i" of its own
+    bare = [word.strip(_PUNCTUATION) for word in spoken]
     if language is None:
         own = not FIRST_PERSON.isdisjoint(bare)
-        personal = _PERSONAL.search(_REQUEST.sub(" ", " ".join(words))) is not None
+        personal = _PERSONAL.search(_REQUEST.sub(" ", " ".join(spoken))) is not None
     else:
         own, personal = language.says_i(bare), language.is_personal(bare)
     keys = _runs(words, common)

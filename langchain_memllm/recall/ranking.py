@@ -27,6 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_memllm.factindex import FactIndex, name_token, rarity, relation_token, stems_of, typo_key, word_token
+from langchain_memllm.recall.floor import SENTENCES, WORDS, Supported, above_floor
+from langchain_memllm.recall.fusion import CONSTANT, at_rank, fused
 from langchain_memllm.recall.question import STOPWORDS, Question
 from langchain_memllm.recall.sentences import Sentences
 from langchain_memllm.stores.interface import TRUSTED, Candidate, FactFilter, RecallIndex, Row, TripleStore, Vector
@@ -37,7 +39,6 @@ __all__ = ["Embed", "Ranked", "StoredFacts", "Weights", "rank", "relation_words"
 Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Vector | None]]
 _Rows: TypeAlias = NDArray[np.intp]
 
-_CONSTANT: Final = 10  # of the fusion
 _SENTENCE: Final = 0.7  # what a word counts that stands in the sentence only
 _ALIAS: Final = 0.4  # that stands in another name of the relation
 _MISSPELT: Final = 0.7  # that is spelled nearly alike
@@ -53,10 +54,6 @@ _LATER: Final = 0.02  # what a hop loses for each fact that fits better than the
 _LEAST_FIT: Final = 0.5
 _OF_ENDS: Final = 0.5  # what the cosine of a name counts beside that of the relation
 _TRIES: Final = 4  # to look facts up again after closed ones were left out
-_LEAST_PERSONAL: Final = 0.2  # support a fact needs for a question about the person who asks
-_LEAST: Final = 0.5  # and for any other
-_LEAST_PERSONAL_SENTENCE: Final = 0.1  # the same, where facts are compared as sentences
-_LEAST_SENTENCE: Final = 0.35
 _SAID: Final = 0.25  # what words count beside the cosine of a sentence
 _SENTENCES: Final = 3.0  # how often the way of meaning counts where it goes by sentences
 
@@ -205,7 +202,7 @@ def rank(
         like = _like(search, [row for row, _, _ in near])
         if not _look_up(search, stored, [*order, *(row for row, _ in about), *like]):
             break
-    scores = _fused(
+    scores = fused(
         (weights.words, _present(search, order)),
         (weights.meaning * (_SENTENCES if search.fits else 1.0), _by_meaning(search)),
         (weights.person, _by_person(search, about, words)),
@@ -215,12 +212,13 @@ def rank(
         hops = _further(search, scores, stored, embed)
         for place, hop in enumerate(hops):
             how.setdefault(hop.id, ("neighbour", hop.via))
-            weight = weights.hops * min(hop.fit, 1.0)
-            scores[hop.id] = scores.get(hop.id, 0.0) + weight / (_CONSTANT + place + 1)
+            scores[hop.id] = scores.get(hop.id, 0.0) + at_rank(place + 1, weights.hops * min(hop.fit, 1.0))
         if not hops:
             break
-    best = _best(search, {each: scores[each] for each in _supported(search, words, how) if each in scores})
-    return [_ranked(search, each, scores[each], how) for each in best[:most]]
+    best = _best(search, scores)
+    floor = SENTENCES if search.fits else WORDS
+    shown = set(above_floor(question, _supports(search, best, words, how), floor))
+    return [_ranked(search, each, scores[each], how) for each in best if each in shown][:most]
 
 
 def _look_up(search: _Search, stored: StoredFacts, rows: Sequence[int]) -> bool:
@@ -247,7 +245,7 @@ def _ranked(search: _Search, each: Any, score: float, how: Mapping[Any, tuple[Ho
     candidate = search.held[each]
     way, via = how[each] if each in how else ("similar", _shared(search, candidate))
     similarity = round(_meaning(search, candidate), 5)
-    return Ranked(score * _CONSTANT, similarity, Row(candidate.fact, way, similarity, similarity, via))
+    return Ranked(score * CONSTANT, similarity, Row(candidate.fact, way, similarity, similarity, via))
 
 
 def _shared(search: _Search, candidate: Candidate) -> str:
@@ -470,26 +468,30 @@ def _rest(search: _Search, text: str, candidate: Candidate) -> str:
 # -- what says too little -----------------------------------------------------------------------------------------
 
 
-def _supported(search: _Search, words: NDArray[np.float32], how: Mapping[Any, tuple[How, str]]) -> list[Any]:
-    """The facts that say enough of the question: an unrelated one recalls nothing.
-
-    What is about a name in the question always does, and what is one hop from a fact that does.
-    """
-    by_sentence = bool(search.fits)
-    some, any_ = (_LEAST_PERSONAL_SENTENCE, _LEAST_SENTENCE) if by_sentence else (_LEAST_PERSONAL, _LEAST)
-    least = some if search.question.personal else any_
-    if search.question.own and not search.question.stems:  # "Who am I?"
-        least = 0.0
+def _supports(
+    search: _Search, best: Sequence[Any], words: NDArray[np.float32], how: Mapping[Any, tuple[How, str]]
+) -> list[Supported]:
+    """What speaks for showing each fact, in the order given."""
     named = {name.key for name in search.recall.named} - {search.question.speaker}
-    kept: list[Any] = []
-    for each, candidate in search.held.items():
-        is_named = not named.isdisjoint((candidate.subject_key, candidate.object_key))
-        is_hop = how.get(each, ("similar", ""))[0] == "neighbour"
-        said = max(words[search.rows[each]]) / search.sought if search.sought else 0.0
-        says = said * _SAID + search.fits.get(each, 0.0) if by_sentence else said + _likeness(search, candidate)
-        if is_named or is_hop or says >= least:
-            kept.append(each)
-    return kept
+    found: list[Supported] = []
+    for each in best:
+        candidate = search.held[each]
+        ends = candidate.subject_key, candidate.object_key
+        said = float(max(words[search.rows[each]])) / search.sought if search.sought else 0.0
+        way, via = how.get(each, ("similar", ""))
+        hop = via if way == "neighbour" else None
+        fit = said * _SAID + search.fits.get(each, 0.0) if search.fits else said + _likeness(search, candidate)
+        found.append(
+            Supported(
+                each,
+                ends,
+                fit,
+                not named.isdisjoint(ends),
+                hop,
+                search.question.speaker in ends,
+            )
+        )
+    return found
 
 
 def _likeness(search: _Search, candidate: Candidate) -> float:
@@ -508,15 +510,6 @@ def _present(search: _Search, rows: Sequence[int]) -> list[Any]:
 def _best(search: _Search, scores: Mapping[Any, float]) -> list[Any]:
     """Ids by score; of equals the newest."""
     return sorted(scores, key=lambda each: (-scores[each], -search.held[each].fact.seq, search.held[each].fact.id))
-
-
-def _fused(*rankings: tuple[float, Sequence[Any]]) -> dict[Any, float]:
-    """Reciprocal rank fusion of rankings with their weights."""
-    scores: dict[Any, float] = defaultdict(float)
-    for weight, ranking in rankings:
-        for place, each in enumerate(ranking if weight else ()):
-            scores[each] += weight / (_CONSTANT + place + 1)
-    return scores
 
 
 def _how(search: _Search, about: Sequence[tuple[int, str]]) -> dict[Any, tuple[How, str]]:

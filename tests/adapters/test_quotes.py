@@ -1,0 +1,120 @@
+"""What was said comes through every door: tools, retriever, command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import BaseTool
+from typer.testing import CliRunner
+
+from langchain_memllm import MemLLMMemory
+from langchain_memllm.cli import app
+from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.stores.episodes import Turn
+from langchain_memllm.stores.interface import TripleStore
+
+FERRY = "The ticket code of the ferry is XK-4711."
+SECRET = "The ticket code of the ferry is SECRET."
+LINE = f"* {FERRY} | said 2026-03-05 by user"
+FACT = "- user | likes | ferry tickets |"
+RUN = {"configurable": {"user_id": "ada", "thread_id": "now"}}
+
+
+def turn(text: str, scope: str = "", thread: str = "trip") -> Turn:
+    return Turn(Turn.named(thread, text), thread, text, "2026-03-05T12:00:00+00:00", scope=scope)
+
+
+def fill(memory: MemLLMMemory) -> MemLLMMemory:
+    memory.write([("user", "likes", "ferry tickets")], user_id="ada")
+    memory.hub.keep([turn(FERRY), turn(SECRET, scope="plans")], user_id="ada")
+    return memory
+
+
+@pytest.fixture(params=["memory", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def memory(request: pytest.FixtureRequest) -> MemLLMMemory:
+    """A memory of one user, on either store."""
+    store: TripleStore | str = ":memory:" if request.param == "memory" else request.getfixturevalue("neo4j_store")
+    return fill(MemLLMMemory(store, episodes=True))
+
+
+def recall_of(memory: MemLLMMemory, **options: Any) -> BaseTool:
+    return next(tool for tool in memory.tools(**options) if tool.name == "recall")
+
+
+CALL = {"type": "tool_call", "id": "1", "name": "recall", "args": {"query": "ticket code of the ferry"}}
+
+
+async def test_the_tool_shows_what_was_said(memory: MemLLMMemory) -> None:
+    for message in (recall_of(memory).invoke(CALL, RUN), await recall_of(memory).ainvoke(CALL, RUN)):
+        lines = message.text.splitlines()
+        assert LINE in lines and any(line.startswith(FACT) for line in lines) and SECRET not in message.text
+        assert [each.get("text") for each in message.artifact] == [None, FERRY]
+    assert LINE not in recall_of(memory, show="facts").invoke(CALL, RUN).text
+    said = recall_of(memory, show="turns").invoke(CALL, RUN).text
+    assert LINE in said.splitlines() and FACT not in said
+    with pytest.raises(ConfigurationError, match="show='all' is unknown"):
+        memory.tools(show="all")  # type: ignore[arg-type]
+
+
+async def test_the_retriever_gives_what_was_said(memory: MemLLMMemory) -> None:
+    retriever = memory.retriever(user_id="ada")
+    for found in (retriever.invoke("ticket code of the ferry"), await retriever.ainvoke("ticket code of the ferry")):
+        assert [each.page_content for each in found] == ["user likes ferry tickets", FERRY]
+        assert found[1].id == Turn.named("trip", FERRY)
+        assert found[1].metadata["said_at"].startswith("2026-03-05T12:00:00") and found[1].metadata["thread"] == "trip"
+        json.dumps(found[1].metadata)
+    assert [d.page_content for d in memory.retriever(user_id="ada", k=1).invoke("ferry ticket")] == [
+        "user likes ferry tickets"
+    ]
+    assert [d.page_content for d in memory.retriever(user_id="ada", show="turns").invoke("ferry ticket")] == [FERRY]
+    assert [d.id != found[1].id for d in memory.retriever(user_id="ada", show="facts").invoke("ferry ticket")] == [True]
+    with pytest.raises(ConfigurationError, match="show='all' is unknown"):
+        memory.retriever(show="all")  # type: ignore[arg-type]
+
+
+def test_a_memory_without_episodes_shows_facts_alone() -> None:
+    memory = fill(MemLLMMemory(":memory:"))
+    assert LINE not in recall_of(memory).invoke(CALL, RUN).text
+    assert LINE in recall_of(memory, show="turns").invoke(CALL, RUN).text
+    assert len(memory.retriever(user_id="ada").invoke("ferry ticket")) == 1
+
+
+def test_the_doors_of_one_memory_share_what_they_know_of_turns() -> None:
+    memory = fill(MemLLMMemory(":memory:", episodes=True))
+    middleware = memory.middleware("read")
+    assert middleware._recaller is not None and middleware._recaller._hub is memory.hub
+
+
+def test_the_tool_does_not_repeat_what_the_model_sees() -> None:
+    from langchain_memllm.adapters.tools import MemoryTools
+
+    memory = MemLLMMemory(":memory:", episodes=True)
+    memory.hub.keep([Turn(Turn.named("now", "m1"), "now", FERRY, "2026-03-05T12:00:00+00:00")], user_id="ada")
+
+    class Runtime:
+        config, state, tool_call_id, context = RUN, {"messages": [HumanMessage(FERRY, id="m1")]}, "1", None
+
+    tools = MemoryTools(memory.core, memory.scope, hub=memory.hub, show="auto")
+    assert FERRY not in tools.recall("ticket code of the ferry", runtime=Runtime())[0]  # type: ignore[arg-type]
+    assert FERRY in recall_of(memory).invoke(CALL, RUN).text
+
+
+def test_the_command_shows_what_was_said(tmp_path: Path) -> None:
+    file = str(tmp_path / "m.db")
+    with MemLLMMemory(file, episodes=True) as memory:
+        fill(memory)
+    runner, asked = CliRunner(), ["recall", "ticket code of the ferry", "--store", file, "--user", "ada"]
+    shown = runner.invoke(app, asked).stdout
+    assert "XK-4711" in shown and "2026-03-05" in shown and "ferry tickets" in shown and "SECRET" not in shown
+    told = json.loads(runner.invoke(app, [*asked, "--json"]).stdout)
+    assert told[0]["fact"]["object"] == "ferry tickets" and told[1]["text"] == FERRY
+    assert "XK-4711" not in runner.invoke(app, [*asked, "--show", "facts"]).stdout
+    turns = runner.invoke(app, [*asked, "--show", "turns"]).stdout
+    assert "XK-4711" in turns and "ferry tickets" not in turns
+    assert len(json.loads(runner.invoke(app, [*asked, "--json", "--tokens", "60"]).stdout)) == 1
+    wrong = runner.invoke(app, [*asked, "--show", "all"])
+    assert wrong.exit_code == 2 and "show='all' is unknown" in wrong.output
