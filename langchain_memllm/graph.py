@@ -273,7 +273,7 @@ def build_graph(
     answers: bool = False,
     recall: int = 0,
     max_tokens: int = 600,
-    gate: Decider | None = None,
+    memory_gate: Decider | None = None,
     rules: Rules | None = None,
     mode: ReaderMode = "auto",
     on_error: OnError = "warn",
@@ -300,7 +300,7 @@ def build_graph(
         answers: Also write what the assistant says, as kind ``model``.
         recall: Facts to show the model without its asking; 0 for none.
         max_tokens: Most tokens of those facts.
-        gate: Decides whether a turn needs them, and what is shown of what is found; needs ``recall``.
+        memory_gate: Decides whether a turn needs them, and what is shown of what is found; needs ``recall``.
         rules: Budgets of a reading; its cap of calls bounds the run.
         mode: How a chat model reads.
         on_error: ``warn`` lets a run go on without memory when memory fails.
@@ -322,7 +322,7 @@ def build_graph(
         raise ConfigurationError(f"write={write!r} is unknown; use one of {', '.join(get_args(When))}")
     if write != "off" and extractor is None and isinstance(model, Reader):
         raise ConfigurationError("a reader cannot extract; give extractor=…, or write='off'")
-    if gate is not None and not recall:
+    if memory_gate is not None and not recall:
         raise ConfigurationError("a memory gate decides about what is recalled, and recall=0 recalls nothing; recall=8")
     scope, reader = scope or Scope(), _reader(model, rules, mode)
     graph = StateGraph(
@@ -354,7 +354,9 @@ def build_graph(
             graph.add_node(MEMORY_WRITE, write_node(writer(answers)))
     if recall:
         show: Show = "auto" if episodes else "facts"
-        recaller = Recaller(memory, scope, k=recall, max_tokens=max_tokens, show=show, gate=gate, on_error=on_error)
+        recaller = Recaller(
+            memory, scope, k=recall, max_tokens=max_tokens, show=show, gate=memory_gate, on_error=on_error
+        )
         before.append(_name_of(recaller))
         graph.add_node(_name_of(recaller), recall_node(recaller))
     _connect(graph, before, after)

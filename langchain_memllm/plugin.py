@@ -1324,7 +1324,7 @@ class MemLLMMemory(Shared):
             answers=answers,
             recall=recall,
             max_tokens=max_tokens,
-            gate=self._gate(memory_gate),
+            memory_gate=self._gate(memory_gate),
             rules=rules,
             mode=mode,
             on_error=on_error or self.on_error,
