@@ -1137,6 +1137,10 @@ class Memory(Shared):
         """Vectors of a question and of texts that are kept, in at most two calls; None for what has none.
 
         What is kept is embedded once: its vector is remembered, that of the question is not.
+
+        Args:
+            question: What is asked.
+            texts: Sentences that are kept.
         """
         return [*self._embedded([question]), *self._embedded(texts, remember=True)]
 
