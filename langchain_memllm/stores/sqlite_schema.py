@@ -151,11 +151,12 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     add_words,
     # Items of LangGraph's long-term store (stores.items). ns: its labels, encoded.
     """
-    CREATE TABLE item(id INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-        created_at TEXT NOT NULL, updated_at TEXT NOT NULL, ttl REAL, expires_at TEXT, UNIQUE(ns, key));
-    CREATE INDEX item_updated ON item(ns, updated_at);
-    CREATE INDEX item_expires ON item(expires_at) WHERE expires_at IS NOT NULL;
-    CREATE TABLE item_vector(item INTEGER NOT NULL, n INTEGER NOT NULL, vector BLOB NOT NULL,
+    CREATE TABLE IF NOT EXISTS item(id INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, key TEXT NOT NULL,
+        value TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, ttl REAL, expires_at TEXT,
+        UNIQUE(ns, key));
+    CREATE INDEX IF NOT EXISTS item_updated ON item(ns, updated_at);
+    CREATE INDEX IF NOT EXISTS item_expires ON item(expires_at) WHERE expires_at IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS item_vector(item INTEGER NOT NULL, n INTEGER NOT NULL, vector BLOB NOT NULL,
         PRIMARY KEY(item, n)) WITHOUT ROWID
     """,
 )

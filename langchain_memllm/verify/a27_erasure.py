@@ -26,7 +26,7 @@ from langchain_memllm.triples import Source, Statement
 from langchain_memllm.verify.clients import PATIENT
 from langchain_memllm.verify.graph import texts_in
 from langchain_memllm.verify.ledger import Counts
-from langchain_memllm.verify.processes import TinyEmbedder
+from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder
 
 __all__ = ["PLACES", "run"]
 
@@ -51,15 +51,15 @@ def run(folder: Path, *, scale: int, seed: int, sabotage: bool, server: LocalSer
     store: Any = path if server is None else open_store(server.uri, auth=auth, deadline=PATIENT)
     canaries = [f"Canary{random_.getrandbits(60):015x}" for _ in range(scale)]
     chosen = [list(PLACES.items())[number % len(PLACES)] for number in range(scale)]
-    with contextlib.ExitStack() as opened, Memory(store, embedder=TinyEmbedder()) as memory:
+    with contextlib.ExitStack() as opened, Memory(store, embedder=TinyEmbedder(), limits=UNLIMITED) as memory:
         if server is not None:
             opened.callback(memory.store.close)
             memory.forget(everything=True, namespace=NS)
         before = _neighbours(memory, canaries)
-        for canary, (_, (put, _)) in zip(canaries, chosen, strict=True):
+        for number, (canary, (_, (put, _))) in enumerate(zip(canaries, chosen, strict=True), start=1):
             put(memory, canary)
             memory.recall(f"What of {canary}?", namespace=NS)
-            counts.tell(canaries.index(canary) + 1, scale, "canaries planted")
+            counts.tell(number, scale, "canaries planted")
         for canary, (_, (_, forget)) in zip(canaries, chosen, strict=True):
             if server is not None and sabotage:
                 _close(memory, canary)
