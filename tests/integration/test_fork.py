@@ -290,15 +290,16 @@ def test_a_fork_in_the_middle_of_a_migration_leaves_one_whole_memory(
     path, whole = old_file(tmp_path / "memllm.db"), old_file(tmp_path / "whole.db")
     Memory(whole).close()
     begun, goes_on = threading.Event(), threading.Event()
-    *steps, last = sqlite_schema.MIGRATIONS
-    assert callable(last)
+    steps = list(sqlite_schema.MIGRATIONS)
+    place, last = [(place, step) for place, step in enumerate(steps) if callable(step)][-1]
 
     def slow(connection: sqlite3.Connection) -> None:
         begun.set()
         goes_on.wait(60)
         last(connection)
 
-    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*steps, slow))
+    steps[place] = slow
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", tuple(steps))
     thread = threading.Thread(target=lambda: Memory(path).close())
     thread.start()
     assert begun.wait(60)
