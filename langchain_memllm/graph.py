@@ -14,6 +14,7 @@ there with the same result.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, NotRequired, get_args
 
@@ -318,12 +319,7 @@ def build_graph(
     Raises:
         ConfigurationError: An unknown choice, or nothing that can extract while ``write`` is on.
     """
-    if write not in get_args(When):
-        raise ConfigurationError(f"write={write!r} is unknown; use one of {', '.join(get_args(When))}")
-    if write != "off" and extractor is None and isinstance(model, Reader):
-        raise ConfigurationError("a reader cannot extract; give extractor=…, or write='off'")
-    if memory_gate is not None and not recall:
-        raise ConfigurationError("a memory gate decides about what is recalled, and recall=0 recalls nothing; recall=8")
+    _check_machine(write, memory_gate, recall, may_write=extractor is not None or not isinstance(model, Reader))
     scope, reader = scope or Scope(), _reader(model, rules, mode)
     graph = StateGraph(
         MemLLMState, context_schema=context_schema, input_schema=_Input, output_schema=_Traced if trace else _Output
@@ -335,23 +331,14 @@ def build_graph(
     if write != "off":
         finder = extractor or extractor_for(model, lambda: memory.catalogue)
         ingest = Ingest(memory, lambda: finder)
-
-        def writer(answers: bool) -> TurnWriter:
-            return TurnWriter(
-                memory,
-                scope,
-                ingest,
-                answers=answers,
-                source_type=source_type,
-                episodes=episodes,
-                on_error=on_error,
-            )
-
+        writer = partial(
+            TurnWriter, memory, scope, ingest, source_type=source_type, episodes=episodes, on_error=on_error
+        )
         before.append(_MEMORY_NOTE)
-        graph.add_node(_MEMORY_NOTE, note_node(writer(False)) if write == "after" else write_node(writer(False)))
+        graph.add_node(_MEMORY_NOTE, note_node(writer()) if write == "after" else write_node(writer()))
         if write != "before":
             after.append(MEMORY_WRITE)
-            graph.add_node(MEMORY_WRITE, write_node(writer(answers)))
+            graph.add_node(MEMORY_WRITE, write_node(writer(answers=answers)))
     if recall:
         show: Show = "auto" if episodes else "facts"
         recaller = Recaller(
@@ -369,6 +356,15 @@ def build_graph(
         name=name,
     )
     return compiled.with_config(recursion_limit=_steps(reader, len(before)))
+
+
+def _check_machine(write: When, memory_gate: Decider | None, recall: int, *, may_write: bool) -> None:
+    if write not in get_args(When):
+        raise ConfigurationError(f"write={write!r} is unknown; use one of {', '.join(get_args(When))}")
+    if write != "off" and not may_write:
+        raise ConfigurationError("a reader cannot extract; give extractor=…, or write='off'")
+    if memory_gate is not None and not recall:
+        raise ConfigurationError("a memory gate decides about what is recalled, and recall=0 recalls nothing; recall=8")
 
 
 def _connect(graph: StateGraph[Any, Any, Any, Any], before: list[str], after: list[str]) -> None:

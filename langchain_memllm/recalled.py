@@ -251,8 +251,9 @@ def look(
     """
     check_count(k)
     most = k or _FEW
-    facts = memory.recall(text, namespace=list(namespaces), k=most, speaker=speaker, explain=explain)
-    facts = Recall(text) if show == "turns" else facts
+    facts = Recall(text)
+    if show != "turns":
+        facts = memory.recall(text, namespace=list(namespaces), k=most, speaker=speaker, explain=explain)
     turns: list[Candidate] = []
     for namespace in namespaces if show != "facts" else ():
         found = hub.candidates(text, k=2 * most, without=without, role=role, namespace=namespace)

@@ -96,7 +96,7 @@ def without_code(text: str) -> str:
 def is_small_talk(text: str, context: Sequence[str] = ()) -> bool:
     """Whether a message is greetings, thanks and acknowledgements alone; code aside.
 
-    A "yes" or "no" after a question is none: it says what the question asks.
+    A "yes" or "no" after a question is not small talk: it answers the question.
 
     Args:
         text: What was said.

@@ -268,7 +268,7 @@ class MemoryTools(Shared):
         return "\n".join(_line(fact, outcome) for fact, outcome in written), _artifact(written)
 
     def recall(self, query: str, k: int = _RECALLED, runtime: ToolRuntime = None) -> _Answer:  # type: ignore[assignment]
-        """Facts that a text brings to mind and what was said about it, as a block."""
+        """Facts that answer a text and what was said about it, as a block."""
         call = self._call(runtime)
         with _told("Nothing could be looked up; what is stored is not known"):
             names = self.memory.speaker_names(namespace=call.namespace)

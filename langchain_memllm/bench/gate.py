@@ -8,7 +8,6 @@ of the expected answer that the turn has, or of the question, where it has none 
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +18,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from langchain_memllm import recalled
+from langchain_memllm.bench import reportfile
 from langchain_memllm.bench.data import Asked, Corpus
 from langchain_memllm.bench.scoring import SEED
 from langchain_memllm.decisions import Action, Decision
-from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.factindex import stems_of
 from langchain_memllm.flow import Flow, done, run
 from langchain_memllm.gate import Asked as Turn
@@ -97,12 +96,8 @@ class GateReport:
 
     def write(self, file: IO[str]) -> None:
         """Write it as JSON, a turn a line: outcomes are (let through, tokens, evidence shown, evidence held)."""
-        sets = (
-            f"{json.dumps(name)}: [\n" + ",\n".join(json.dumps(_compact(row)) for row in rows) + "\n]"
-            for name, rows in self.sets.items()
-        )
-        head = json.dumps({"form": _FORM, "about": self.about})
-        file.write(head[:-1] + ', "sets": {\n' + ",\n".join(sets) + "\n}}\n")
+        head = {"form": _FORM, "about": self.about}
+        reportfile.write(file, head, {name: map(_compact, rows) for name, rows in self.sets.items()})
 
     @classmethod
     def load(cls, file: Path) -> GateReport:
@@ -111,17 +106,11 @@ class GateReport:
         Raises:
             ConfigurationError: It cannot be read, or is not a report of gates.
         """
-        try:
-            read = json.loads(file.read_text(encoding="utf-8"))
-            if read["form"] != _FORM:
-                raise ValueError(f"its form is {read['form']!r}")
-            return cls({name: [_row(**each) for each in rows] for name, rows in read["sets"].items()}, read["about"])
-        except OSError as error:
-            raise ConfigurationError(f"{file} cannot be read ({error.strerror}); check the path") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ConfigurationError(
-                f"{file} is not a report of `{_FORM}` ({type(error).__name__}: {error}); give one that --json kept"
-            ) from error
+        return reportfile.load(file, _FORM, cls._read)
+
+    @classmethod
+    def _read(cls, held: dict[str, Any]) -> GateReport:
+        return cls({name: [_row(**each) for each in rows] for name, rows in held["sets"].items()}, held["about"])
 
 
 def _compact(row: Row) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -12,6 +11,7 @@ from typing import IO, Any, Final
 from rich.markup import escape
 from rich.table import Table
 
+from langchain_memllm.bench import reportfile
 from langchain_memllm.bench.data import Corpus
 from langchain_memllm.bench.ours import OURS, Way, ours, ways_of
 from langchain_memllm.bench.rivals import Encode, rivals
@@ -37,11 +37,7 @@ class Report:
     def write(self, file: IO[str]) -> None:
         """Write it as JSON, an answer a line."""
         head = {"form": _FORM, "k": list(self.ks), "about": self.about}
-        sets = (
-            f"{json.dumps(name)}: [\n" + ",\n".join(json.dumps(_compact(each)) for each in answers) + "\n]"
-            for name, answers in self.sets.items()
-        )
-        file.write(json.dumps(head)[:-1] + ', "sets": {\n' + ",\n".join(sets) + "\n}}\n")
+        reportfile.write(file, head, {name: map(_compact, answers) for name, answers in self.sets.items()})
 
     @classmethod
     def load(cls, file: Path) -> Report:
@@ -50,18 +46,12 @@ class Report:
         Raises:
             ConfigurationError: It cannot be read, or is not a report of recall.
         """
-        try:
-            read = json.loads(file.read_text(encoding="utf-8"))
-            if read["form"] != _FORM:
-                raise ValueError(f"its form is {read['form']!r}")
-            sets = {name: [_answer(**each) for each in answers] for name, answers in read["sets"].items()}
-            return cls(tuple(map(int, read["k"])), sets, dict(read["about"]))
-        except OSError as error:
-            raise ConfigurationError(f"{file} cannot be read ({error.strerror}); check the path") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ConfigurationError(
-                f"{file} is not a report of `{_FORM}` ({type(error).__name__}: {error}); give one that --json kept"
-            ) from error
+        return reportfile.load(file, _FORM, cls._read)
+
+    @classmethod
+    def _read(cls, held: dict[str, Any]) -> Report:
+        sets = {name: [_answer(**each) for each in answers] for name, answers in held["sets"].items()}
+        return cls(tuple(map(int, held["k"])), sets, dict(held["about"]))
 
 
 def _answer(*, ranks: dict[str, list[int]], wanted: int, **rest: Any) -> Answer:

@@ -443,7 +443,9 @@ class MemLLMModel:
             ModelError: The chat template cannot be used.
         """
         if not options or not all(options):
-            raise ConfigurationError(f"options={list(options)!r} are no answers; give some texts, none of them empty")
+            raise ConfigurationError(
+                f"options={list(options)!r} cannot be compared; give texts that are not empty, as 'Yes' and 'No'"
+            )
         templated = bool(self.tokenizer.chat_template)
         prompt = self._templated([{"role": "user", "content": question}]) if templated else f"{question}\nAnswer:"
         answers = [self.vocabulary.encode(each if templated else f" {each}") for each in options]

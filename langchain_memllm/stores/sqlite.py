@@ -29,6 +29,7 @@ from langchain_memllm.forking import follow, renewed
 from langchain_memllm.stores import sqlite_check
 from langchain_memllm.stores.address import path_of
 from langchain_memllm.stores.sqlite_errors import BUSY_MS, is_full, name_of, translated
+from langchain_memllm.stores.sqlite_lock import take_turn
 from langchain_memllm.stores.sqlite_log import LIMIT, Log, prepare, told_readers
 from langchain_memllm.stores.sqlite_mark import check_log, count_commit
 from langchain_memllm.stores.sqlite_schema import SCHEMA_VERSION, check_version, migrate, refuse_foreign
@@ -40,7 +41,6 @@ Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file."""
 
 _POLL_S: Final = 0.002
-_TRY_MS: Final = 25  # SQLite looks for the lock six times in it
 _LOOK_S: Final = 0.05  # between looks at the file by readers
 _R = TypeVar("_R")
 
@@ -131,7 +131,7 @@ class Database:
             self._log.await_readers(connection)
         self._synchronize("full" if self.in_memory else self._durability if durable else "normal")
         try:  # everything is inside: an interrupt may come between any two calls
-            _take_turn(connection)
+            take_turn(connection)
             self._check_same(connection)
             done = work(connection)
             if self.path is not None:
@@ -583,26 +583,6 @@ def _create_private(path: Path) -> None:
         raise StoreUnavailable(
             f"{path} cannot be opened for writing ({error.strerror}); check the path and its permissions"
         ) from error
-
-
-def _take_turn(connection: sqlite3.Connection) -> None:
-    """Begin a transaction under the write lock, looking for it all the time.
-
-    SQLite by itself looks ten times a second after the first quarter of one. Among eight processes that write without
-    a pause the lock is free for moments only, and one of them found it taken each time for half a minute.
-    """
-    ends = time.monotonic() + BUSY_MS / 1000
-    connection.execute(f"PRAGMA busy_timeout={_TRY_MS}")
-    try:
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if not name_of(error).startswith("SQLITE_BUSY") or time.monotonic() > ends:
-                    raise
-    finally:
-        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
 
 def _identity_of(path: Path | str) -> Identity | None:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from langchain_memllm.stores.sqlite_lock import take_turn
+
 __all__ = ["LIMIT", "READER_S", "Log", "prepare", "told_readers"]
 
 logger = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class Log:
         try:
             if self._mover is None:
                 self._mover = self._connect()
-            writer.execute("BEGIN IMMEDIATE")
+            take_turn(writer)
             _, frames, moved = self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error:
             self.close()  # one that could open the file only for reading stays so for life

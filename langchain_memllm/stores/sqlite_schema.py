@@ -15,6 +15,7 @@ from langchain_memllm.stores.embedded_hide import hide
 from langchain_memllm.stores.embedded_recall import add_words
 from langchain_memllm.stores.embedded_rekey import rekey
 from langchain_memllm.stores.embedded_use import add_use
+from langchain_memllm.stores.sqlite_lock import take_turn
 from langchain_memllm.stores.sqlite_mark import new_mark
 
 __all__ = ["SCHEMA_VERSION", "check_version", "migrate", "refuse_foreign"]
@@ -194,7 +195,7 @@ def migrate(connection: sqlite3.Connection, location: str) -> None:
         if connection.execute("PRAGMA user_version").fetchone()[0] >= number:
             continue
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            take_turn(connection)
             if connection.execute("PRAGMA user_version").fetchone()[0] < number:
                 if isinstance(migration, str):
                     for statement in migration.split(";"):

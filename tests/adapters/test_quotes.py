@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from ferry import FERRY, SECRET, fill
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool
 
@@ -14,21 +15,9 @@ from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.interface import TripleStore
 
-FERRY = "The ticket code of the ferry is XK-4711."
-SECRET = "The ticket code of the ferry is SECRET."
 LINE = f"* {FERRY} | said 2026-03-05 by user"
 FACT = "- user | likes | ferry tickets |"
 RUN = {"configurable": {"user_id": "ada", "thread_id": "now"}}
-
-
-def turn(text: str, scope: str = "", thread: str = "trip") -> Turn:
-    return Turn(Turn.named(thread, text), thread, text, "2026-03-05T12:00:00+00:00", scope=scope)
-
-
-def fill(memory: MemLLMMemory) -> MemLLMMemory:
-    memory.write([("user", "likes", "ferry tickets")], user_id="ada")
-    memory.hub.keep([turn(FERRY), turn(SECRET, scope="plans")], user_id="ada")
-    return memory
 
 
 @pytest.fixture(params=["memory", pytest.param("neo4j", marks=pytest.mark.neo4j)])

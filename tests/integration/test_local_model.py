@@ -1105,7 +1105,7 @@ def test_options_have_the_log_probabilities_that_the_model_gives_their_tokens(mo
 
 def test_options_that_cannot_be_judged_are_refused(model):
     for options in ((), ("Yes", "")):
-        with pytest.raises(ConfigurationError, match="are no answers"):
+        with pytest.raises(ConfigurationError, match="cannot be compared"):
             model.option_logprobs("Is it?", options)
     with pytest.raises(ConfigurationError, match="shorten it"):
         model.option_logprobs("word " * 2_000, ("Yes", "No"))

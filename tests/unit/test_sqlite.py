@@ -13,7 +13,7 @@ import pytest
 from langchain_memllm.errors import StoreError, StoreUnavailable
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import encode
-from langchain_memllm.stores import sqlite
+from langchain_memllm.stores import sqlite, sqlite_lock
 from langchain_memllm.stores.embedded import EmbeddedStore
 from langchain_memllm.stores.interface import LookupQuery
 from langchain_memllm.stores.sqlite import Database
@@ -92,9 +92,12 @@ def test_a_purge_that_cannot_empty_the_log_says_so(tmp_path: Path, monkeypatch: 
     memory.close()
 
 
-def test_a_writer_that_waits_looks_for_the_lock_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("doing", ["a write", "a move of the log"])
+def test_a_writer_that_waits_looks_for_the_lock_all_the_time(
+    doing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By itself SQLite looks ten times a second: among writers without a pause one never found the lock free."""
-    monkeypatch.setattr(sqlite, "BUSY_MS", 20_000)
+    monkeypatch.setattr(sqlite_lock, "BUSY_MS", 20_000)
     database = Database(tmp_path / "memllm.db")
     other = sqlite3.connect(tmp_path / "memllm.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -105,10 +108,13 @@ def test_a_writer_that_waits_looks_for_the_lock_all_the_time(tmp_path: Path, mon
         if len(tries) == 3:
             other.execute("COMMIT")
 
-    assert database._writer is not None
+    assert database._writer is not None and database._log is not None
     database._writer.set_trace_callback(seen)
-    insert = "INSERT INTO record(name, value) VALUES ('a', 'b')"
-    assert database.transact(lambda connection: connection.execute(insert).rowcount) == 1
+    if doing == "a write":
+        insert = "INSERT INTO record(name, value) VALUES ('a', 'b')"
+        assert database.transact(lambda connection: connection.execute(insert).rowcount) == 1
+    else:
+        assert database._log.move(database._writer)
     assert len(tries) == 3
     assert database._writer.execute("PRAGMA busy_timeout").fetchone() == (20_000,)
     database.close()
@@ -118,7 +124,7 @@ def test_a_writer_that_waits_looks_for_the_lock_all_the_time(tmp_path: Path, mon
 def test_a_writer_that_never_gets_the_lock_says_so_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_MS", 200)
+    monkeypatch.setattr(sqlite_lock, "BUSY_MS", 200)
     database = Database(tmp_path / "memllm.db")
     other = sqlite3.connect(tmp_path / "memllm.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
