@@ -12,31 +12,57 @@ from rich.markup import escape
 from rich.table import Table
 
 from langchain_memllm.bench import reportfile
-from langchain_memllm.bench.data import Corpus
-from langchain_memllm.bench.ours import OURS, Way, ours, ways_of
+from langchain_memllm.bench.data import Asked, Corpus
+from langchain_memllm.bench.ours import OURS, Ranking, Way, ours, ways_of
 from langchain_memllm.bench.rivals import Encode, rivals
-from langchain_memllm.bench.scoring import Answer, both, difference, firsts_of, newer_first, ranks_of, total
+from langchain_memllm.bench.scoring import (
+    Answer,
+    both,
+    difference,
+    firsts_of,
+    newer_first,
+    places_within,
+    ranks_of,
+    total,
+)
 from langchain_memllm.embeddings import EmbedderName
 from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.memory import MAX_RECALLED
 from langchain_memllm.training.scores import Figure
 
 __all__ = ["Change", "Report", "changes", "measure", "tables"]
 
 _FORM: Final = "memllm bench recall"
 _MINILM: Final = "MiniLM"
+_LEAST_TOKENS: Final = 4  # of a fact or message: as many are found as could have room
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Answers by the name of their set, and what was measured how: ``ks`` are the numbers of places looked at."""
+    """Answers by the name of their set, and what was measured how.
+
+    Args:
+        ks: The numbers of places looked at.
+        sets: The answers.
+        about: Of the version and the embedders.
+        tokens: Tokens that what was found may have together, too; None: not measured.
+    """
 
     ks: tuple[int, ...]
     sets: dict[str, list[Answer]]
     about: dict[str, Any]
+    tokens: int | None = None
+
+    @property
+    def cuts(self) -> dict[str, int | None]:
+        """What of the found is looked at, by its heading: numbers of places, and None for as many as have room."""
+        return {f"@{k}": k for k in self.ks} | ({} if self.tokens is None else {f"at {self.tokens} tokens": None})
 
     def write(self, file: IO[str]) -> None:
         """Write it as JSON, an answer a line."""
-        head = {"form": _FORM, "k": list(self.ks), "about": self.about}
+        head: dict[str, Any] = {"form": _FORM, "k": list(self.ks), "about": self.about}
+        if self.tokens is not None:
+            head["tokens"] = self.tokens
         reportfile.write(file, head, {name: map(_compact, answers) for name, answers in self.sets.items()})
 
     @classmethod
@@ -51,7 +77,8 @@ class Report:
     @classmethod
     def _read(cls, held: dict[str, Any]) -> Report:
         sets = {name: [_answer(**each) for each in answers] for name, answers in held["sets"].items()}
-        return cls(tuple(map(int, held["k"])), sets, dict(held["about"]))
+        tokens = held.get("tokens")
+        return cls(tuple(map(int, held["k"])), sets, dict(held["about"]), None if tokens is None else int(tokens))
 
 
 def _answer(*, ranks: dict[str, list[int]], wanted: int, **rest: Any) -> Answer:
@@ -73,6 +100,7 @@ def measure(
     mini: Encode | None = None,
     progress: Callable[[int, int], object] = lambda done, of: None,
     embedder: EmbedderName = "english",
+    tokens: int | None = None,
 ) -> Report:
     """Ask every question of every corpus, by every method, over the same facts or messages.
 
@@ -83,8 +111,9 @@ def measure(
         mini: MiniLM, if there is one.
         progress: Told how many questions were asked of the memory, and of how many.
         embedder: The memory's.
+        tokens: Also measure what has room in so many tokens.
     """
-    done, most = 0, max(ks)
+    done, most = 0, max(*ks, min((tokens or 0) // _LEAST_TOKENS, MAX_RECALLED))
     of = sum(len(corpus.questions) * (1 + len(ways_of(corpus, without))) for corpus in corpora)
 
     def told(more: int) -> None:
@@ -97,21 +126,31 @@ def measure(
         found = ours(corpus, most, without, told, embedder)
         places = rivals([item.text for item in corpus.items], [asked.text for asked in corpus.questions], mini)
         for name, rankings in places.items():
-            found[name] = [[corpus.items[place].evidence for place in ranking[:most]] for ranking in rankings]
+            found[name] = [[corpus.items[place] for place in ranking[:most]] for ranking in rankings]
         answers = sets.setdefault(corpus.name, [])
         for number, asked in enumerate(corpus.questions):
-            ranks = {name: ranks_of(asked, each[number]) for name, each in found.items()} if asked.gold else {}
-            shown = None if asked.gold else len(found[OURS][number])
-            firsts = {name: firsts_of(asked, each[number]) for name, each in found.items()} if asked.parts else None
-            answers.append(
-                Answer(asked.id, asked.kind, asked.total, len(asked.gold), asked.every, ranks, shown, firsts)
-            )
+            answers.append(_answered(asked, {name: each[number] for name, each in found.items()}, max(ks), tokens))
     about = {
         "version": metadata.version("langchain-memllm"),
         "embedder": embedder,
         _MINILM: "measured" if mini else "not installed",
     }
-    return Report(tuple(ks), sets, about)
+    return Report(tuple(ks), sets, about, tokens)
+
+
+def _answered(asked: Asked, found: dict[str, Ranking], k: int, tokens: int | None) -> Answer:
+    """How a question was answered by each method: among the first ``k``, and among those that have room."""
+    within = None
+    if tokens is not None and asked.gold:
+        within = {name: places_within(tokens, ranking) for name, ranking in found.items()}
+    carried = {
+        name: [item.evidence for item in ranking[: max(k, (within or {}).get(name, 0))]]
+        for name, ranking in found.items()
+    }
+    ranks = {name: ranks_of(asked, each) for name, each in carried.items()} if asked.gold else {}
+    shown = None if asked.gold else min(len(found[OURS]), k)
+    firsts = {name: firsts_of(asked, each) for name, each in carried.items()} if asked.parts else None
+    return Answer(asked.id, asked.kind, asked.total, len(asked.gold), asked.every, ranks, shown, firsts, within)
 
 
 def _parts(answers: Sequence[Answer], kinds: bool = False) -> Iterator[tuple[str, list[Answer]]]:
@@ -161,16 +200,17 @@ def _parted(name: str, answers: Sequence[Answer], ks: Sequence[int]) -> Iterator
 
 
 def _table(title: str, answers: Sequence[Answer], report: Report) -> Table:
-    table = Table("method", *(f"@{k}" for k in report.ks), title=escape(title), title_justify="left")
+    cuts = report.cuts
+    table = Table("method", *cuts, title=escape(title), title_justify="left")
     methods = list(answers[0].ranks)
-    figures = {method: [total(answers, method, k) for k in report.ks] for method in methods}
+    figures = {method: [total(answers, method, k) for k in cuts.values()] for method in methods}
     for method in methods:
         table.add_row(method, *map(_percent, figures[method]))
     if report.about.get(_MINILM) == "not installed":
-        table.add_row(_MINILM, *["not installed" for _ in report.ks])
+        table.add_row(_MINILM, *["not installed" for _ in cuts])
     others = [method for method in methods if not method.startswith(OURS)]
-    best = [max(others, key=lambda each: figures[each][place].value or 0.0) for place in range(len(report.ks))]
-    gains = [difference(answers, OURS, other, k) for other, k in zip(best, report.ks, strict=True)]
+    best = [max(others, key=lambda each: figures[each][place].value or 0.0) for place in range(len(cuts))]
+    gains = [difference(answers, OURS, other, k) for other, k in zip(best, cuts.values(), strict=True)]
     table.add_row("ours less the best other", *(f"{_percent(gain, '+')} {gain.name}" for gain in gains))
     return table
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from langchain_memllm.bench.data import Asked
+from langchain_memllm.bench.data import Asked, Item
+from langchain_memllm.render import approximate_tokens
 from langchain_memllm.training.scores import Figure, figure, mean
 
-__all__ = ["SEED", "Answer", "both", "difference", "firsts_of", "newer_first", "ranks_of", "share", "total"]
+__all__ = [
+    "SEED",
+    "Answer",
+    "both",
+    "difference",
+    "firsts_of",
+    "newer_first",
+    "places_within",
+    "ranks_of",
+    "share",
+    "total",
+]
 
 SEED: Final = 7
 
@@ -28,6 +41,7 @@ class Answer:
         shown: How many facts were shown where nothing answers; None elsewhere.
         firsts: By method, at which place each of the two parts of a question first came, 0 if it did not; of questions
             that have parts.
+        within: By method, how many of the first places have room in the tokens of the report; None: not measured.
     """
 
     id: str
@@ -38,6 +52,7 @@ class Answer:
     ranks: dict[str, list[int]]
     shown: int | None = None
     firsts: dict[str, list[int]] | None = None
+    within: dict[str, int] | None = None
 
 
 def ranks_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
@@ -47,6 +62,12 @@ def ranks_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
         for piece in carried & asked.gold:
             first.setdefault(piece, place)
     return sorted(first.values())
+
+
+def places_within(tokens: int, found: Sequence[Item]) -> int:
+    """How many of the first have room in so many tokens together; the text of each is counted."""
+    used = itertools.accumulate(approximate_tokens(item.text) for item in found)
+    return sum(each <= tokens for each in used)
 
 
 def firsts_of(asked: Asked, found: Sequence[frozenset[str]]) -> list[int]:
@@ -66,18 +87,22 @@ def newer_first(answers: Sequence[Answer], method: str, k: int) -> Figure:
     return _mean(method, [float(new < old) for new, old in places if min(new, old) > 0 and max(new, old) <= k])
 
 
-def share(answer: Answer, method: str, k: int) -> float:
-    """Share of the evidence among the first ``k``; whether any of it is there, where any will do."""
-    held = sum(rank <= k for rank in answer.ranks[method])
+def share(answer: Answer, method: str, k: int | None) -> float:
+    """Share of the evidence among the first ``k``; whether any of it is there, where any will do.
+
+    ``None`` instead of a number means the places that have room in the tokens of the report.
+    """
+    most = (answer.within or {}).get(method, 0) if k is None else k
+    held = sum(rank <= most for rank in answer.ranks[method])
     return held / answer.wanted if answer.every else float(held > 0)
 
 
-def total(answers: Sequence[Answer], method: str, k: int) -> Figure:
+def total(answers: Sequence[Answer], method: str, k: int | None) -> Figure:
     """Mean share of a method, with its interval."""
     return _mean(method, [share(each, method, k) for each in answers])
 
 
-def difference(answers: Sequence[Answer], method: str, other: str, k: int) -> Figure:
+def difference(answers: Sequence[Answer], method: str, other: str, k: int | None) -> Figure:
     """By how much a method is better than another on the same questions, with the interval of the paired difference."""
     return _mean(other, [share(each, method, k) - share(each, other, k) for each in answers])
 

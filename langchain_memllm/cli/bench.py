@@ -55,6 +55,9 @@ def recall(
         list[str] | None, typer.Option(help="words, meaning, person or hops: a row without it; may be repeated.")
     ] = None,
     k: Annotated[str, typer.Option("--k", help="How many places are looked at.")] = "5,10",
+    tokens: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Also how much is in what has room in so many tokens.")
+    ] = None,
     kinds: Annotated[bool, typer.Option("--kinds", help="A table for each kind of question, too.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Keep the ranks by question in this file; no text is in it.")
@@ -83,7 +86,7 @@ def recall(
         mini = rivals.minilm(minilm)
         with progress("questions") as told:
             embedder = embedder_name() or "english"
-            made = report.measure(corpora, ks, without=ways, mini=mini, progress=told, embedder=embedder)
+            made = report.measure(corpora, ks, without=ways, mini=mini, progress=told, embedder=embedder, tokens=tokens)
         for table in report.tables(made, kinds=kinds):
             out.print(table, markup=False)
         if json_file is not None:

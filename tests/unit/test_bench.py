@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,17 @@ from langchain_memllm.bench import gate as gates
 from langchain_memllm.bench.data import Asked, Corpus, Item, chats
 from langchain_memllm.bench.ours import Way, ours
 from langchain_memllm.bench.report import Report, changes, measure, tables
-from langchain_memllm.bench.scoring import Answer, both, difference, firsts_of, newer_first, ranks_of, share, total
+from langchain_memllm.bench.scoring import (
+    Answer,
+    both,
+    difference,
+    firsts_of,
+    newer_first,
+    places_within,
+    ranks_of,
+    share,
+    total,
+)
 from langchain_memllm.cli.terminal import MODEL, WRONG
 from langchain_memllm.embeddings import MiniLM, Vector
 from langchain_memllm.errors import ConfigurationError
@@ -54,6 +65,15 @@ def test_the_share_is_of_all_evidence_or_whether_any_is_there() -> None:
     assert share(answer([2, 7], wanted=4), "ours", 10) == 0.5
     assert share(answer([2, 7], wanted=4, every=False), "ours", 5) == 1.0
     assert share(answer([7], wanted=4, every=False), "ours", 5) == 0.0
+
+
+def test_what_has_room_in_some_tokens_is_counted_from_the_first() -> None:
+    found = [Item(("a" * 36, "b", "c")), Item(("a", "b", "c")), Item(("a" * 76, "b", "c"))]  # 10, 2 and 20 tokens
+    assert [places_within(tokens, found) for tokens in (9, 10, 12, 31, 32)] == [0, 1, 2, 2, 3]
+    one = replace(answer([2, 7], wanted=2, other=[1]), within={"ours": 6, "BM25": 1})
+    assert (share(one, "ours", None), share(one, "BM25", None)) == (0.5, 0.5)
+    assert total([one, replace(one, within={"ours": 7, "BM25": 0})], "ours", None).value == 0.75
+    assert difference([one], "ours", "BM25", None).value == 0.0
 
 
 def test_a_total_is_the_mean_with_an_interval_that_depends_on_how_much_it_varies() -> None:
@@ -191,7 +211,7 @@ def test_a_way_that_is_left_out_does_not_count(question: str, way: Way, whole: l
     """What hops and the person bring goes back; the sister's city is a hop from whose sister she is."""
     items = [Item(triple, evidence=frozenset([triple[2]])) for triple in FACTS]
     found = ours(Corpus("set", items, [Asked("1", question, frozenset())], "user"), 5, [way])
-    orders = {name: [piece for carried in ranking for piece in carried] for name, (ranking,) in found.items()}
+    orders = {name: [piece for item in ranking for piece in item.evidence] for name, (ranking,) in found.items()}
     assert orders == {"ours": whole, f"ours without {way}": without}
 
 
@@ -311,6 +331,20 @@ def test_the_sample_is_found_as_well_as_when_it_was_recorded(run: Run) -> None:
         "sample: chats, 22 messages": 16,
     }
     assert recorded.sets.keys() == now.sets.keys()
+
+
+def test_the_sample_is_measured_within_tokens_as_well(run: Run) -> None:
+    """Of few tokens less comes than of ten places, of many more; the report tells both again."""
+    few, many = (run("bench", "recall", "--k", "10", "--tokens", str(n), "--json", f"{n}.json") for n in (20, 400))
+    assert (few.exit_code, many.exit_code) == (0, 0), few.output + many.output
+    assert "at 20 tokens" in few.stdout
+    reports = [Report.load(Path(f"{n}.json")) for n in (20, 400)]
+    for name in ("sample: everyday, 60 facts", "sample: chats, 22 messages"):
+        answers = [[each for each in report.sets[name] if each.wanted] for report in reports]
+        for method in ("ours", "BM25 + static"):
+            at_20, at_400 = (total(some, method, None).value or 0.0 for some in answers)
+            assert at_20 < (total(answers[0], method, 10).value or 0.0) <= at_400
+    assert reports[0].tokens == 20
 
 
 def test_the_sample_is_small_and_a_part_of_the_everyday_set() -> None:

@@ -137,9 +137,26 @@ def test_a_message_is_found_by_the_facts_that_were_taken_from_it():
     items = [Item((), "", frozenset([turn.text[:2]]), None, turn) for turn in turns]
     fact = Item(("Ada", "paints", "portraits"), "Ada paints portraits.", frozenset(["Ni"]))
     asked = [Asked("1", "Who paints portraits?", frozenset(["Ni"]))]
-    without, with_it = (ours(Corpus("c", some, asked), 3)["ours"][0] for some in (items, [*items, fact]))
-    assert with_it[0] == {"Ni"}
-    assert without[:1] != [{"Ni"}]
+    without, with_it = (ours(Corpus("c", some, asked), 3) for some in (items, [*items, fact]))
+    assert with_it["ours"][0][0] == items[1]
+    assert without["ours"][0][:1] != [items[1]]
+    assert with_it["ours, as facts"][0][0] == fact
+    assert list(without) == ["ours"]
+
+
+def test_a_message_is_shown_as_its_facts_each_once():
+    turns = [
+        Turn(Turn.named("t", text), "t", text, ref=text) for text in ("Ada paints portraits.", "Ada paints.", "Hm")
+    ]
+    items = [Item((), "", frozenset([turn.text]), None, turn) for turn in turns]
+    facts = [
+        Item(("Ada", "paints", "portraits"), evidence=frozenset([turns[0].text, turns[1].text])),
+        Item(("Ada", "is", "painter"), evidence=frozenset([turns[0].text])),
+    ]
+    corpus = Corpus("c", [*items, *facts], [Asked("1", "Who paints portraits?", frozenset(["Hm"]))])
+    (ranking,) = ours(corpus, 9)["ours, as facts"]
+    assert sorted(item.text for item in ranking if item.triple) == ["Ada is painter", "Ada paints portraits"]
+    assert not {item.text for item in ranking if item.turn} & {turns[0].text, turns[1].text}
 
 
 CHAT: dict[str, Any] = {
@@ -165,7 +182,7 @@ def test_a_question_of_beam_cites_what_the_user_said(tmp_path: Path):
         "100K_01/knowledge_update/0", "What is my boat called?", frozenset({"0", "2"}), "knowledge update"
     )
     (ranking,) = ours(corpus, 5)["ours"]
-    assert ranking[0] == {"0"}
+    assert ranking[0].evidence == {"0"}
 
 
 def test_both_values_of_an_update_are_looked_at_apart(tmp_path: Path):
@@ -188,7 +205,7 @@ def test_a_fact_that_was_said_twice_carries_the_evidence_of_both():
     ]
     asked = Asked("1", "What does Ada like?", frozenset({"1", "2"}))
     (ranking,) = ours(Corpus("tea", items, [asked]), 5)["ours"]
-    assert ranks_of(asked, ranking) == [1, 1]
+    assert ranks_of(asked, [item.evidence for item in ranking]) == [1, 1]
 
 
 def _gzip(value: object) -> bytes:
