@@ -5,8 +5,8 @@ and applies plans in one transaction. It knows no policy: what a batch does is w
 is handed (``belief.resolve``) between loading and applying. Everything is synchronous and batched.
 
 Both stores answer alike, in the same order: by similarity (rounded to 5 decimals), position of the namespace in the
-call, ``belief.precedence`` (rank of the source, then newest) downwards, then fact id. ``tests/contract`` is the
-specification.
+call, ``belief.precedence`` (rank of the source, then newest) downwards, then fact id.
+``testing.StoreContract`` is the specification.
 """
 
 from __future__ import annotations
