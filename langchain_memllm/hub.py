@@ -54,9 +54,12 @@ _FACTS: Final = 30  # facts whose turns are looked at
 _BEST_TURNS: Final = 2  # turns of an episode by which it is ranked: one alone may be chance
 _OF_ONE: Final = 8  # turns of one source up to which a fact leads to them
 _MOST: Final = 10_000
+_FIRST: Final = 32  # turns that are read first for a window of so many tokens; then four times as many
 _MAX_WORDS: Final = 16
 _MAX_PHRASE: Final = 64
+_MAX_QUOTED: Final = 8
 _BLOCK: Final = 200  # turns kept in one transaction
+_READ: Final = 20_000  # characters of a query that are looked at
 _QUOTED: Final = re.compile(r"[\"“”„«»]([^\"“”„«»]+)[\"“”„«»]")
 
 Whose: TypeAlias = Callable[[Namespace | None, str | None], Namespace]
@@ -264,15 +267,14 @@ class Hub(Shared):
             if value is not None and (type(value) is not int or not value >= 0):
                 raise ConfigurationError(f"{name}={value!r} is out of range; give a number of {name}, 0 or more")
         most = min(most, _MOST if tokens is None else max(tokens, 1), _MOST)  # each has a token at least
-        where = TurnFilter(thread=thread, role=role)
-        found = self._memory.store.turns.select(self._whose(namespace, user_id), where, limit=most + 1, newest=True)
-        taken, used = 0, 0
-        for turn in found[:most]:
-            size = approximate_tokens(turn.text)
-            if tokens is not None and used + size > tokens:
-                break
-            taken, used = taken + 1, used + size
-        return Window(tuple(reversed(found[:taken])), used, taken < len(found))
+        where, whose = TurnFilter(thread=thread, role=role), self._whose(namespace, user_id)
+        limit = most + 1 if tokens is None else min(most + 1, _FIRST)
+        while True:
+            found = self._memory.store.turns.select(whose, where, limit=limit, newest=True)
+            taken, used = _fitting(found[:most], tokens)
+            if taken < len(found) or len(found) < limit or limit > most:
+                return Window(tuple(reversed(found[:taken])), used, taken < len(found))
+            limit = min(most + 1, 4 * limit)
 
     def episode(
         self,
@@ -475,9 +477,8 @@ class Hub(Shared):
         turns = self._memory.store.turns
         if at is None:
             return turns.episodes(whose, thread=session, role=role, limit=k)
-        since, until = _begin(at), _end(at)
-        said = turns.select(whose, TurnFilter(thread=session, since=since, until=until, role=role), limit=_MOST)
-        places = list(dict.fromkeys((turn.thread, turn.episode) for turn in said))[:k]
+        since, until = _begin(at) or "", _end(at) or ""
+        places = turns.spoken(whose, since, until, thread=session, role=role, limit=k)
         if places:
             return [EpisodeNote(thread, number, "", "", 0) for thread, number in places]
         return turns.episodes(whose, thread=session, until=until, role=role, limit=k)
@@ -507,6 +508,7 @@ class Hub(Shared):
         """Every turn that one of the searches found, with its ranks."""
         if unknown := [each for each in searches if each not in _SEARCHES]:
             raise ConfigurationError(f"search {unknown[0]!r} is unknown; use some of {', '.join(_SEARCHES)}")
+        query = query[:_READ]
         within = TurnFilter(thread=session, role=role, since=_begin(at), until=_end(at))
         finders = {
             "time": self._by_date,
@@ -556,7 +558,8 @@ class Hub(Shared):
     def _with_phrases(self, whose: Namespace, query: str, within: TurnFilter) -> list[int]:
         """Turns that hold what is quoted in the query, or the query itself, newest first."""
         turns, most = self._memory.store.turns, _reach(within)
-        phrases = [tokens_of(quoted) for quoted in _QUOTED.findall(query)] or [tokens_of(query)]
+        quoted = dict.fromkeys(_QUOTED.findall(query))
+        phrases = [tokens_of(each) for each in itertools.islice(quoted, _MAX_QUOTED)] or [tokens_of(query)]
         found = [
             turns.matching(whose, phrase, phrase=True, role=within.role, limit=most)
             for phrase in phrases
@@ -577,6 +580,7 @@ class Hub(Shared):
 
     def _fits(self, whose: Namespace, query: str, turns: Sequence[Turn], role: str | None) -> list[tuple[float, float]]:
         """How much of a question each turn says, by the rarity of its keywords, and its cosine with it."""
+        query = query[:_READ]
         held, total = self._counted(whose, query, role)
         shares = keyword_shares(held, turns, total)
         cosines = self._cosines(query, turns)
@@ -682,6 +686,17 @@ class _Codes:
         return [int(place) for place in places[nearest]]
 
 
+def _fitting(turns: Sequence[Turn], tokens: int | None) -> tuple[int, int]:
+    """How many of these turns, from the first on, fit into so many tokens, and how many tokens they have."""
+    taken, used = 0, 0
+    for turn in turns:
+        size = approximate_tokens(turn.text)
+        if tokens is not None and used + size > tokens:
+            break
+        taken, used = taken + 1, used + size
+    return taken, used
+
+
 def _is_quotable(turn: Turn, role: str | None) -> bool:
     """Whether a turn may be shown beside facts: a person's statement, of no scope unless a role was asked for."""
     return _may_be_shown(turn, role) and not turn.text.rstrip().endswith(("?", "？"))
@@ -700,10 +715,11 @@ def _quote(hit: Hit) -> Quote:
 def _keywords(query: str) -> dict[str, list[str]]:
     """What of a query tells most, as turns are ranked by it, each with the forms that it may have in a text."""
     found: dict[str, list[str]] = {}
-    for token in tokens_of(query):
+    for token in dict.fromkeys(tokens_of(query)):
         if token not in STOPWORDS:
             for word in turn_words(token):
-                found.setdefault(word, forms_of(token))
+                if word not in found:
+                    found[word] = forms_of(token)
         if len(found) >= _MAX_WORDS:
             break
     return found
@@ -735,7 +751,7 @@ def _is_dated(words: Sequence[str], now: datetime) -> bool:
 
 _AROUND: Final = ".,;:!?()\"'"
 _LONGEST: Final = 5  # words of a date
-_MAX_WORDS_DATED: Final = 1_000
+_MAX_WORDS_DATED: Final = 256
 _YEAR: Final = re.compile("(19|20)[0-9]{2}")
 _ISO_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}(-[0-9]{2})?")
 

@@ -16,6 +16,7 @@ from langchain_memllm.triples import MAX_NAME, fold, name_key
 __all__ = ["STOPWORDS", "Question", "needs_context", "parse_question"]
 
 _MAX_WORDS: Final = 512
+_MAX_TEXT: Final = 40_000  # characters that are looked at, half of them from either end
 _MAX_READ: Final = 2_000  # characters by which the language is told
 _MAX_KEYWORDS: Final = 60
 _MAX_GRAM: Final = 6
@@ -79,12 +80,15 @@ class Question:
 def parse_question(text: str, speaker: str | None) -> Question:
     """What a text asks for; its first and last 256 words are looked at.
 
+    They are sought in its first and last 20,000 characters.
     A run of words that every text has names nothing, unless one is written large inside a sentence (IT, The Who).
 
     Args:
         text: Any text.
         speaker: Name under which facts about the person who says "I" are stored; None: nobody's.
     """
+    if len(text) > _MAX_TEXT:
+        text = f"{text[: _MAX_TEXT // 2]} {text[-_MAX_TEXT // 2 :]}"
     language = language_of(text[:_MAX_READ], _ENGLISH)
     given = (text if language is None else language.spaced(text)).split()
     if len(given) > _MAX_WORDS:

@@ -24,6 +24,7 @@ from langchain_memllm.stores.episodes import (
     placed,
     sound_codes,
     sound_note,
+    sound_places,
     sound_turn,
     tokens_of,
 )
@@ -57,6 +58,9 @@ _SELECT: Final = {
     "thread": f"""SELECT {_COLUMNS} FROM session s CROSS JOIN turn t INDEXED BY turn_session ON t.session = s.id
         CROSS JOIN episode e ON e.id = t.episode
         WHERE s.ns = ?1 AND s.thread = ?6 AND {_SEEN} AND {_WHEN} ORDER BY t.id {{order}} LIMIT ?5""",
+    "thread when": f"""SELECT {_COLUMNS} FROM turn t INDEXED BY turn_at {_JOIN}
+        WHERE t.ns = ?1 AND s.thread = ?6 AND {_SEEN} AND t.at >= ?3 AND t.at < ?4
+        ORDER BY t.at {{order}}, t.id {{order}} LIMIT ?5""",
     "when": f"""SELECT {_COLUMNS} FROM turn t INDEXED BY turn_at {_JOIN}
         WHERE t.ns = ?1 AND {_SEEN} AND t.at >= coalesce(?3, '') AND t.at < coalesce(?4, '~')
         ORDER BY t.at {{order}}, t.id {{order}} LIMIT ?5""",
@@ -75,14 +79,21 @@ _EPISODES: Final = f"""SELECT s.thread, e.number,
     (SELECT min(t.at) FROM turn t INDEXED BY turn_episode WHERE t.episode = e.id AND {_SEEN}),
     (SELECT max(t.at) FROM turn t INDEXED BY turn_episode WHERE t.episode = e.id AND {_SEEN}),
     (SELECT count(*) FROM turn t INDEXED BY turn_episode WHERE t.episode = e.id AND {_SEEN})
-    FROM episode e {{index}} CROSS JOIN session s ON s.id = e.session
-    WHERE {{which}} AND e.began >= coalesce(?3, '') AND e.began < coalesce(?4, '~')
+    FROM {{found}} AND e.began >= coalesce(?3, '') AND e.began < coalesce(?4, '~')
     AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_episode WHERE t.episode = e.id AND {_SEEN})
-    ORDER BY e.began DESC, e.id DESC LIMIT ?5"""
-_OF_ALL: Final = _EPISODES.format(index="INDEXED BY episode_began", which="e.ns = ?1")
-_OF_THREAD: Final = _EPISODES.format(
-    index="", which="e.session = (SELECT id FROM session WHERE ns = ?1 AND thread = ?6)"
+    ORDER BY {{order}} LIMIT ?5"""
+_OF_ALL: Final = _EPISODES.format(
+    found="episode e INDEXED BY episode_began CROSS JOIN session s ON s.id = e.session WHERE e.ns = ?1",
+    order="e.began DESC, e.id DESC",
 )
+_OF_THREAD: Final = _EPISODES.format(
+    found="session s CROSS JOIN episode e ON e.session = s.id WHERE s.ns = ?1 AND s.thread = ?6",
+    order="e.number DESC",
+)
+# Episodes of which something was said in a time.
+_SPOKEN: Final = f"""SELECT s.thread, e.number FROM turn t INDEXED BY turn_at {_JOIN}
+    WHERE t.ns = ?1 AND {_SEEN} AND t.at >= ?3 AND t.at < ?4 AND (?6 IS NULL OR s.thread = ?6)
+    GROUP BY e.id ORDER BY min(t.at), min(t.id) LIMIT ?5"""
 _GRANTS: Final = "SELECT role, scope FROM role_scope WHERE ns = ? ORDER BY role, scope"
 _LAST: Final = """SELECT e.number, (SELECT t.at FROM turn t INDEXED BY turn_episode WHERE t.episode = e.id
         ORDER BY t.id DESC LIMIT 1), (SELECT count(*) FROM turn t INDEXED BY turn_episode WHERE t.episode = e.id)
@@ -354,6 +365,22 @@ class EmbeddedTurns:
             )
             return int((row.fetchone() or (0,))[0])
 
+    def spoken(
+        self,
+        namespace: Namespace,
+        since: str,
+        until: str,
+        *,
+        thread: str | None = None,
+        role: str | None = None,
+        limit: int = 100,
+    ) -> list[tuple[str, int]]:
+        """See ``TurnStore.spoken``."""
+        with self._db.read() as connection:
+            ns = self._ns(connection, namespace)
+            rows = connection.execute(_SPOKEN, (ns, role, since, until, limit, thread)).fetchall()
+        return sound_places(rows, "table session or episode")
+
     def episodes(
         self,
         namespace: Namespace,
@@ -404,4 +431,6 @@ def _condition(where: TurnFilter) -> tuple[Any, ...]:
         return "sources", json.dumps(where.sources, ensure_ascii=False)
     if where.thread is not None and where.episode is not None:
         return "episode", where.thread, where.episode
-    return ("thread", where.thread) if where.thread is not None else ("when",)
+    if where.thread is None:
+        return ("when",)
+    return "thread" if where.since is None or where.until is None else "thread when", where.thread

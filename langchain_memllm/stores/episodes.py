@@ -49,6 +49,7 @@ __all__ = [
     "sound_codes",
     "sound_note",
     "sound_numbers",
+    "sound_places",
     "sound_turn",
     "tokens_of",
     "turn_of",
@@ -198,6 +199,18 @@ class TurnStore(Protocol):
     def epoch(self, namespace: Namespace) -> int:
         """A number that changes when turns were changed or removed."""
 
+    def spoken(
+        self,
+        namespace: Namespace,
+        since: str,
+        until: str,
+        *,
+        thread: str | None = None,
+        role: str | None = None,
+        limit: int = 100,
+    ) -> list[tuple[str, int]]:
+        """(thread, number) of the episodes of which something was said then, in the order in which it was said."""
+
     def episodes(
         self,
         namespace: Namespace,
@@ -208,7 +221,10 @@ class TurnStore(Protocol):
         role: str | None = None,
         limit: int = 100,
     ) -> list[EpisodeNote]:
-        """Episodes that began then, newest first, with the turns that the role may see; none without any."""
+        """Episodes that began then, newest first, with the turns that the role may see; none without any.
+
+        Those of a thread come in the order of their numbers, the last first, whatever the clock said.
+        """
 
     def grants(self, namespace: Namespace) -> list[Grant]:
         """Which roles may see what, sorted."""
@@ -323,6 +339,18 @@ def sound_numbers(values: Sequence[Any], place: str) -> list[int]:
         if type(value) is not int:
             raise corrupt(place, "the place or epoch of what was said")
     return list(values)
+
+
+def sound_places(rows: Sequence[Sequence[Any]], place: str) -> list[tuple[str, int]]:
+    """(thread, number) of episodes from the columns of a store.
+
+    Raises:
+        StoreCorrupt: A value is not what we write.
+    """
+    for thread, number in rows:
+        if type(thread) is not str or type(number) is not int:
+            raise corrupt(place, "an episode")
+    return [(thread, number) for thread, number in rows]
 
 
 def sound_note(row: Sequence[Any], place: str) -> EpisodeNote:

@@ -20,6 +20,7 @@ from langchain_memllm.stores.episodes import (
     sound_codes,
     sound_note,
     sound_numbers,
+    sound_places,
     sound_turn,
     tokens_of,
 )
@@ -311,6 +312,24 @@ class Neo4jTurns:
         born, epoch = sound_numbers([rows[0]["born"] or 0, rows[0]["epoch"]], "a node of label MemNamespace")
         return (born << 32) | epoch
 
+    def spoken(
+        self,
+        namespace: Namespace,
+        since: str,
+        until: str,
+        *,
+        thread: str | None = None,
+        role: str | None = None,
+        limit: int = 100,
+    ) -> list[tuple[str, int]]:
+        """See ``TurnStore.spoken``."""
+        ids = ids_of(namespace)
+        parameters = {"ns": ids.ns, "since": since, "until": until, "limit": limit}
+        parameters["session"] = None if thread is None else ids.session(thread)
+        parameters["role"] = None if role is None else ids.role(role)
+        rows = self._bolt.read(cypher.SPOKEN, parameters)
+        return sound_places([(row["thread"], row["number"]) for row in rows], "a node of label MemTurn")
+
     def episodes(
         self,
         namespace: Namespace,
@@ -361,4 +380,6 @@ def _condition(ids: Ids, where: TurnFilter) -> tuple[str, Any]:
         return "sources", [ids.source(*each) for each in where.sources]
     if where.thread is not None and where.episode is not None:
         return "episode", ids.episode(where.thread, where.episode)
-    return ("thread", ids.session(where.thread)) if where.thread is not None else ("when", None)
+    if where.thread is None:
+        return "when", None
+    return "thread" if where.since is None or where.until is None else "thread when", ids.session(where.thread)

@@ -355,6 +355,19 @@ class _NoTurns:
     def epoch(self, namespace: Namespace) -> int:
         return 0
 
+    def spoken(
+        self,
+        namespace: Namespace,
+        since: str,
+        until: str,
+        *,
+        thread: str | None = None,
+        role: str | None = None,
+        limit: int = 100,
+    ) -> list[tuple[str, int]]:
+        """None."""
+        return []
+
     def episodes(
         self,
         namespace: Namespace,

@@ -84,12 +84,15 @@ MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(source) WHERE x.source = source""",
 WHERE x.episode = $what AND x.place IS NOT NULL""",
     "thread": """MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(session, place)
 WHERE x.session = $what AND x.place IS NOT NULL""",
+    "thread when": """MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(ns, at, place)
+WHERE x.ns = $ns AND x.at >= $since AND x.at < $until AND x.place IS NOT NULL AND x.session = $what""",
     "when": """MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(ns, at, place)
 WHERE x.ns = $ns AND x.at >= coalesce($since, '') AND x.at < coalesce($until, '~') AND x.place IS NOT NULL""",
 }
 _ORDER: Final = {
     "episode": "x.episode {0}, x.place {0}",
     "thread": "x.session {0}, x.place {0}",
+    "thread when": "x.ns {0}, x.at {0}, x.place {0}",
     "when": "x.ns {0}, x.at {0}, x.place {0}",
 }
 # Turns, by what tells most, in the order in which they came or the last first.
@@ -157,7 +160,7 @@ CALL (e) {{
   WHERE x.episode = e.id AND x.place IS NOT NULL AND {_SEEN}
   RETURN min(x.at) AS first, max(x.at) AS last, count(x) AS turns }}
 WITH e, first, last, turns WHERE turns > 0
-RETURN e.thread AS thread, e.number AS number, first, last, turns ORDER BY e.began DESC, e.n DESC LIMIT $limit"""
+RETURN e.thread AS thread, e.number AS number, first, last, turns"""
 # Episodes that began then, newest first, with what may be seen of them.
 EPISODES: Final = (
     CYPHER
@@ -165,13 +168,25 @@ EPISODES: Final = (
 WHERE e.ns = $ns AND e.began >= coalesce($since, '') AND e.began < coalesce($until, '~') AND e.n IS NOT NULL
 WITH e ORDER BY e.ns DESC, e.began DESC, e.n DESC"""
     + _EPISODES
+    + " ORDER BY e.began DESC, e.n DESC LIMIT $limit"
 )
 EPISODES_OF: Final = (
     CYPHER
     + """MATCH (e:MemEpisode) USING INDEX SEEK e:MemEpisode(session, number)
 WHERE e.session = $session AND e.number IS NOT NULL
-  AND e.began >= coalesce($since, '') AND e.began < coalesce($until, '~')"""
+  AND e.began >= coalesce($since, '') AND e.began < coalesce($until, '~')
+WITH e ORDER BY e.session DESC, e.number DESC"""
     + _EPISODES
+    + " ORDER BY e.session DESC, e.number DESC LIMIT $limit"
+)
+# Episodes of which something was said in a time, in the order in which it was said.
+SPOKEN: Final = (
+    CYPHER
+    + f"""MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(ns, at, place)
+WHERE x.ns = $ns AND x.at >= $since AND x.at < $until AND x.place IS NOT NULL
+  AND ($session IS NULL OR x.session = $session) AND {_SEEN}
+WITH x.thread AS thread, x.number AS number, min(x.at) AS at, min(x.place) AS place
+RETURN thread, number ORDER BY at, place LIMIT $limit"""
 )
 # What roles may see.
 GRANTS: Final = (
