@@ -3,8 +3,7 @@
 From "Empowering Working Memory" (arXiv 2312.17259): the Hub keeps every input and output; the window of recent turns
 and the episodes that come back are views of it. Four searches find turns and episodes: by time, by words, by meaning
 and by the facts that were taken from them; their ranks are fused. A session is no island: all of a namespace's are
-searched. Knows no language model, so a window has no summary: what does not fit is counted, and a caller with a model
-may summarize it.
+searched. Knows no language model: what stood before a window is summarized by a function that the caller gives.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import itertools
 import os
 import re
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from langchain_memllm.chatfile import read_chat
 from langchain_memllm.dates import read_date, relative_date
-from langchain_memllm.errors import ConfigurationError
+from langchain_memllm.errors import ConfigurationError, reason_of
 from langchain_memllm.factindex import MAX_READ, forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
@@ -40,7 +39,7 @@ from langchain_memllm.times import Moment, as_moment, written
 from langchain_memllm.triples import Fact, Namespace, Quote, Recall, check_namespace
 from langchain_memllm.twins import twin
 
-__all__ = ["Candidate", "Episode", "Hit", "Hub", "Loaded", "Search", "Window"]
+__all__ = ["Candidate", "Episode", "Hit", "Hub", "Loaded", "Search", "Summarize", "Window"]
 
 Search: TypeAlias = Literal["time", "words", "meaning", "facts"]
 """How turns are found: by the dates that a question names, by its words, by what it means, by facts that answer it."""
@@ -69,6 +68,9 @@ Whose: TypeAlias = Callable[[Namespace | None, str | None], Namespace]
 Progress: TypeAlias = Callable[[int, int], object]
 """Told how much is done, and of how much."""
 
+Summarize: TypeAlias = Callable[[list[Turn]], str]
+"""Makes a summary of turns, oldest first; the first may be a summary made before, of the role ``summary``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -78,16 +80,25 @@ class Window:
         turns: The turns.
         tokens: About how many tokens they have.
         left_out: Whether older turns were left out.
+        summary: What was said before them, in a model's words and on one line; empty if none was asked for.
+        summarized: How many turns the summary was made of.
+        note: Why there is no summary, though one was asked for.
     """
 
     turns: tuple[Turn, ...]
     tokens: int
     left_out: bool
+    summary: str = ""
+    summarized: int = 0
+    note: str = ""
 
     @property
     def text(self) -> str:
-        """The turns as lines, ``speaker: text``."""
-        return "\n".join(f"{turn.speaker or turn.role}: {turn.text}" for turn in self.turns)
+        """The turns as lines, ``speaker: text``, after the summary, which says that a model made it."""
+        before = [f"(summary of {self.summarized} earlier turns, in a model's words) {self.summary}"]
+        return "\n".join(
+            [*before[: bool(self.summary)], *(f"{turn.speaker or turn.role}: {turn.text}" for turn in self.turns)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +165,18 @@ class Hub(Shared):
     Args:
         memory: Where turns are kept.
         whose: The namespace that ``namespace`` and ``user_id`` mean; by default ``namespace`` is needed.
+        by_model: Makes a function that summarizes out of a chat model, for ``window``; by default it takes functions.
     """
 
-    def __init__(self, memory: Memory, whose: Whose | None = None) -> None:
+    def __init__(
+        self, memory: Memory, whose: Whose | None = None, by_model: Callable[[Any], Summarize] | None = None
+    ) -> None:
         """Keep the memory."""
         self._memory = memory
         self._named = whose
+        self._by_model = by_model
+        self._summaries: OrderedDict[Hashable, _Summary] = OrderedDict()
+        memory.followed_by(self)
         self._codes: dict[Namespace, _Codes] = {}
         self._lock = renewed(threading.Lock())
 
@@ -245,23 +262,29 @@ class Hub(Shared):
         *,
         n: int | None = None,
         tokens: int | None = None,
+        summary: Summarize | Any | None = None,
         role: str | None = None,
         namespace: Namespace | None = None,
         user_id: str | None = None,
     ) -> Window:
         """The last turns of a thread: at most ``n`` of them, at most so many ``tokens``; by default 20.
 
+        A summary is made of the 200 turns before those, and from then on of itself and what came since. It is held in
+        this object until turns are changed or forgotten. If it cannot be made, the window says so in its ``note``.
+
         Args:
             thread: The thread.
             n: Most turns.
-            tokens: Most tokens (about: a quarter of the bytes); a turn is never cut.
+            tokens: Most tokens of the turns (about: a quarter of the bytes); a turn is never cut.
+            summary: Summarizes what stands before the turns: a function of turns, a chat model or its name.
             role: Who looks.
             namespace: Whose.
             user_id: Whose.
 
         Raises:
-            ConfigurationError: A number out of range.
+            ConfigurationError: A number out of range, or nothing that could summarize.
         """
+        summarize = None if summary is None else self._summarizing(summary)
         most = 20 if n is None and tokens is None else _MOST if n is None else n
         for name, value in (("n", n), ("tokens", tokens)):
             if value is not None and (type(value) is not int or not value >= 0):
@@ -273,8 +296,12 @@ class Hub(Shared):
             found = self._memory.store.turns.select(whose, where, limit=limit, newest=True)
             taken, used = _fitting(found[:most], tokens)
             if taken < len(found) or len(found) < limit or limit > most:
-                return Window(tuple(reversed(found[:taken])), used, taken < len(found))
+                window = Window(tuple(reversed(found[:taken])), used, taken < len(found))
+                break
             limit = min(most + 1, 4 * limit)
+        if summarize is None or not window.left_out:
+            return window
+        return self._with_summary(window, whose, where, summarize, (summary, n, tokens))
 
     def episode(
         self,
@@ -470,6 +497,71 @@ class Hub(Shared):
     def _whose(self, namespace: Namespace | None, user_id: str | None) -> Namespace:
         return check_namespace(namespace) if self._named is None else self._named(namespace, user_id)
 
+    def forget(self) -> None:
+        """Drop the summaries that are held: the memory calls it when something is erased."""
+        with self._lock:
+            self._summaries.clear()
+
+    def _summarizing(self, summary: Any) -> Summarize:
+        """The function that is meant.
+
+        Raises:
+            ConfigurationError: Nothing that could summarize.
+        """
+        if isinstance(summary, str) or callable(getattr(summary, "invoke", None)):
+            if self._by_model is not None:
+                return self._by_model(summary)
+            raise ConfigurationError("a Hub of its own takes a function as summary=; memory.hub takes a chat model too")
+        if not callable(summary):
+            raise ConfigurationError(
+                f"summary={type(summary).__name__} cannot summarize; give a function of turns, a chat model or its name"
+            )
+        made: Summarize = summary
+        return made
+
+    def _with_summary(
+        self,
+        window: Window,
+        whose: Namespace,
+        where: TurnFilter,
+        summarize: Summarize,
+        asked: tuple[object, int | None, int | None],
+    ) -> Window:
+        """A window with a summary of what stands before it, made of the one before and what is new since."""
+        turns, (by, *sizes) = self._memory.store.turns, asked
+        epoch = turns.epoch(whose)
+        granted = None if where.role is None else tuple(e for e in turns.grants(whose) if e.role == where.role)
+        key = (whose, where.thread, where.role, granted, id(by), *sizes)
+        first = min((turn.place for turn in window.turns), default=None)
+        read = turns.select(whose, where, limit=len(window.turns) + _SUMMED, newest=True)
+        earlier = [turn for turn in reversed(read) if first is None or turn.place < first]
+        with self._lock:
+            held = self._summaries.get(key)
+        if held is not None and (held.epoch != epoch or (earlier and held.last > earlier[-1].place)):
+            held = None
+        new = [turn for turn in earlier if held is None or turn.place > held.last]
+        if held is None or new:
+            given = new if held is None else [held.as_turn(where.thread or ""), *new]
+            try:
+                text = summarize(given)
+            except Exception as error:  # whatever a model or a caller's function raises, the window is there
+                return replace(window, note=f"no summary: {reason_of(error)}")
+            line = " ".join(text[: 4 * _MOST_SUMMARY].split())[:_MOST_SUMMARY] if isinstance(text, str) else ""
+            if not line:
+                return replace(window, note=f"no summary: {type(text).__name__} without words was given as one")
+            if not new or turns.epoch(whose) != epoch:
+                return replace(window, note="no summary: what was said was changed or forgotten meanwhile")
+            held = _Summary(by, epoch, new[-1].place, line, len(new) + (0 if held is None else held.turns))
+            self._hold(key, held)
+        return replace(window, summary=held.text, summarized=held.turns)
+
+    def _hold(self, key: Hashable, made: _Summary) -> None:
+        with self._lock:
+            self._summaries[key] = made
+            self._summaries.move_to_end(key)
+            while len(self._summaries) > _MAX_SUMMARIES:
+                self._summaries.popitem(last=False)
+
     def _at(
         self, whose: Namespace, session: str | None, at: Moment | None, role: str | None, k: int
     ) -> list[EpisodeNote]:
@@ -649,7 +741,25 @@ class Hub(Shared):
 
 
 _MAX_NAMESPACES: Final = 64
+_MAX_SUMMARIES: Final = 256
+_SUMMED: Final = 200  # turns before a window of which its first summary is made
+_MOST_SUMMARY: Final = 2_000  # characters
 _MAX_LABEL: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """What was made of the turns up to a place; ``by`` is held so that no other object gets its id."""
+
+    by: object
+    epoch: int
+    last: int
+    text: str
+    turns: int
+
+    def as_turn(self, thread: str) -> Turn:
+        """As the first of the turns that the next summary is made of."""
+        return Turn(Turn.named(thread, "summary"), thread, self.text, role="summary", kind="model")
 
 
 class _Codes:

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
-from typing import Any, Final, Literal, TypeAlias, TypeGuard
-from weakref import WeakKeyDictionary
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeGuard
+from weakref import WeakKeyDictionary, WeakSet
 
 from langchain_memllm.admission import Admission
 from langchain_memllm.agreement import SharedRelations, UnknownRelations, relations_of
@@ -216,6 +216,13 @@ class _When:
         return self.at is None and self.valid_at is None
 
 
+class Forgetting(Protocol):
+    """What holds something of a memory that must go when that is erased."""
+
+    def forget(self) -> None:
+        """Drop what is held."""
+
+
 class Memory(Shared):
     """An explicit, editable memory of facts.
 
@@ -268,6 +275,7 @@ class Memory(Shared):
         self._sentences: WeakKeyDictionary[FactIndex[Any], Sentences] = WeakKeyDictionary()
         self._alias_words: tuple[Catalogue, Mapping[str, frozenset[str]]] | None = None
         self._versions: Counter[Namespace] = Counter()
+        self._followers: WeakSet[Forgetting] = WeakSet()
         self._clock_seen: tuple[float, str] | None = None  # of a steady clock and of the wall, at the last write
         self._everywhere = 0  # changes that concern every namespace
 
@@ -1288,7 +1296,8 @@ class Memory(Shared):
             namespace, self._selection(namespace, fact_id, subject, relation, name, source, everything), purge=purge
         )
         self._versions[namespace] += 1
-        for cache in (self.vectors.forget, self._relations.forget, forget_names, forget_words):
+        followers = [follower.forget for follower in self._followers]
+        for cache in (self.vectors.forget, self._relations.forget, forget_names, forget_words, *followers):
             cache()
         if name is not None:
             erased = replace(
@@ -1296,6 +1305,10 @@ class Memory(Shared):
             )
         logger.info("forget facts=%d names=%d reopened=%d", erased.facts, erased.names, len(erased.reopened))
         return erased
+
+    def followed_by(self, follower: Forgetting) -> None:
+        """Have ``follower.forget`` called whenever something is erased, as long as it lives."""
+        self._followers.add(follower)
 
     def _similar_names(self, namespace: Namespace, name: str, *, widely: bool) -> tuple[str, ...]:
         """Names that reading would take this one for: other spellings; ``widely``, all similar ones that have facts."""

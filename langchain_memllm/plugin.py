@@ -35,6 +35,7 @@ from langchain_memllm.scope import TEMPLATE, Identity, MemLLMContext, Scope, cur
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.backup import ON_A_SERVER
 from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.stores.interface import Erased, Stats, TripleStore
 from langchain_memllm.times import Day, Moment
 from langchain_memllm.triples import Fact, Kind, Namespace, Query, ReadResult, Recall, Receipt, Source, as_source
@@ -148,7 +149,7 @@ class MemLLMMemory(Shared):
             limits=limits,
         )
         self._require_user = self.core.store.shared if require_user is None else require_user
-        self._hub = Hub(self.core, lambda namespace, user_id: self._whose(namespace, user_id)[0])
+        self._hub = Hub(self.core, lambda namespace, user_id: self._whose(namespace, user_id)[0], _by_chat_model)
         self._store: MemLLMStore | None = None
         self._named = type(model).__name__ if model is not None and not isinstance(model, str) else model
         try:
@@ -1349,6 +1350,13 @@ class MemLLMMemory(Shared):
         if model is None and self._named is None:
             raise ConfigurationError("there is no model to answer; give one here, or MemLLMMemory(…, model='local')")
         return self._door.load_model() if model is None else built(model)
+
+
+def _by_chat_model(model: Any) -> Callable[[list[Turn]], str]:
+    """What summarizes turns by a chat model; LangChain is imported when it is asked for."""
+    from langchain_memllm.summaries import by_chat_model
+
+    return by_chat_model(model)
 
 
 def _never(text: str, before: Sequence[str]) -> bool:
