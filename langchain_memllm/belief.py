@@ -2,7 +2,7 @@
 
 ``decide`` looks at one slot (the open facts with the same subject and relation) and one claim; ``resolve`` folds it
 over a batch and returns the changes for a store to apply. Nothing here does I/O, reads a clock or knows a store. The
-rows of the table are numbered as in the design, section 4, and ``tests/unit/test_belief.py`` has one case for each.
+rows of the table are those of ``docs/what_is_believed.md``, and ``tests/unit/test_belief.py`` has one case for each.
 
 The reason for ranks: "a newer value closes the older one" is the channel by which graph memories are poisoned
 (ShadowMerge, arXiv 2605.09033), so a source closes only what sources of lower rank, or the same person, had said.

@@ -275,7 +275,7 @@ def parse_names(text: str) -> Items[str]:
 def special_tokens(tokenizer: Tokenizer) -> dict[str, tuple[int, ...]]:
     """Token ids of each delimiter; one id means that the tokenizer knows it as a single token.
 
-    Calls are found in text, not in tokens, so a delimiter of several tokens needs no new embedding row (design §5);
+    Calls are found in text, not in tokens, so a delimiter of several tokens needs no new embedding row;
     the paper relies on the first three being single ones in Mistral's vocabulary.
     """
     return {mark: tuple(tokenizer.encode(mark, add_special_tokens=False)) for mark in DELIMITERS}

@@ -147,7 +147,7 @@ Proposed: TypeAlias = "Statement | Triple | Sequence[str] | Mapping[str, Any]"
 Namespaces: TypeAlias = "Namespace | Sequence[Namespace]"
 
 MAX_RESULTS: Final = 30
-"""Most answers of one query; more means the query is too broad (papers, section 1.3)."""
+"""Most answers of one query; more means the query is too broad (arXiv 2404.11672)."""
 
 MAX_RECALLED: Final = 200
 """Most facts that one text recalls."""
@@ -197,7 +197,7 @@ CHAT: Final = Thresholds(0.70, 0.51, 0.75)
 STRICT: Final = Thresholds(0.84, 0.76, 0.80)
 EXACT: Final = Thresholds(similar=False)
 PAPER_PERPLEXITY: Final = Thresholds(0.85, 0.85, 0.90, keep_known=False)
-"""The paper's settings for perplexity (papers, section 1.4), made for contriever: fit your own for another embedder."""
+"""The paper's settings for perplexity (arXiv 2404.11672), made for contriever: fit your own for another embedder."""
 PAPER_EDITING: Final = Thresholds(0.85, 0.20, 0.50, keep_known=False)
 """The paper's settings for knowledge editing, made for contriever."""
 
@@ -1026,7 +1026,7 @@ class Memory(Shared):
         return rank_of(fact.kind) < TRUSTED and self._relations.catalogue.find(fact.triple.relation) is None
 
     def _unconfirmed(self, matches: Sequence[Match], found: Mapping[str, Stands], when: _When) -> dict[str, Stands]:
-        """Facts that leave the slot in which they would be contested: by a relation of their own (redteam, row 14).
+        """Facts that leave the slot in which they would be contested: by a relation of their own.
 
         They are unconfirmed where a person stated something that holds one value of the same subject, and contested
         where the relation is called like that.

@@ -1,6 +1,6 @@
 """What a tokenizer's tokens are in bytes, and how texts become tokens and back, the same way in training and use.
 
-A context is a list of segments, each tokenised on its own (design §5): delimiters, queries and pasted results always
+A context is a list of segments, each tokenised on its own: delimiters, queries and pasted results always
 have the same tokens, wherever they stand. Text that a model wrote keeps the tokens it wrote.
 """
 

@@ -1,4 +1,4 @@
-"""The writer: reads text sentence by sentence and writes one call with the triples of each (papers, section 1.5).
+"""The writer: reads text sentence by sentence and writes one call with the triples of each (arXiv 2404.11672).
 
 The prompt is up to 24 sentences of context and the focus sentence between its marks. Decoding is greedy with *late
 stopping*: the model tends to end its list too early, so where it would end, the end is noted with the mean

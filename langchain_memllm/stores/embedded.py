@@ -146,7 +146,7 @@ _COUNTS: Final = """SELECT
     + (SELECT count(*) FROM relation WHERE ns = ?1 AND vector = 0),
     (SELECT count(*) FROM outbox WHERE ns = ?1)"""
 
-_MAX_CANDIDATES: Final = 300  # names rescored per query that may stand for the known one (papers, section 1.4)
+_MAX_CANDIDATES: Final = 300  # names rescored per query that may stand for the known one (arXiv 2404.11672)
 _MAX_RELATIONS: Final = 25
 
 Side = Literal["subject", "object"]

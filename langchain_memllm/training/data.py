@@ -1,4 +1,4 @@
-"""What the writer and the reader are shown, made from documents with relations (papers, section 1.7).
+"""What the writer and the reader are shown, made from documents with relations (arXiv 2404.11672).
 
 Writer: each sentence with the triples it states. A relation belongs to a sentence that its evidence lists; without a
 list, to one in which both ends are named (the paper asks a large model instead: pass ``keep``). Names are spelt as in

@@ -1,4 +1,4 @@
-"""Does an edit change the answer, and nothing else? Sequential knowledge editing (papers, section 1.9).
+"""Does an edit change the answer, and nothing else? Sequential knowledge editing (arXiv 2404.11672).
 
 Every edit is told to the writer as one sentence, without its subject or relation, and written into one memory of policy
 ``edit``. Only after *all* of them is each one asked for: *reliability* by its own prompt, *generality* by another

@@ -2,8 +2,8 @@
 
 Two kinds of documents, one JSON line each: sentences with the triples a writer should write, and pieces of text with
 the read calls between them. ``write_tokens`` and ``read_tokens`` turn them into examples, token by token what inference
-feeds and expects: prompts come from ``local.writer``, contexts from ``reading``, tags from ``grammar`` (papers,
-sections 1.7 and 1.8). Learnt is what the model writes itself: triples and the end of a call, queries, the text after
+feeds and expects: prompts come from ``local.writer``, contexts from ``reading``, tags from ``grammar`` (arXiv
+2404.11672). Learnt is what the model writes itself: triples and the end of a call, queries, the text after
 a call, and where a call opens; never what is handed to it (context, sentence, pasted results, fixed openings).
 """
 

@@ -101,7 +101,7 @@ def cases_of(
 
 
 def document_cases(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """The sentences of documents in Re-DocRED's format (papers, section 1.7)."""
+    """The sentences of documents in Re-DocRED's format (arXiv 2404.11672)."""
     names = {}
     for document in documents:
         groups: dict[int, dict[str, None]] = defaultdict(dict)

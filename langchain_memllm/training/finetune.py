@@ -1,4 +1,4 @@
-"""Fine-tuning of the writer, the reader or the control: LoRA as in the paper, or every weight (papers, section 1.8).
+"""Fine-tuning of the writer, the reader or the control: LoRA as in the paper, or every weight (arXiv 2404.11672).
 
 One loop for CPU and GPU, for one process and several (``accelerate launch``). Logits are computed only where something
 is learnt, and no more than a budget of tokens is computed at once, so the memory is bounded whatever the data. A run

@@ -1,4 +1,4 @@
-"""Everything that can be chosen about a training, as one value. The defaults are the paper's (papers, section 1.8)."""
+"""Everything that can be chosen about a training, as one value. The defaults are the paper's (arXiv 2404.11672)."""
 
 from __future__ import annotations
 

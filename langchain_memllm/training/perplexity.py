@@ -1,4 +1,4 @@
-"""Does the memory make text easier to predict? Perplexity of documents under several memories (papers, section 1.9).
+"""Does the memory make text easier to predict? Perplexity of documents under several memories (arXiv 2404.11672).
 
 Three views: *overall* (all tokens of the text), *target* (names that a relation connects to earlier text and that are
 new in it: the mean over them of a name's mean negative log-likelihood) and *entity* (the same over every annotated

@@ -1,8 +1,8 @@
 """The documents run: every Python block and every shell command, their printed output compared.
 
 In a document, a ```python block is run in one session per document; the ```text block right after it is what it
-prints. A ```console block holds ``$ command`` lines, each followed by its output. ``...`` stands for anything, as in
-doctest: times and ids differ from run to run.
+prints. A ```console block holds ``$ command`` lines, each followed by its output; the file of ``$ pytest -q FILE`` is
+the Python above it. ``...`` stands for anything, as in doctest: times and ids differ from run to run.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ DOCUMENTS = [
     "docs/gate.md",
     "docs/store.md",
     "docs/what_is_believed.md",
+    "docs/write_a_store.md",
     pytest.param("docs/models.md", marks=pytest.mark.model),
     pytest.param("docs/neo4j.md", marks=OWN_SERVER),
 ]
@@ -108,12 +109,17 @@ def test_document_runs_and_prints_what_it_shows(name: str, reader: Path) -> None
     steps = [
         step
         for step in steps_of((ROOT / name).read_text(encoding="utf-8"))
-        if step.language == "python" or step.code.startswith("memllm ")  # make and pip are run by CI itself
+        if step.language == "python" or step.code.startswith(("memllm ", "pytest "))  # CI itself runs make and pip
     ]
     assert steps
     session: dict[str, object] = {"__name__": "document"}
     checker = doctest.OutputChecker()
+    above = ""
     for step in steps:
+        if step.language == "python":
+            above += step.code
+        elif step.code.startswith("pytest "):
+            (reader / step.code.split()[2]).write_text(above, encoding="utf-8")
         got = run_python(step.code, session) if step.language == "python" else run_shell(step.code, reader)
         if step.expected is not None:
             assert checker.check_output(step.expected, got, FLAGS), (
