@@ -46,6 +46,7 @@ STOPWORDS: Final = _ENGLISH | frozenset(
 )
 """Words that say nothing of what a text is about, in English; and the shortest of some other languages."""
 
+_ASKS: Final = {"when": "date", "when's": "date", "where": "place", "where's": "place"}
 _PERSONAL: Final = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours)\b")
 _REQUEST: Final = re.compile(
     r"\b(?:tell|give|show|help|teach|send|write|let|make|draw|find|get) (?:me|us)\b"
@@ -59,13 +60,14 @@ class Question:
 
     Args:
         text: The text, for an embedder of words: its keywords in order, or all of it if it has none.
-        whole: The text, for an embedder of sentences.
         stems: Its keywords (``factindex.stems_of``), each once, with the word as it was written.
         keys: Keys of every run of up to six words: what may be names.
         speaker: Key of the person who speaks; None: nobody's facts are theirs.
         own: Whether the text says "I", or names the person who speaks.
         personal: Whether it asks about the person who speaks: it says my, we, our, or "I" other than in a request
             ("tell me", "how do I").
+        whole: The text, for an embedder of sentences.
+        asks: What kind of thing its first word asks for, in a word: a date or a place; empty if it does not say.
     """
 
     text: str
@@ -75,6 +77,7 @@ class Question:
     own: bool = False
     personal: bool = False
     whole: str = ""
+    asks: str = ""
 
 
 def parse_question(text: str, speaker: str | None) -> Question:
@@ -126,6 +129,7 @@ def parse_question(text: str, speaker: str | None) -> Question:
         own or is_named,
         is_named or personal,
         " ".join(raws)[:2000],
+        _ASKS.get(bare[0], "") if bare and language is None else "",
     )
 
 

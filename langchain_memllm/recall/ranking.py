@@ -11,8 +11,8 @@ Facts are looked for in three ways, and the places they have there are fused (re
 Then one and two hops further from the best: facts that share a name with them, by how well their relation fits what of
 the question is not said by the facts that led to them.
 
-Weights were chosen on the first three conversations of part a of LoCoMo and on 100 questions of MuSiQue; the thresholds
-of sentences on 30 facts, 40 questions and 40 unrelated ones of our own.
+Weights were chosen on the first three conversations of part a of LoCoMo and on 100 questions of MuSiQue, those of the
+hops also on the 220 tuning questions over two facts of Re-DocRED; the thresholds of sentences on 30 facts, 40 questions and 40 unrelated ones of our own.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ _ABOUT: Final = 80  # facts of one name that are looked at
 _LIKELY: Final = 3  # what the cosine of a relation counts beside words, where a name has more
 _STARTS: Final = 10  # facts from which hops lead further
 _PER_HOP: Final = 40  # facts looked at a hop
-_PER_NAME: Final = 200
+_PER_NAME: Final = 2_000
 _HOPS: Final = 2
 _WORD: Final = 0.3  # what a word counts beside the cosine of the relation
 _LATER: Final = 0.02  # what a hop loses for each fact that fits better than the one it starts from
-_LEAST_FIT: Final = 0.5
+_BACK: Final = 0.3  # and where it leads to a fact that says something of another name: "country" of all in France
+_LEAST_FIT: Final = 0.15
+_SURE_FIT: Final = 0.5  # a hop that fits less counts a tenth
+_FAINT: Final = 0.1
 _OF_ENDS: Final = 0.5  # what the cosine of a name counts beside that of the relation
 _TRIES: Final = 4  # to look facts up again after closed ones were left out
 _SAID: Final = 0.25  # what words count beside the cosine of a sentence
@@ -116,6 +119,15 @@ class _Hop(NamedTuple):
     id: Any
     via: str  # the name between
     fit: float
+
+
+class _Way(NamedTuple):
+    """Where one of the best facts leads by a name: to the rows that hold it."""
+
+    rows: _Rows
+    later: int  # the place of the fact
+    via: str  # the name
+    token: int  # and its token
 
 
 @dataclass(slots=True)
@@ -212,7 +224,8 @@ def rank(
         hops = _further(search, scores, stored, embed)
         for place, hop in enumerate(hops):
             how.setdefault(hop.id, ("neighbour", hop.via))
-            scores[hop.id] = scores.get(hop.id, 0.0) + at_rank(place + 1, weights.hops * min(hop.fit, 1.0))
+            fit = min(hop.fit, 1.0) * (1.0 if hop.fit >= _SURE_FIT else _FAINT)
+            scores[hop.id] = scores.get(hop.id, 0.0) + at_rank(place + 1, weights.hops * fit)
         if not hops:
             break
     best = _best(search, scores)
@@ -402,7 +415,7 @@ def _further(search: _Search, scores: Mapping[Any, float], stored: StoredFacts, 
     """Facts one hop from the best, by how well their relation fits what of the question those do not say."""
     for _ in range(_TRIES):
         best = _reached(search, scores, embed)
-        order = sorted(best, key=lambda row: (-best[row][0], -row))[:_PER_HOP]
+        order = list(best)
         if not _look_up(search, stored, order):
             break
     ids = search.facts.ids(order)
@@ -413,37 +426,66 @@ def _further(search: _Search, scores: Mapping[Any, float], stored: StoredFacts, 
 
 
 def _reached(search: _Search, scores: Mapping[Any, float], embed: Embed) -> dict[int, tuple[float, str, str]]:
-    """Rows one hop from the best facts: how well each fits, what of the question was left to say, the name between."""
-    ways: dict[str, list[tuple[_Rows, int, str]]] = defaultdict(list)
-    for rows, rest, later, via in _ways(search, scores):
-        ways[rest].append((rows, later, via))
-    vectors = embed(list(ways)) if ways else []
+    """Rows one hop from the best facts: how well each fits, what of the question was left to say, the name between.
+
+    Those that fit best come first, of equals the newest.
+    """
+    groups: dict[str, list[_Way]] = defaultdict(list)
+    for rest, way in _ways(search, scores):
+        groups[rest].append(way)
+    if not groups:
+        return {}
+    vectors = embed([f"{rest} {search.question.asks}".strip() for rest in groups])
+    fits = np.concatenate(
+        [_fits(search, rest, some, vector) for (rest, some), vector in zip(groups.items(), vectors, strict=True)]
+    )
+    ways = [(way, rest) for rest, some in groups.items() for way in some]
+    rows = np.concatenate([way.rows for way, _ in ways])
+    of = np.repeat(np.arange(len(ways)), [len(way.rows) for way, _ in ways])
     best: dict[int, tuple[float, str, str]] = {}
-    for (rest, group), vector in zip(ways.items(), vectors, strict=True):
-        rows = np.concatenate([each for each, _, _ in group])
-        lost = np.repeat(np.array([later for _, later, _ in group], np.float32), [len(each) for each, _, _ in group])
-        names = [via for each, _, via in group for _ in each]
-        fits = _of_relations(search, rows, vector) - np.float32(_LATER) * lost
-        for stem in dict.fromkeys(stems_of(rest)):
-            fits += np.float32(_WORD) * search.says(stem)[rows]
-        for place in np.flatnonzero(fits >= _LEAST_FIT).tolist():
-            row, fit = int(rows[place]), float(fits[place])
-            if row not in best or fit > best[row][0]:
-                best[row] = (fit, rest, names[place])
+    for place in _highest(fits, rows, _PER_HOP * len(ways)):
+        way, rest = ways[of[place]]
+        best.setdefault(int(rows[place]), (float(fits[place]), rest, way.via))
+        if len(best) == _PER_HOP:
+            break
     return best
 
 
-def _ways(search: _Search, scores: Mapping[Any, float]) -> list[tuple[_Rows, str, int, str]]:
-    """Where the best facts lead: rows, what is left to say, the place of the fact, and the name between."""
-    ways: list[tuple[_Rows, str, int, str]] = []
+def _fits(search: _Search, rest: str, ways: Sequence[_Way], vector: Vector | None) -> NDArray[np.float32]:
+    """How well each row of some ways fits what is left to say: its relation, its words, and where it stands."""
+    rows = np.concatenate([way.rows for way in ways])
+    sizes = [len(way.rows) for way in ways]
+    fits = _of_relations(search, rows, vector)
+    fits -= np.float32(_LATER) * np.repeat(np.array([way.later for way in ways], np.float32), sizes)
+    names = np.repeat(np.array([way.token for way in ways], np.uint32), sizes)
+    fits -= np.float32(_BACK) * (search.facts.ends[rows, 0] != names)
+    for stem in dict.fromkeys(stems_of(rest)):
+        fits += np.float32(_WORD) * search.says(stem)[rows]
+    return fits
+
+
+def _highest(fits: NDArray[np.float32], rows: _Rows, most: int) -> list[int]:
+    """Places of the highest that are not too low, of equals those of the newest rows."""
+    least = np.float32(_LEAST_FIT)
+    if len(fits) > most:
+        least = max(least, np.partition(fits, -most)[-most])
+    places = np.flatnonzero(fits >= least)
+    order: list[int] = places[np.lexsort((-rows[places], -fits[places]))].tolist()
+    return order
+
+
+def _ways(search: _Search, scores: Mapping[Any, float]) -> list[tuple[str, _Way]]:
+    """Where the best facts lead, with what of the question is left to say."""
+    ways: list[tuple[str, _Way]] = []
     for place, start in enumerate(_best(search, scores)[:_STARTS]):
         candidate = search.held[start]
         triple = candidate.fact.triple
         rest = search.rests[start] = _rest(search, search.rests.get(start, search.question.text), candidate)
         for key, spelling in ((candidate.subject_key, triple.subject), (candidate.object_key, triple.object)):
-            if rest and key != search.question.speaker:
-                rows, _ = search.postings(name_token(key))
-                ways.append((_some(search, rows), rest, place, spelling))
+            if (rest or search.question.asks) and key != search.question.speaker:
+                token = name_token(key)
+                rows, _ = search.postings(token)
+                ways.append((rest, _Way(_some(search, rows), place, spelling, token)))
     return ways
 
 

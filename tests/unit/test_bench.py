@@ -203,8 +203,8 @@ SISTER = "Which city does my sister live in?"
     [
         (SISTER, "hops", ["Clara", "Lyon", "Nantes", "Ghent", "Oslo"], ["Clara", "Ghent", "Oslo", "Lyon", "Nantes"]),
         (SISTER, "person", ["Clara", "Lyon", "Nantes", "Ghent", "Oslo"], ["Clara", "Lyon", "Nantes", "Oslo", "Ghent"]),
-        ("Clara's job", "words", ["Clara", "dentist", "Nantes", "Lyon"], ["Clara", "Nantes", "dentist", "Lyon"]),
-        ("Clara's job", "meaning", ["Clara", "dentist", "Nantes", "Lyon"], ["dentist", "Clara", "Nantes", "Lyon"]),
+        ("Clara's job", "words", ["dentist", "Clara", "Nantes", "Lyon"], ["Clara", "dentist", "Nantes", "Lyon"]),
+        ("Clara's job", "meaning", ["dentist", "Clara", "Nantes", "Lyon"], ["dentist", "Nantes", "Clara", "Lyon"]),
     ],
 )
 def test_a_way_that_is_left_out_does_not_count(question: str, way: Way, whole: list[str], without: list[str]) -> None:

@@ -191,6 +191,37 @@ def test_two_hops_lead_to_what_is_left_to_say() -> None:
     }
 
 
+def test_the_first_word_tells_what_is_left_to_say() -> None:
+    """ "Die" alone is no nearer to a date of death than to others; that a date is asked for says it."""
+    memory = MemLLMMemory(":memory:")
+    memory.write([("Nadine", "father", "Emil"), ("Emil", "cause of death", "a fall"), ("Emil", "lives in", "Graz")])
+    memory.write([("Emil", "date of death", "4 May 1987"), ("Emil", "place of death", "Linz")])
+    memory.write([("Emil", "followed", f"band {n}") for n in range(40)])
+    assert found(memory, "When did Nadine's father die?", k=3)[:2] == [
+        "(Nadine, father, Emil)",
+        "(Emil, date of death, 4 May 1987)",
+    ]
+    assert found(memory, "Where did Nadine's father die?", k=3)[:2] == [
+        "(Nadine, father, Emil)",
+        "(Emil, place of death, Linz)",
+    ]
+    assert [parse_question(text, None).asks for text in ("Where's Rex?", "I know when", "Wo ist er?", "")] == [
+        "place",
+        "",
+        "",
+        "",
+    ]
+
+
+def test_a_hop_leads_to_what_is_said_of_a_name_though_many_facts_end_with_it() -> None:
+    """Of a country the newest 200 facts were looked at: those of its towns, each of them as near to the question."""
+    memory = MemLLMMemory(":memory:")
+    memory.write([("France", "legislative body", "Assemblée nationale"), ("Ariane", "country", "France")])
+    memory.write([(f"Ville {n}", "country", "France") for n in range(600)])
+    asked = "What is the parliament of the country where Ariane is built?"
+    assert "(France, legislative body, Assemblée nationale)" in found(memory, asked, k=5)
+
+
 def test_a_closed_or_forgotten_fact_is_not_recalled(memory: MemLLMMemory) -> None:
     assert found(memory, "wifi password")
     memory.write([("user", "wifi password", "new-horse")], policy="edit")
