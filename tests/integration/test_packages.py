@@ -74,21 +74,51 @@ def test_every_adapter_and_the_table_are_in_their_wheels(dist: Path) -> None:
     assert "langchain_memllm_multilingual/table/NOTICE" in table
 
 
-def test_installed_from_wheels_the_readme_is_true(dist: Path, tmp_path: Path) -> None:
-    """In a clean environment, away from the checkout; the second table comes by its extra, from the same folder."""
-    python = tmp_path / "venv" / "bin" / "python"
-    run(UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+@pytest.fixture(scope="module")
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a clean environment; the second table comes by its extra, from the same folder."""
+    folder = tmp_path_factory.mktemp("installed")
+    python = folder / "venv" / "bin" / "python"
+    run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv")
     options = ("--python", python, "--find-links", dist, "--constraint", ROOT / "constraints.txt")
     run(UV, "pip", "install", "--quiet", *options, "langchain-memllm[multilingual]")
+    return python
+
+
+def ran(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python run away from the checkout."""
+    command = [str(python), "-I", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
+
+
+def test_installed_from_wheels_the_readme_is_true(installed: Path, tmp_path: Path) -> None:
     block, expected = re.findall(r"```(?:python|text)\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)[:2]
     program = block + (
         "\nwith MemLLMMemory(':memory:', embedder='multilingual') as other:\n"
         "    other.write([('user', 'sister', 'Clara')], user_id='ada')\n"
         "    print([each.answer for each in other.recall('Wie heißt meine Schwester?', user_id='ada')])\n"
     )
-    (tmp_path / "away").mkdir()
-    done = subprocess.run(
-        [python, "-I", "-c", program], capture_output=True, text=True, cwd=tmp_path / "away", timeout=300, check=False
-    )
+    done = ran(installed, tmp_path, "-c", program)
     assert done.stdout == expected + "['Clara']\n", done.stdout + done.stderr
-    assert "recall" in run(python.with_name("memllm"), "--help")
+    assert "recall" in run(installed.with_name("memllm"), "--help")
+
+
+CONTRACT = """
+import pytest
+from langchain_memllm.stores.embedded import EmbeddedStore
+from langchain_memllm.testing import StoreContract
+
+class TestStore(StoreContract):
+    @pytest.fixture
+    def store(self):
+        return EmbeddedStore(":memory:")
+"""
+
+
+def test_the_contract_of_stores_runs_from_the_wheel_once_pytest_is_there(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(CONTRACT, encoding="utf-8")
+    done = ran(installed, tmp_path, "-c", CONTRACT.partition("\n")[2].replace("import pytest\n", ""))
+    assert "StoreContract is a suite for pytest, which is not installed: pip install pytest" in done.stderr
+    run(UV, "pip", "install", "--quiet", "--python", installed, "--constraint", ROOT / "constraints.txt", "pytest")
+    done = ran(installed, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "delivery or namespace")
+    assert done.returncode == 0, done.stdout + done.stderr
