@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
-from typing import Any, Final, Literal, Protocol, TypeAlias, TypeGuard
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeGuard, get_args
 from weakref import WeakKeyDictionary, WeakSet
 
 from langchain_memllm.admission import Admission
@@ -535,7 +535,10 @@ class Memory(Shared):
         by_model: bool,
     ) -> tuple[Batch, dict[int, Triple]]:
         if len(proposed) + len(quarantine) > MAX_BATCH:
-            raise ConfigurationError(f"{len(proposed)} triples in one operation; at most {MAX_BATCH} fit, split them")
+            beside = f" and {len(quarantine)} quarantined pieces" if quarantine else ""
+            raise ConfigurationError(
+                f"{len(proposed)} triples{beside} in one operation; at most {MAX_BATCH} fit, split them"
+            )
         if replace and not source.ref:
             raise ConfigurationError("replace=True needs a source with a ref: Source('document', 'notes.md')")
         policy = self.policy if policy is None else check_policy(policy)
@@ -752,8 +755,7 @@ class Memory(Shared):
         found = self.store.receipt(check_namespace(namespace), operation_key(op_id))
         if found is None:
             return None
-        expected = None if payload is None else stable_hash(payload, source or Source(), self.policy, replace)
-        if expected is not None and expected != found[0]:
+        if payload is not None and not _is_payload(found[0], payload, source or Source(), replace):
             raise OperationConflict(f"operation {op_id!r} was delivered before with another text; use a new op_id")
         return dataclasses.replace(found[1], op_id=op_id).with_triples({}, replayed=True)
 
@@ -1672,6 +1674,11 @@ def _is_place(value: object) -> bool:
 
 
 _STATEMENT_FIELDS: Final = frozenset(field.name for field in fields(Statement))
+
+
+def _is_payload(kept: str, payload: str, source: Source, replace: bool) -> bool:
+    """Whether an operation was made from this, by whichever policy: that is what it does, not what it is."""
+    return kept in {stable_hash(payload, source, policy, replace) for policy in get_args(Policy)}
 
 
 def _of_entry(batch: Batch, entry: OutboxEntry) -> Batch:

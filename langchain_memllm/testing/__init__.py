@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_memllm.testing.doubles import FakeEmbedder, Request, ScriptedModel, tool_call
+from langchain_memllm.testing.doubles import Answer, FakeEmbedder, Request, Script, ScriptedModel, tool_call
 
 if TYPE_CHECKING:
     from langchain_memllm.testing.contracts import (
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Answer",
     "ExtractorContract",
     "FakeEmbedder",
     "OutboxContract",
     "Request",
+    "Script",
     "ScriptedModel",
     "SimilarityContract",
     "StoreContract",

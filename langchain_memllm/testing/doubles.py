@@ -22,7 +22,7 @@ from pydantic import Field, PrivateAttr
 
 from langchain_memllm.errors import ConfigurationError
 
-__all__ = ["FakeEmbedder", "Request", "ScriptedModel", "tool_call"]
+__all__ = ["Answer", "FakeEmbedder", "Request", "Script", "ScriptedModel", "tool_call"]
 
 
 class FakeEmbedder(Embeddings):
@@ -80,8 +80,11 @@ class Request:
         return "\n".join(str(message.text) for message in self.messages)
 
 
-Answer: TypeAlias = "str | AIMessage | Exception"
-Script: TypeAlias = "Sequence[Answer] | Callable[[Request], Answer]"
+Answer: TypeAlias = str | AIMessage | Exception
+"""What a scripted model gives; an exception is raised."""
+
+Script: TypeAlias = Sequence[Answer] | Callable[[Request], Answer]
+"""Answers in order, or a function that gives each."""
 
 
 class ScriptedModel(BaseChatModel):

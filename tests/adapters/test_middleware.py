@@ -34,7 +34,7 @@ from langgraph.types import Command, interrupt
 from langchain_memllm.errors import ConfigurationError, ModelError, NamespaceError, StoreUnavailable
 from langchain_memllm.plugin import MemLLMMemory
 from langchain_memllm.render import OPEN
-from langchain_memllm.testing import FakeEmbedder, Request, ScriptedModel
+from langchain_memllm.testing import Answer, FakeEmbedder, Request, ScriptedModel
 
 Saver = BaseCheckpointSaver[Any] | None
 
@@ -133,6 +133,25 @@ def test_recall_is_asked_once_a_run_and_shown_at_each_step() -> None:
     assert len(model.requests) == 2  # the tool call and the answer
     assert all(request.text.count(OPEN) == 1 for request in model.requests)
     assert [event["event"] for event in events] == ["recall", "write"]
+
+
+@pytest.mark.parametrize("by", ["facade", "core"])
+@pytest.mark.parametrize(("whose", "recalls"), [("bob", 1), ("ada", 2)])
+def test_what_is_written_meanwhile_asks_again_in_its_own_memory_only(by: str, whose: str, recalls: int) -> None:
+    memory = memory_of()
+    memory.write([("user", "lives in", "Oslo")], user_id="ada")
+    towns = iter(["Rome", "Bonn"])
+
+    def meanwhile(request: Request) -> Answer:
+        if by == "facade":
+            memory.write([("user", "lives in", next(towns))], user_id=whose)
+        else:
+            memory.core.write([("user", "lives in", next(towns))], namespace=("memllm", whose))
+        return answer(request)
+
+    agent = agent_of(memory, ScriptedModel(script=meanwhile))
+    events = events_of(agent, "I look at a map. Where do I live?", run_of("ada"))
+    assert [event["event"] for event in events].count("recall") == recalls
 
 
 def events_of(agent: Any, text: str, run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import pytest
 
-from langchain_memllm.belief import Quarantined
+from langchain_memllm.belief import Policy, Quarantined
 from langchain_memllm.errors import ConfigurationError, OperationConflict
 from langchain_memllm.memory import Memory
 from langchain_memllm.testing.rules.base import ADA, BOB, DOCUMENT, NS, OTHER, WEB, StoreRules, shown, states, statuses
@@ -245,6 +245,11 @@ class OperationRules(StoreRules):
         with pytest.raises(OperationConflict):
             memory.receipt("op", namespace=NS, payload="another text")
 
+    @pytest.mark.parametrize("policy", ["chat", "edit", "paper"])
+    def test_a_receipt_is_found_by_its_payload_whatever_the_policy(self, memory: Memory, policy: Policy) -> None:
+        memory.write([("Ada", "likes", "tea")], namespace=NS, op_id="op", payload="I like tea", policy=policy)
+        assert memory.receipt("op", namespace=NS, payload="I like tea") is not None
+
     def test_the_same_operation_id_in_two_namespaces_is_two_operations(self, memory: Memory) -> None:
         for namespace in (NS, OTHER):
             assert statuses(memory.write([("Ada", "likes", "tea")], namespace=namespace, op_id="op")) == ["stored"]
@@ -257,7 +262,10 @@ class OperationRules(StoreRules):
     def test_too_many_triples_are_refused_before_anything_is_written(self, memory: Memory) -> None:
         with pytest.raises(ConfigurationError, match="4097"):
             memory.write([("Ada", "likes", f"tea {i}") for i in range(4097)], namespace=NS)
-        assert memory.stats(namespace=NS).facts == 0
+        pieces = [Quarantined(f"piece {i}", "odd") for i in range(4096)]
+        with pytest.raises(ConfigurationError, match="1 triples and 4096 quarantined pieces in one operation"):
+            memory.write([("Ada", "likes", "tea")], namespace=NS, quarantine=pieces)
+        assert memory.stats(namespace=NS).operations == 0
 
     def test_quarantine_is_kept_with_its_operation(self, memory: Memory) -> None:
         piece = Quarantined("Ada >> likes", "two parts", ADA)
