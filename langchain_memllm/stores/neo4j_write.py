@@ -400,6 +400,7 @@ class Application:
             row |= {"pending": None, "embedding": _parameter(bolt, vector)}
             if item.kind == "relation":
                 self.relation_vectors += 1
+                row["vectored"] = self.relation_vectors
             elif vector is not None:
                 self.codes += 1
                 row |= {"code": next(codes).tobytes(), "coded": self.codes}
@@ -469,6 +470,9 @@ class Application:
             "restarts": self.restarts,
             **self.use._asdict(),
         }
+        for numbered in ("codes", "relation_vectors"):
+            if head[numbered] > self.loaded[numbered]:
+                head[f"{numbered}_was"] = self.loaded[numbered]
         parameters = {
             **self.rows,
             "ns": self.ids.ns,
@@ -552,11 +556,10 @@ def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | Non
             "names": [
                 {
                     "id": name_id,
-                    "i": i,
                     "embedding": _parameter(bolt, vector),
                     "code": None if vector is None else next(codes).tobytes(),
                 }
-                for i, (name_id, vector) in enumerate(names, 1)
+                for name_id, vector in names
             ],
             "relations": [{"id": rid, "embedding": _parameter(bolt, vector)} for rid, vector in relations],
         },
