@@ -42,8 +42,9 @@ from langchain_memllm.stores.interface import (
     redact_receipt,
     unpack_receipt,
 )
+from langchain_memllm.stores.outbox import OutboxChanged, OutboxEntry, change_of, excluding, renewed, stamped
 from langchain_memllm.stores.parts import Aliases, Head, Kept, Name, Operation, Part
-from langchain_memllm.times import following, since
+from langchain_memllm.times import following, next_moment, since
 from langchain_memllm.triples import Fact, How, Kind, Namespace, Source, Triple, is_literal_key, loose_key, rank_of
 
 __all__ = ["Contents"]
@@ -66,6 +67,7 @@ class Contents:
     classes: list[frozenset[str]] = field(default_factory=list)
     operations: dict[str, Operation] = field(default_factory=dict)
     quarantine: list[Quarantined] = field(default_factory=list)
+    waiting: dict[str, OutboxEntry] = field(default_factory=dict)
     restarts: tuple[tuple[int, str], ...] = ()
     seq: int = 0
     last_at: str = ""
@@ -81,12 +83,13 @@ class Contents:
             classes=list(self.classes),
             operations=dict(self.operations),
             quarantine=list(self.quarantine),
+            waiting=dict(self.waiting),
         )
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left that a namespace is kept for."""
-        return not (self.names or self.operations or self.quarantine)
+        return not (self.names or self.operations or self.quarantine or self.waiting)
 
     @property
     def packed_restarts(self) -> str:
@@ -170,6 +173,7 @@ class Contents:
             sources=len(self.sources()),
             operations=len(self.operations),
             quarantined=len(self.quarantine),
+            outbox=len(self.waiting),
             seq=self.seq,
             use=self.use,
         )
@@ -332,6 +336,45 @@ class Contents:
         pieces = [(piece.source.kind, len(piece.text)) for piece in self.quarantine]
         return Use(*added(Use(), [*stated, *pieces])[:4], *lately[4:])
 
+    def put_outbox(self, entries: Sequence[OutboxEntry], now: str) -> str:
+        """See ``TripleStore.put_outbox``."""
+        if following(now, self.last_at)[1]:
+            self.restarts += ((self.seq + 1, now),)
+        self.last_at = next_moment(now, self.last_at)
+        self._put_waiting(stamped(entries, self.last_at))
+        return self.last_at
+
+    def _put_waiting(self, entries: Sequence[OutboxEntry]) -> None:
+        for entry in entries:
+            source = (entry.source.kind, entry.source.ref)
+            before = self.waiting.get(entry.op_id)
+            if entry.replace:
+                self.waiting = {
+                    op_id: each
+                    for op_id, each in self.waiting.items()
+                    if op_id == entry.op_id or (each.source.kind, each.source.ref) != source
+                }
+            if before is None and entry.op_id not in self.operations:
+                self.waiting[entry.op_id] = replace(entry, version=0)
+            elif before is not None and (after := renewed(before, entry)) is not None:
+                self.waiting[entry.op_id] = replace(after, version=before.version + 1)
+
+    def take(self, op_id: str, version: int) -> None:
+        """Remove the entry that an operation is made from.
+
+        Raises:
+            OutboxChanged: It is gone, or not that version any more.
+        """
+        entry = self.waiting.pop(op_id, None)
+        if entry is None or entry.version != version:
+            raise OutboxChanged(op_id)
+
+    def fail(self, op_ids: Sequence[str]) -> None:
+        """See ``TripleStore.fail_outbox``."""
+        for op_id in op_ids:
+            if (entry := self.waiting.get(op_id)) is not None:
+                self.waiting[op_id] = replace(entry, attempts=entry.attempts + 1)
+
     def link(self, name: tuple[str, str], alias: tuple[str, str], limit: int = _MAX_ALIASES) -> None:
         """Make two names, each (key, spelling), one class.
 
@@ -359,6 +402,7 @@ class Contents:
         yield from (Aliases(names) for names in self.aliases())
         yield from sorted(self.operations.values(), key=lambda each: (each.receipt.seq, each.receipt.op_id))
         yield from self.quarantine
+        yield from self.waiting.values()
         yield Head(self.seq, self.last_at, self.restarts)
 
     def put(self, parts: Sequence[Part]) -> None:
@@ -378,6 +422,7 @@ class Contents:
             there[piece] -= 1
             if there[piece] < 0:
                 self.quarantine.append(piece)
+        self._put_waiting(_all(OutboxEntry, parts))
         self._advance(_all(Kept, parts), _all(Head, parts))
         self.use = self._counted(self.use)
 
@@ -410,6 +455,7 @@ class Contents:
             doomed = [kept for kept in self.ordered() if self._is_selected(kept, selection)]
         ids = frozenset(kept.fact.id for kept in doomed)
         pieces = self._drop_quarantine(selection, doomed)
+        waiting = self._forget_waiting(selection, doomed)
         operations = self._redact(ids, {piece.recorded_at for piece in pieces})
         self._delete(doomed, ids)
         reopened = tuple(self._reopen(*selection.source)) if selection.source is not None else ()
@@ -423,13 +469,14 @@ class Contents:
             len(before - self.sources()),
             operations,
             len(pieces),
+            waiting,
             reopened=reopened,
             named_in=named_in(self._places(), selection),
         )
 
     def erase_all(self) -> Erased:
         """What forgetting everything removes."""
-        counts = (self.names, self.relations, self.sources(), self.operations, self.quarantine)
+        counts = (self.names, self.relations, self.sources(), self.operations, self.quarantine, self.waiting)
         return Erased(tuple(kept.fact.id for kept in self.ordered()), *map(len, counts))  # type: ignore[arg-type]
 
     def _is_selected(self, kept: Kept, selection: Selection) -> bool:
@@ -464,6 +511,28 @@ class Contents:
         gone = [piece for piece in self.quarantine if tells(piece, selection, times)]
         self.quarantine = [piece for piece in self.quarantine if piece not in gone]
         return gone
+
+    def _forget_waiting(self, selection: Selection, doomed: Sequence[Kept]) -> int:
+        """What is forgotten does not come back by what waits; how many entries were changed or removed."""
+        if selection.source is not None:
+            kind, ref = selection.source
+            left = {
+                op_id: entry
+                for op_id, entry in self.waiting.items()
+                if entry.source.ref != ref or kind not in (None, entry.source.kind)
+            }
+            gone, self.waiting = len(self.waiting) - len(left), left
+            return gone
+        change = change_of(selection, [kept.keys for kept in doomed])
+        changed = 0
+        for op_id, before in list(self.waiting.items()) if change else ():
+            after = excluding(before, change)
+            changed += after != before
+            if after is None:
+                del self.waiting[op_id]
+            elif after != before:
+                self.waiting[op_id] = replace(after, version=before.version + 1)
+        return changed
 
     def _redact(self, erased: AbstractSet[str], times: AbstractSet[str]) -> int:
         """Take what is erased out of the receipts that name it, or put aside what tells of it."""

@@ -1,9 +1,9 @@
 """A store that holds each namespace whole: what a store of your own needs to say is where that is kept.
 
-``PlainStore`` implements ``TripleStore`` on five methods. It keeps facts with all that belongs to them, and no vectors,
-turns, outbox or items: names are found exactly and by their aliases, questions by their words. Every call reads, and
-every write saves, one namespace as a whole, which suits some thousands of facts; larger stores implement
-``TripleStore`` themselves.
+``PlainStore`` implements ``TripleStore`` on five methods. It keeps facts with all that belongs to them and what waits
+for its extraction, but no vectors, turns or items: names are found exactly and by their aliases, questions by their
+words. Every call reads, and every write saves, one namespace as a whole, which suits some thousands of facts; larger
+stores implement ``TripleStore`` themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from langchain_memllm.factindex import FactIndex, evidence_words
 from langchain_memllm.forking import renewed
 from langchain_memllm.quotas import Limits, check
 from langchain_memllm.stores.contents import Contents
-from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter
+from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, TurnStore
 from langchain_memllm.stores.interface import (
     Candidate,
     Embed,
@@ -108,8 +108,6 @@ class PlainStore(ABC):
 
     def transact(self, namespace: Namespace, batch: Batch, plan: Planner, embed: Embed | None = None) -> Written:
         """See ``TripleStore.transact``; nothing is embedded."""
-        if batch.outbox_version is not None:
-            self._refuse("outbox")
         with self.locked(namespace):
             contents = self._copy(namespace)
             earlier = contents.operations.get(batch.op_id)
@@ -119,6 +117,8 @@ class PlainStore(ABC):
                         f"operation {batch.op_id!r} was delivered before with other content; use a new op_id, or none"
                     )
                 return Written(earlier.receipt, replayed=True)
+            if batch.outbox_version is not None:
+                contents.take(batch.op_id, batch.outbox_version)
             ahead = contents.begin(batch.recorded_at)
             current = contents.current(namespace, batch)
             result = plan(current)
@@ -138,8 +138,8 @@ class PlainStore(ABC):
 
     def restore(self, namespace: Namespace, parts: Sequence[Part], limits: Limits | None = None) -> tuple[Pending, ...]:
         """See ``TripleStore.restore``."""
-        if any(isinstance(part, OutboxEntry | Turn | Grant) for part in parts):
-            self._refuse("turns and outbox")
+        if any(isinstance(part, Turn | Grant) for part in parts):
+            self._refuse("turns")
         with self.locked(namespace):
             contents = self._copy(namespace)
             before = contents.use
@@ -156,6 +156,37 @@ class PlainStore(ABC):
             erased = contents.erase_all() if selection.everything else contents.erase(selection)
             self._save(namespace, Contents() if selection.everything else contents)
         return erased
+
+    def put_outbox(
+        self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str, turns: Sequence[Turn] = ()
+    ) -> str:
+        """See ``TripleStore.put_outbox``.
+
+        Raises:
+            ConfigurationError: There are turns: nothing may be acknowledged that is not kept.
+        """
+        if turns:
+            self._refuse("turns")
+        with self.locked(namespace):
+            contents = self._copy(namespace)
+            at = contents.put_outbox(entries, now)
+            self._save(namespace, contents)
+        return at
+
+    def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
+        """See ``TripleStore.drop_outbox``."""
+        with self.locked(namespace):
+            contents = self._copy(namespace)
+            gone = sum(contents.waiting.pop(op_id, None) is not None for op_id in op_ids)
+            self._save(namespace, contents)
+        return gone
+
+    def fail_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> None:
+        """See ``TripleStore.fail_outbox``."""
+        with self.locked(namespace):
+            contents = self._copy(namespace)
+            contents.fail(op_ids)
+            self._save(namespace, contents)
 
     def _copy(self, namespace: Namespace) -> Contents:
         return (self.load(namespace) or Contents()).copy()
@@ -251,6 +282,14 @@ class PlainStore(ABC):
         """See ``TripleStore.quarantined``."""
         return list(self._held(namespace).quarantine)
 
+    def outbox(
+        self, namespace: Namespace, *, op_ids: Sequence[str] | None = None, limit: int = 1000
+    ) -> list[OutboxEntry]:
+        """See ``TripleStore.outbox``."""
+        waiting = self._held(namespace).waiting
+        found = waiting.values() if op_ids is None else [waiting[op_id] for op_id in op_ids if op_id in waiting]
+        return list(found)[:limit]
+
     def stats(self, namespace: Namespace) -> Stats:
         """See ``TripleStore.stats``."""
         return self._held(namespace).stats()
@@ -283,31 +322,8 @@ class PlainStore(ABC):
     ) -> None:
         """See ``TripleStore.fill``: vectors are not kept."""
 
-    def outbox(
-        self, namespace: Namespace, *, op_ids: Sequence[str] | None = None, limit: int = 1000
-    ) -> list[OutboxEntry]:
-        """See ``TripleStore.outbox``: nothing waits."""
-        return []
-
-    def put_outbox(
-        self, namespace: Namespace, entries: Sequence[OutboxEntry], now: str, turns: Sequence[Turn] = ()
-    ) -> str:
-        """See ``TripleStore.put_outbox``.
-
-        Raises:
-            ConfigurationError: Always: nothing may be acknowledged that is not kept.
-        """
-        self._refuse("outbox")
-
-    def drop_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> int:
-        """See ``TripleStore.drop_outbox``: nothing waits."""
-        return 0
-
-    def fail_outbox(self, namespace: Namespace, op_ids: Sequence[str]) -> None:  # noqa: B027
-        """See ``TripleStore.fail_outbox``: nothing waits."""
-
     @property
-    def turns(self) -> _NoTurns:
+    def turns(self) -> TurnStore:
         """See ``TripleStore.turns``: none are kept."""
         return _NoTurns()
 
@@ -322,8 +338,8 @@ class PlainStore(ABC):
 
     def _refuse(self, what: str) -> NoReturn:
         raise ConfigurationError(
-            f"{self.location} keeps facts only, no {what}; for that use a file, a Neo4j server, or a store that "
-            "implements all of TripleStore"
+            f"{self.location} keeps facts and the outbox, no {what}; for that use a file, a Neo4j server, or a store "
+            "that implements all of TripleStore"
         )
 
 
@@ -365,7 +381,6 @@ class _NoTurns:
         role: str | None = None,
         limit: int = 100,
     ) -> list[tuple[str, int]]:
-        """None."""
         return []
 
     def episodes(
@@ -384,7 +399,7 @@ class _NoTurns:
         return []
 
     def grant(self, namespace: Namespace, role: str, scopes: Sequence[str]) -> None:
-        raise ConfigurationError("this store keeps facts only, no turns that a role could see")
+        raise ConfigurationError("this store keeps facts and the outbox, no turns that a role could see")
 
 
 def _answers(held: Sequence[Contents], query: LookupQuery, at: str | None, valid_at: str | None, limit: int) -> Found:

@@ -44,8 +44,8 @@ class StoreContract(
     """What every store does: facts written, read, corrected, dated, forgotten, exported and kept apart.
 
     Override the fixture ``store`` so that it yields an empty ``TripleStore``, and ``kept_texts`` if you can list what
-    the store keeps. A store that finds similar names, or keeps what waits for its extraction, also passes
-    ``SimilarityContract`` and ``OutboxContract``.
+    the store keeps. A store that keeps what waits for its extraction also passes ``OutboxContract`` (the agent's
+    middleware and nodes need one that does), and one that finds similar names ``SimilarityContract``.
     """
 
 
