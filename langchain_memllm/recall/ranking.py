@@ -11,8 +11,9 @@ Facts are looked for in three ways, and the places they have there are fused (re
 Then one and two hops further from the best: facts that share a name with them, by how well their relation fits what of
 the question is not said by the facts that led to them.
 
-Weights were chosen on the first three conversations of part a of LoCoMo and on 100 questions of MuSiQue, those of the
-hops also on the 220 tuning questions over two facts of Re-DocRED; the thresholds of sentences on 30 facts, 40 questions and 40 unrelated ones of our own.
+Weights were chosen on the first three conversations of part a of LoCoMo and on 100 questions of MuSiQue, those of hops
+also on the 220 tuning questions over two facts of Re-DocRED; the thresholds of sentences on 30 facts, 40 questions and
+40 unrelated ones of our own.
 """
 
 from __future__ import annotations
