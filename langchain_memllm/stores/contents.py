@@ -406,7 +406,7 @@ class Contents:
         yield Head(self.seq, self.last_at, self.restarts)
 
     def put(self, parts: Sequence[Part]) -> None:
-        """See ``TripleStore.restore``; ids of facts that are another namespace's were changed before."""
+        """See ``TripleStore.restore``. Ids need not be unique beyond the namespace."""
         for name in _all(Name, parts):
             self.relations.setdefault(name.key, name) if name.kind == "relation" else self._name(name.key, name)
         for kept in _all(Kept, parts):

@@ -47,7 +47,7 @@ from langchain_memllm.stores.interface import (
 )
 from langchain_memllm.stores.items import ItemStore
 from langchain_memllm.stores.outbox import OutboxEntry
-from langchain_memllm.stores.parts import Kept, Part, under_own_ids
+from langchain_memllm.stores.parts import Part
 from langchain_memllm.triples import Fact, Namespace, Receipt, rank_of
 
 __all__ = ["Contents", "PlainStore"]
@@ -122,7 +122,7 @@ class PlainStore(ABC):
             ahead = contents.begin(batch.recorded_at)
             current = contents.current(namespace, batch)
             result = plan(current)
-            while any(self._owner(insert.fact_id) is not None for insert in result.inserts):
+            while any(insert.fact_id in contents.facts for insert in result.inserts):
                 current = replace(current, attempt=current.attempt + 1)
                 result = plan(current)
             contents.apply(result, batch.payload_hash)
@@ -143,7 +143,7 @@ class PlainStore(ABC):
         with self.locked(namespace):
             contents = self._copy(namespace)
             before = contents.use
-            contents.put([self._owned(namespace, part) if isinstance(part, Kept) else part for part in parts])
+            contents.put(parts)
             if limits is not None:
                 check(before, contents.use, limits)
             self._save(namespace, contents)
@@ -193,15 +193,6 @@ class PlainStore(ABC):
 
     def _save(self, namespace: Namespace, contents: Contents) -> None:
         self.save(namespace, None if contents.is_empty else contents)
-
-    def _owner(self, fact_id: str | None) -> Namespace | None:
-        """The namespace that has a fact of this id."""
-        return next((each for each in self.namespaces() if fact_id in self._held(each).facts), None)
-
-    def _owned(self, namespace: Namespace, kept: Kept) -> Kept:
-        """A fact under an id of its own, where that of its export is another namespace's."""
-        ids = {each for each in (kept.fact.id, kept.fact.closed_by) if each is not None}
-        return under_own_ids(kept, {each for each in ids if self._owner(each) not in (None, namespace)})
 
     # -- reading ------------------------------------------------------------------------------------------------
 
