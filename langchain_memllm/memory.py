@@ -1309,7 +1309,11 @@ class Memory(Shared):
         return erased
 
     def followed_by(self, follower: Forgetting) -> None:
-        """Have ``follower.forget`` called whenever something is erased, as long as it lives."""
+        """Have ``forget`` of an object called whenever something is erased, as long as it lives.
+
+        Args:
+            follower: The object; a cache of what is in the memory.
+        """
         self._followers.add(follower)
 
     def _similar_names(self, namespace: Namespace, name: str, *, widely: bool) -> tuple[str, ...]:
