@@ -45,7 +45,7 @@ Gate: TypeAlias = "str | BaseChatModel | Decider | Any"
 _NAMES: Final = ("rules", "embedder", "local")
 _MOST_TEXT: Final = 1_200  # characters of a turn that a model is asked about
 _MOST_ITEM: Final = 500  # and of each item
-_MOST_ITEMS: Final = 40  # a chat model is asked about; rules decide about the rest
+_MOST_ITEMS: Final = 40  # that a model is asked about; rules decide about the rest
 
 
 def gate_of(choice: Gate | None, local: Any = None) -> Decider | None:
@@ -120,8 +120,9 @@ class ByLocalModel(Shared):
             (odds,) = self.odds(model, [needed_prompt(asked.said)])
             if odds < self.needed:
                 return Judgement(False, f"log-odds of yes {odds:.2f}", (), "local")
-            each = self.odds(model, [item_prompt(asked.text, item) for item in asked.items])
-        return Judgement(True, f"log-odds of yes {odds:.2f}", tuple(map(self._grade, each)), "local")
+            each = self.odds(model, [item_prompt(asked.text, item) for item in asked.items[:_MOST_ITEMS]])
+        others = judged_by_rules(asked).grades[_MOST_ITEMS:]
+        return Judgement(True, f"log-odds of yes {odds:.2f}", (*map(self._grade, each), *others), "local")
 
     def _grade(self, odds: float) -> Grade:
         action: Action = "full" if odds >= self.full else "summary" if odds >= self.summary else "drop"

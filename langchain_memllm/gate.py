@@ -334,15 +334,18 @@ def decided(
     if judgement.needed:
         _fit(entries, max_tokens, owner)
     shown = [entry.shown for entry in entries]
-    found = replace(
-        facts,
-        matches=tuple(each for each in shown if isinstance(each, Match)),
-        quotes=tuple(each for each in shown if isinstance(each, Quote)),
-    )
+    quotes = tuple(each for each in shown if isinstance(each, Quote))
+    matches = (each for each in shown if isinstance(each, Match))
+    found = replace(facts, matches=tuple(_said_once(each, quotes) for each in matches), quotes=quotes)
     block = render(found, max_tokens, owner=owner)
     verdicts = tuple(entry.verdict for entry in entries)
     decision = Decision(judgement.needed, judgement.why, judgement.by, verdicts, judgement.note)
     return replace(found, block=block, tokens=approximate_tokens(block), decision=decision)
+
+
+def _said_once(match: Match, quotes: Sequence[Quote]) -> Match:
+    """A fact without its sentence, where a quote shows it."""
+    return replace(match, said="") if match.said and any(match.said in quote.text for quote in quotes) else match
 
 
 @dataclass(slots=True)
@@ -416,7 +419,8 @@ def _fit(entries: Sequence[_Entry], max_tokens: int, owner: str | None) -> None:
     rounds += [(place, "drop") for place in reversed(rest)]
     for place, action in rounds:
         quotes = any(sizes[turn] for turn in turns)
-        frame = "\n".join((OPEN, note_of(owner, quotes=quotes), CLOSE))
+        sentences = any(isinstance(entry.shown, Match) and entry.shown.said for entry in entries)
+        frame = "\n".join((OPEN, note_of(owner, quotes=quotes, sentences=sentences), CLOSE))
         if -(-(len(frame.encode()) + sum(sizes)) // 4) <= max_tokens or not any(sizes):
             return
         entry = entries[place]

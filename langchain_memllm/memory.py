@@ -83,6 +83,7 @@ from langchain_memllm.stores.interface import (
     LookupQuery,
     Pending,
     RecallIndex,
+    Reindexing,
     Row,
     SearchQuery,
     Selection,
@@ -1543,6 +1544,20 @@ class Memory(Shared):
             for each in near(shown(json.dumps(namespace, ensure_ascii=False), 120), use, self.limits, self._now())
         ]
 
+    def rebuild_index(self) -> int:
+        """Make anew what facts and turns are found by, from what is stored: words, search codes, indexes.
+
+        Returns:
+            How much of it was missing or wrong; full text is always made anew, and counts as one.
+
+        Raises:
+            ConfigurationError: The store holds nothing of the kind.
+        """
+        if not isinstance(self.store, Reindexing):
+            raise ConfigurationError(f"{self.store.location} has no indexes that could be made anew")
+        self._everywhere += 1
+        return self.store.rebuild_index()
+
     awrite = twin(write)
     aretract = twin(retract)
     areceipt = twin(receipt)
@@ -1557,6 +1572,7 @@ class Memory(Shared):
     astats = twin(stats)
     aquarantined = twin(quarantined)
     averify = twin(verify)
+    arebuild_index = twin(rebuild_index)
     adeclare = twin(declare)
     aset_limits = twin(set_limits)
 

@@ -950,6 +950,16 @@ class MemLLMMemory(Shared):
         """Check that the store answers, fits the embedder and is sound; returns the problems found."""
         return self.core.verify()
 
+    def rebuild_index(self) -> int:
+        """Make anew what facts and turns are found by, from what is stored: words, search codes, indexes.
+
+        Mends what ``verify`` says can be made anew, for all users.
+
+        Returns:
+            How much of it was missing or wrong; full text is always made anew, and counts as one.
+        """
+        return self.core.rebuild_index()
+
     aclose = twin(close)
     awrite = twin(write)
     aretract = twin(retract)
@@ -973,6 +983,7 @@ class MemLLMMemory(Shared):
     aset_limits = twin(set_limits)
     aquarantined = twin(quarantined)
     averify = twin(verify)
+    arebuild_index = twin(rebuild_index)
 
     # -- models ----------------------------------------------------------------------------------------------------
 

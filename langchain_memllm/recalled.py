@@ -96,9 +96,7 @@ def recall(
     check_count(k)
     found = Recall(text)
     if show != "turns":
-        most = k or min(MAX_RECALLED, max(_FEW, max_tokens // _SMALL_FACT))
-        found = memory.recall(text, namespace=list(namespaces), k=most, speaker=speaker, explain=explain)
-        found = _shared(_with_rivals(memory, found, most), k)
+        found = _facts(memory, text, namespaces, k, max_tokens, speaker, explain)
     if show != "facts":
         most = k or max(_FEW, max_tokens // _SMALL_QUOTE)
         each = [hub.quoted(found, k=most, without=without, role=role, namespace=place).quotes for place in namespaces]
@@ -111,6 +109,21 @@ def recall(
         return found
     left = [match for match in found.matches if match not in shown.matches] if explain else []
     return replace(found, matches=shown.matches, quotes=shown.quotes, left_out=(*left, *found.left_out))
+
+
+def _facts(
+    memory: Memory,
+    text: str,
+    namespaces: Sequence[Namespace],
+    k: int | None,
+    max_tokens: int,
+    speaker: str | None,
+    explain: bool,
+) -> Recall:
+    """Facts that answer a text: ``k`` of them, or as many as a block may hold; both sides of what is contested."""
+    most = k or min(MAX_RECALLED, max(_FEW, max_tokens // _SMALL_FACT))
+    found = memory.recall(text, namespace=list(namespaces), k=most, speaker=speaker, explain=explain)
+    return _shared(_with_rivals(memory, found, most), k)
 
 
 def _with_rivals(memory: Memory, found: Recall, most: int) -> Recall:
@@ -228,6 +241,7 @@ def look(
     said: str | None = None,
     before: Sequence[str] = (),
     k: int | None = None,
+    max_tokens: int = 600,
     speaker: str | None = "user",
     role: str | None = None,
     without: Collection[str] = (),
@@ -243,7 +257,8 @@ def look(
         show: ``auto`` is both.
         said: The words of the turn alone, if ``text`` has more; by default ``text``.
         before: What stood before them, oldest first, each with its speaker.
-        k: Most facts, and most turns; None: 8.
+        k: Most facts, and most turns; None: 8 turns, and as many facts as the block may hold.
+        max_tokens: Most tokens of the block.
         speaker: Name under which facts about the person who says "I" are stored.
         role: Who looks at what was said.
         without: Ids of turns that the reader sees already.
@@ -253,7 +268,8 @@ def look(
     most = k or _FEW
     facts = Recall(text)
     if show != "turns":
-        facts = memory.recall(text, namespace=list(namespaces), k=most, speaker=speaker, explain=explain)
+        facts = _facts(memory, text, namespaces, k, max_tokens, speaker, explain)
+        facts = _with_sentences(memory, facts, parse_question(text, speaker), role)
     turns: list[Candidate] = []
     for namespace in namespaces if show != "facts" else ():
         found = hub.candidates(text, k=2 * most, without=without, role=role, namespace=namespace)
@@ -337,6 +353,7 @@ def gated(
             said=said,
             before=before,
             k=k,
+            max_tokens=max_tokens,
             speaker=speaker,
             role=role,
             without=without,

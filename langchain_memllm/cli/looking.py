@@ -37,6 +37,9 @@ def doctor(
     rebuild_view: Annotated[
         bool, typer.Option("--rebuild-view", help="Neo4j: first draw every fact's relationship as it is stored.")
     ] = False,
+    rebuild_index: Annotated[
+        bool, typer.Option("--rebuild-index", help="First make anew what facts and turns are found by.")
+    ] = False,
 ) -> None:
     """Check the store, the versions, and what is installed."""
     missing = is_missing(store)
@@ -45,6 +48,8 @@ def doctor(
             if not isinstance(memory.core.store, Neo4jStore):
                 fail(f"{store} has no view to rebuild; only a Neo4j store has one", WRONG)
             err.print(f"{memory.core.store.rebuild_view()} relationships changed", markup=False)
+        if rebuild_index:
+            err.print(f"{memory.rebuild_index()} entries and indexes made anew", markup=False)
         problems = memory.verify()
         facts = {
             "store": f"{store} (not there yet)" if missing else memory.core.store.location,

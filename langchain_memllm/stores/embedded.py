@@ -33,6 +33,7 @@ from langchain_memllm.stores import (
     embedded_move,
     embedded_outbox,
     embedded_recall,
+    embedded_reindex,
     embedded_use,
     embedded_write,
 )
@@ -534,6 +535,10 @@ class EmbeddedStore:
     def check(self) -> list[str]:
         """See ``TripleStore.check``."""
         return self._db.problems() + self._problems_of_clocks()
+
+    def rebuild_index(self) -> int:
+        """Make anew what facts and turns are found by, from what is stored; returns how much was missing or wrong."""
+        return self._db.transact(embedded_reindex.rebuild)
 
     def _problems_of_clocks(self) -> list[str]:
         with self._db.read() as connection:

@@ -32,7 +32,20 @@ from langchain_memllm.stores.outbox import names_any
 from langchain_memllm.stores.sqlite import Database
 from langchain_memllm.triples import Namespace, stable_hash
 
-__all__ = ["EmbeddedTurns", "counts", "drop", "dump", "forget", "forget_everything", "grant", "grants", "named", "put"]
+__all__ = [
+    "INDEX",
+    "EmbeddedTurns",
+    "counts",
+    "drop",
+    "dump",
+    "forget",
+    "forget_everything",
+    "grant",
+    "grants",
+    "indexed",
+    "named",
+    "put",
+]
 
 _NS: Final = "SELECT id FROM namespace WHERE name = ?"
 _COLUMNS: Final = """t.id, t.uid, s.thread, t.text, t.at, t.role, t.speaker, t.kind, t.ref, t.scope, e.number,
@@ -105,7 +118,7 @@ _ADD_EPISODE: Final = """INSERT INTO episode(ns, session, number, began) VALUES 
     ON CONFLICT(session, number) DO UPDATE SET number = number RETURNING id"""
 _ADD_TURN: Final = """INSERT INTO turn(ns, uid, session, episode, at, role, speaker, kind, ref, scope, text, code)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
-_INDEX: Final = "INSERT INTO turn_text(rowid, tenant, words) VALUES (?, ?, ?)"
+INDEX: Final = "INSERT INTO turn_text(rowid, tenant, words) VALUES (?, ?, ?)"
 _UNINDEX: Final = "INSERT INTO turn_text(turn_text, rowid, tenant, words) VALUES ('delete', ?, ?, ?)"
 # Merge the index into one piece: what was taken out leaves its words in older pieces until then.
 _REWRITE: Final = "INSERT INTO turn_text(turn_text) VALUES ('optimize')"
@@ -131,7 +144,7 @@ def put(connection: sqlite3.Connection, ns: int, turns: Sequence[Turn], at: str)
         (episode,) = connection.execute(_ADD_EPISODE, (ns, session, turn.episode, turn.at)).fetchone()
         row = (ns, turn.id, session, episode, turn.at, turn.role, turn.speaker)
         (place,) = connection.execute(_ADD_TURN, (*row, turn.kind, turn.ref, turn.scope, turn.text, code)).fetchone()
-        connection.execute(_INDEX, (place, *_indexed(ns, turn)))
+        connection.execute(INDEX, (place, *_indexed(ns, turn)))
     _change(connection, ns, [(held[turn.id], turn) for turn in found.changed])
 
 
@@ -248,7 +261,7 @@ def _change(connection: sqlite3.Connection, ns: int, changes: Sequence[tuple[Tur
     for (before, after), code in zip(changes, codes_of([after.text for _, after in changes]), strict=True):
         connection.execute(_UNINDEX, (before.place, *_indexed(ns, before)))
         connection.execute("UPDATE turn SET text = ?, code = ? WHERE id = ?", (after.text, code, before.place))
-        connection.execute(_INDEX, (before.place, *_indexed(ns, after)))
+        connection.execute(INDEX, (before.place, *_indexed(ns, after)))
     if changes:
         connection.execute(_EPOCH, (ns,))
 
@@ -271,7 +284,12 @@ _DROP_SESSION: Final = """DELETE FROM session WHERE ns = ? AND thread = ?
 
 
 def _indexed(ns: int, turn: Turn) -> tuple[str, str]:
-    return f"t{ns} s{_scope(turn.scope)}", " ".join(tokens_of(turn.text))
+    return indexed(ns, turn.scope, turn.text)
+
+
+def indexed(ns: int, scope: str, text: str) -> tuple[str, str]:
+    """What the index of full text holds of a turn: its tenant and scope, and its words."""
+    return f"t{ns} s{_scope(scope)}", " ".join(tokens_of(text))
 
 
 def _scope(scope: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from langchain_memllm.stores.interface import Candidate, Named, RecallIndex, Rel
 from langchain_memllm.stores.rows import check_keys, fact_of_columns
 from langchain_memllm.triples import Namespace
 
-__all__ = ["RecallIndexes", "add_words", "candidates", "closed"]
+__all__ = ["RecallIndexes", "add_words", "candidates", "closed", "misworded", "set_words"]
 
 _HEAD: Final = "SELECT id, seq, epoch FROM namespace WHERE name = ?"
 _EVIDENCE: Final = """SELECT e.fact, e.words, e.said, q.kind FROM evidence e INDEXED BY evidence_ns
@@ -38,9 +38,12 @@ _CLOSED: Final = """SELECT j.value FROM json_each(?2) j
 _VECTORS: Final = "SELECT v.id, v.vector FROM json_each(?) j CROSS JOIN name_vector v ON v.id = j.value"
 
 # Evidence with what its words are made of.
-_UNREAD: Final = """SELECT e.fact, e.seq, e.ordinal, f.ns, s.key, r.key, o.key, e.text FROM evidence e
-    JOIN fact f ON f.id = e.fact JOIN name s ON s.id = f.s JOIN relation r ON r.id = f.r JOIN name o ON o.id = f.o
+_UNREAD: Final = """SELECT e.fact, e.seq, e.ordinal, e.ns, e.words, e.said, f.ns, s.key, r.key, o.key, e.text
+    FROM evidence e JOIN fact f ON f.id = e.fact
+    JOIN name s ON s.id = f.s JOIN relation r ON r.id = f.r JOIN name o ON o.id = f.o
     WHERE (e.fact, e.seq, e.ordinal) > (?, ?, ?) ORDER BY e.fact, e.seq, e.ordinal LIMIT 1000"""
+
+_SET_WORDS: Final = "UPDATE evidence SET ns = ?, words = ?, said = ? WHERE fact = ? AND seq = ? AND ordinal = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,26 @@ def closed(connection: sqlite3.Connection, label: str, ids: Sequence[int | str])
     return {row[0] for row in rows}
 
 
+def misworded(connection: sqlite3.Connection) -> Iterator[list[tuple[Any, ...]]]:
+    """Pages of the evidence whose words are not those of its fact and sentence: what they are, and its place."""
+    place: tuple[int, int, int] = (0, -1, -1)
+    while rows := connection.execute(_UNREAD, place).fetchall():
+        place = rows[-1][:3]
+        right = [(row[6], *evidence_words(*row[7:])) for row in rows]
+        wrong = [(*new, *row[:3]) for row, new in zip(rows, right, strict=True) if row[3:6] != new]
+        if wrong:
+            yield wrong
+
+
+def set_words(connection: sqlite3.Connection) -> int:
+    """Give all evidence the words that it should have; returns how much of it had others."""
+    changed = 0
+    for rows in misworded(connection):
+        connection.executemany(_SET_WORDS, rows)
+        changed += len(rows)
+    return changed
+
+
 def add_words(connection: sqlite3.Connection) -> None:
     """A step of the schema: the words of each piece of evidence, and no words of names any more."""
     there = {row[1] for row in connection.execute("PRAGMA table_info(evidence)")}
@@ -178,13 +201,7 @@ def add_words(connection: sqlite3.Connection) -> None:
     ):
         if column not in there:
             connection.execute(f"ALTER TABLE evidence ADD COLUMN {column} {kind}")
-    place: tuple[int, int, int] = (0, -1, -1)
-    while rows := connection.execute(_UNREAD, place).fetchall():
-        connection.executemany(
-            "UPDATE evidence SET ns = ?, words = ?, said = ? WHERE fact = ? AND seq = ? AND ordinal = ?",
-            [(ns, *evidence_words(*told), fact, seq, ordinal) for fact, seq, ordinal, ns, *told in rows],
-        )
-        place = rows[-1][:3]
+    set_words(connection)
     connection.execute("CREATE INDEX IF NOT EXISTS evidence_ns ON evidence(ns, seq, ordinal)")
     connection.execute("CREATE INDEX IF NOT EXISTS relation_ns ON relation(ns, id)")
     connection.execute("DROP TABLE IF EXISTS name_word")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ __all__ = [
     "Pending",
     "Planner",
     "RecallIndex",
+    "Reindexing",
     "Relations",
     "Row",
     "SearchQuery",
@@ -353,6 +354,14 @@ def _values(value: Erased | Stats) -> list[tuple[str, Any]]:
 def _counted(counts: dict[str, int]) -> str:
     told = ((count, name.replace("_", " ")) for name, count in counts.items() if count)
     return ", ".join(f"{count} {name.removesuffix('s') if count == 1 else name}" for count, name in told) or "nothing"
+
+
+@runtime_checkable
+class Reindexing(Protocol):
+    """A store that keeps what things are found by beside them."""
+
+    def rebuild_index(self) -> int:
+        """Make that anew from what is stored; returns how much of it was missing or wrong."""
 
 
 class TripleStore(Protocol):

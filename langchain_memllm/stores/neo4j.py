@@ -30,7 +30,9 @@ from langchain_memllm.stores import (
     neo4j_recall,
     neo4j_use,
     neo4j_view,
+    neo4j_words,
     neo4j_write,
+    schema,
 )
 from langchain_memllm.stores.bolt import DEADLINE, Bolt, token, vector_text
 from langchain_memllm.stores.embedded import decode_namespace
@@ -454,7 +456,7 @@ class Neo4jStore:
         """See ``TripleStore.check``: indexes are usable, nodes are ours, and what people see is what is stored."""
         states = {row["name"]: row["state"] for row in self._bolt.read(cypher.INDEXES)}
         problems = [
-            f"index {name} is {states.get(name, 'missing')}"
+            f"index {name} is {states.get(name, 'missing; make it anew with: memllm doctor --rebuild-index')}"
             for name in cypher.index_names()
             if states.get(name) != "ONLINE"
         ]
@@ -465,7 +467,15 @@ class Neo4jStore:
             for each in clock_problems(row["name"], row["seq"], row["last_at"], row["restarts"], moment)
         ]
         foreign = neo4j_check.foreign_nodes(self._bolt)
-        return problems + clocks + (foreign or neo4j_view.problems(self._bolt) + neo4j_use.problems(self._bolt))
+        if problems or foreign:  # what looks further needs the indexes, and nodes of ours
+            return problems + clocks + foreign
+        return clocks + [
+            problem for part in (neo4j_words, neo4j_view, neo4j_use) for problem in part.problems(self._bolt)
+        ]
+
+    def rebuild_index(self) -> int:
+        """Make anew what facts and turns are found by: missing indexes, words and codes. Returns how much was wrong."""
+        return schema.remake(self._bolt) + neo4j_words.rebuild(self._bolt)
 
     def rebuild_view(self) -> int:
         """Make what people see what is stored: the readable relationships of all namespaces. Returns how many changed.

@@ -18,15 +18,20 @@ from langchain_memllm.stores import cypher, neo4j_hide, neo4j_rekey, neo4j_steps
 if TYPE_CHECKING:
     import neo4j
 
-__all__ = ["Connection", "SchemaState", "apply", "state"]
+__all__ = ["Connection", "SchemaState", "apply", "remake", "state"]
 
 logger = logging.getLogger(__name__)
+
+
+def _add_words(connection: Connection) -> None:
+    neo4j_words.add_words(connection)
+
 
 _REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {
     4: neo4j_rekey.rekey,
     5: neo4j_hide.hide,
     7: neo4j_use.count,
-    8: neo4j_words.add_words,
+    8: _add_words,
 }
 """What a step does to what is stored, where statements alone cannot; each may be run again wherever it was cut off."""
 
@@ -106,6 +111,21 @@ def apply(connection: Connection) -> tuple[cypher.Migration, ...]:
         connection.write_one(cypher.SET_SCHEMA, {"number": step.number})
         logger.info("graph schema %d is in place", step.number)
     return steps[number:]
+
+
+def remake(connection: Connection) -> int:
+    """Make the indexes and constraints that are missing, of steps that were taken, and wait until they can be used.
+
+    Returns:
+        How many were missing.
+    """
+    found = state(connection)
+    for step in cypher.migrations()[: found.number]:
+        if set(cypher.index_names((step,))) & set(found.missing):
+            for statement in step.statements:
+                connection.alter(statement)
+    connection.alter(cypher.AWAIT_INDEXES)
+    return len(found.missing)
 
 
 def _refuse_taken_names(connection: Connection, step: cypher.Migration) -> None:

@@ -296,7 +296,7 @@ class Database:
         """What SQLite's own full check and ours find wrong; empty when sound."""
         with self.read() as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-            found = sqlite_check.problems(connection) if found == ["ok"] else found
+            found = sqlite_check.problems(connection) if found == ["ok"] else list(map(sqlite_check.told, found))
         return found + self._problems_of_log()
 
     def _problems_of_log(self) -> list[str]:

@@ -7,6 +7,7 @@ vectors: where they do not fit, something else wrote the row, or the disk change
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -15,8 +16,9 @@ import numpy as np
 
 from langchain_memllm.belief import precedence
 from langchain_memllm.nameindex import encode
+from langchain_memllm.stores.embedded_recall import misworded
 from langchain_memllm.stores.embedded_use import MISCOUNTED
-from langchain_memllm.stores.episodes import tokens_of
+from langchain_memllm.stores.episodes import codes_of, tokens_of
 from langchain_memllm.stores.outbox import unpack_entry
 from langchain_memllm.stores.rows import CLOSED, date_is_sound, moment_is_sound, namespace_of, receipt_of
 from langchain_memllm.stores.sqlite_schema import migrate
@@ -31,10 +33,23 @@ from langchain_memllm.triples import (
     stable_hash,
 )
 
-__all__ = ["MEND", "foreign_rows", "planted", "problems"]
+__all__ = [
+    "MEND",
+    "REBUILD",
+    "foreign_rows",
+    "miscoded",
+    "missing_indexes",
+    "planted",
+    "problems",
+    "statement_of",
+    "told",
+]
 
 MEND: Final = "restore a backup or an earlier export"
 """What to do about a file that something else changed."""
+
+REBUILD: Final = "make it anew with: memllm doctor --rebuild-index"
+"""What to do about what follows from the rest of a file."""
 
 _INT, _TEXT, _BLOB = "integer", "text", "blob"
 _NULL: Final = "null"
@@ -136,14 +151,13 @@ _RULES: Final[dict[str, str]] = {
         AND EXISTS (SELECT 1 FROM evidence e WHERE e.fact = fact.id)""",
     "source": f"kind IN ({_KINDS}) AND {_NS}",
     "evidence": """EXISTS (SELECT 1 FROM source q WHERE q.id = evidence.source)
-        AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact AND f.ns = evidence.ns)
-        AND length(words) >= 12 AND length(words) % 4 = 0 AND coalesce(length(said), 0) % 4 = 0""",
+        AND EXISTS (SELECT 1 FROM fact f WHERE f.id = evidence.fact AND f.ns = evidence.ns)""",
     "operation": "length(payload_hash) = 32 AND payload_hash NOT GLOB '*[^0-9a-f]*'",
     "quarantine": f"kind IN ({_KINDS}) AND {_NS}",
     "session": f"{_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_session WHERE t.session = session.id)",
     "episode": f"""number > 0 AND {_NS} AND EXISTS (SELECT 1 FROM turn t INDEXED BY turn_episode
         WHERE t.episode = episode.id AND t.ns = episode.ns)""",
-    "turn": f"""length(uid) = 32 AND kind IN ({_KINDS}) AND {_NS} AND (code IS NULL OR length(code) = 64)
+    "turn": f"""length(uid) = 32 AND kind IN ({_KINDS}) AND {_NS}
         AND EXISTS (SELECT 1 FROM episode e WHERE e.id = turn.episode AND e.session = turn.session)
         AND EXISTS (SELECT 1 FROM session s WHERE s.id = turn.session AND s.ns = turn.ns)""",
     "forgotten_turn": f"length(uid) = 32 AND {_NS}",
@@ -187,6 +201,14 @@ def problems(connection: sqlite3.Connection) -> list[str]:
     return found + rows if rows else [*found, *_what_follows(connection)]
 
 
+def told(problem: str) -> str:
+    """What SQLite's own check found, with what to do about it where that is an index alone."""
+    return f"{problem}; {REBUILD}" if _OF_INDEX.search(problem) else problem
+
+
+_OF_INDEX: Final = re.compile(r"missing from index |entries in index |in unique index ")
+
+
 def planted(connection: sqlite3.Connection) -> list[str]:
     """Triggers and views: this package makes none, and a trigger changes what is written."""
     query = "SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name"
@@ -199,7 +221,7 @@ def _schema(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"the file has a {name} that is not of memllm: it may change what is written; drop it, then {MEND}"
     ours, theirs = _expected(), _described(connection)
     for name in ours.keys() - theirs.keys():
-        yield f"{name} is missing; {MEND}"
+        yield f"{name} is missing; {REBUILD if _follows(name) else MEND}"
     for name in ours.keys() & theirs.keys():
         if ours[name] != theirs[name]:
             yield f"{name} is not as memllm makes it; {MEND}"
@@ -212,7 +234,28 @@ def _index(connection: sqlite3.Connection) -> Iterator[str]:
     try:
         connection.execute("INSERT INTO turn_text(turn_text) VALUES ('integrity-check')")
     except sqlite3.DatabaseError:
-        yield f"the index turn_text is damaged; {MEND}"
+        yield f"the index turn_text is damaged; {REBUILD}"
+
+
+def _follows(name: str) -> bool:
+    """Whether a table or index holds only what follows from others."""
+    return name.startswith(("index ", "table turn_text"))
+
+
+def missing_indexes(connection: sqlite3.Connection) -> list[str]:
+    """Statements that make the indexes which a file should have and has not."""
+    ours, theirs = _expected(), _described(connection)
+    return [ours[name] for name in sorted(ours.keys() - theirs.keys()) if name.startswith("index ")]
+
+
+def statement_of(name: str) -> str:
+    """The statement that makes a table."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection, ":memory:")
+        return str(connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])
+    finally:
+        connection.close()
 
 
 @functools.cache
@@ -298,12 +341,31 @@ def _what_follows(connection: sqlite3.Connection) -> Iterator[str]:
         ),
         "facts have the id of another one": _foreign_ids(connection),
         "namespaces hold another number of statements than they count": connection.execute(MISCOUNTED).fetchone()[0],
+    }
+    made = {
         "names have the search code of another vector": _stale_codes(connection),
         "turns are indexed as another text": _misindexed(connection),
+        "rows of table turn have the search code of another text": sum(map(len, miscoded(connection))),
+        "rows of table evidence have the words of another fact or sentence": sum(map(len, misworded(connection))),
     }
-    for what, count in counts.items():
-        if count:
-            yield f"{count} {what}; {MEND}"
+    for found, mend in ((counts, MEND), (made, REBUILD)):
+        for what, count in found.items():
+            if count:
+                yield f"{count} {what}; {mend}"
+
+
+def miscoded(connection: sqlite3.Connection) -> Iterator[list[tuple[bytes | None, int]]]:
+    """Pages of the turns whose search code is not that of their text: what it is, and their place."""
+    after = 0
+    while rows := connection.execute(_CODED, (after,)).fetchall():
+        after = rows[-1][0]
+        codes = codes_of([text for _, text, _ in rows])
+        wrong = [(code, place) for (place, _, held), code in zip(rows, codes, strict=True) if held != code]
+        if wrong:
+            yield wrong
+
+
+_CODED: Final = "SELECT id, text, code FROM turn WHERE id > ? ORDER BY id LIMIT 1000"
 
 
 def _misindexed(connection: sqlite3.Connection) -> int:

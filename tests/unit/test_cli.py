@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +236,16 @@ def test_doctor_comes_before_the_first_memory(run: Run, tmp_path: Path) -> None:
     result = run("doctor", "--json")
     assert (result.exit_code, parsed(result)["store"]) == (0, "memllm.db (not there yet)")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_makes_anew_what_facts_are_found_by(filled: Run, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "memllm.db")) as connection:
+        connection.execute("UPDATE evidence SET words = x''")
+        connection.commit()
+    told = filled("doctor")
+    assert told.exit_code == 3 and "memllm doctor --rebuild-index" in " ".join(told.stdout.split())
+    assert "problems: none" in filled("doctor", "--rebuild-index").stdout
+    assert filled("doctor").exit_code == 0
 
 
 def test_a_file_of_another_application(run: Run, tmp_path: Path) -> None:

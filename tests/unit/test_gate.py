@@ -17,7 +17,7 @@ from langchain_memllm.gate import Asked, Cosines, Decider, Grade, Item, Judgemen
 from langchain_memllm.render import parse_block
 from langchain_memllm.stores.episodes import Turn
 from langchain_memllm.testing import ScriptedModel, tool_call
-from langchain_memllm.triples import Recall
+from langchain_memllm.triples import Recall, Source
 
 FERRY = (
     "The ticket code of the ferry is XK-4711. We had a long trip before that, with rain on every single day. "
@@ -80,6 +80,39 @@ def test_the_rules_show_the_facts_and_the_nearest_turns_and_leave_out_what_is_fa
     assert "none of the words" in decision.verdicts[1].why and decision.verdicts[1].tokens == 0
     found, decision = decided(memory, "Do I like rye bread?", "rules")
     assert [str(match.triple.object) for match in found] == ["rye bread"] and decision.why == "facts answer it"
+
+
+def test_facts_fill_the_tokens_as_without_a_gate() -> None:
+    memory = MemLLMMemory(":memory:")
+    memory.write([("Halcyon", "likes", f"tea {n}") for n in range(30)])
+    plain = memory.recall("What does Halcyon like?", max_tokens=400)
+    found, decision = decided(memory, "What does Halcyon like?", "rules", max_tokens=400)
+    assert len(plain) == len(found) > 8 and found.block == plain.block and found.tokens <= 400
+    assert decision.count("full") == len(found)
+    assert len(decided(memory, "What does Halcyon like?", "rules", k=3)[0]) == 3
+
+
+def test_both_sides_of_a_contradiction_and_the_sentence_go_through_a_gate() -> None:
+    memory = MemLLMMemory(":memory:")
+    memory.write([("Countess", "place of birth", "London")], source=Source("document", "a", text="The enchantress"))
+    memory.write([("Countess", "place of birth", "Paris")], source=Source("document", "b"))
+    memory.write([("user", "worked as", "dentist")], source=Source("user", text="I fixed teeth in Lyon"))
+    assert [match.answer for match in decided(memory, "enchantress", "rules")[0]] == ["London", "Paris"]
+    found, _ = decided(memory, "Did I fix teeth?", "rules")
+    assert found.matches[0].said == "I fixed teeth in Lyon" and "words: I fixed teeth in Lyon" in found.block
+    assert found.block == memory.recall("Did I fix teeth?").block
+    for tokens in range(0, 120, 3):
+        assert decided(memory, "Did I fix teeth?", "rules", max_tokens=tokens)[0].tokens <= tokens
+
+
+def test_a_sentence_is_not_shown_beside_its_turn(memory: MemLLMMemory) -> None:
+    kept = turn("I fixed teeth in Lyon for years.")
+    memory.hub.keep([kept])
+    memory.write([("user", "worked as", "dentist")], source=Source("user", kept.ref, text=kept.text))
+    found, _ = decided(memory, "Did I fix teeth?", "rules")
+    assert found.block.count("fixed teeth") == 1 and found.quotes[0].turn == kept.id
+    facts, _ = decided(memory, "Did I fix teeth?", "rules", show="facts")
+    assert facts.block.count("fixed teeth") == 1 and facts.matches[0].said
 
 
 def test_a_turn_that_only_asks_is_no_candidate(memory: MemLLMMemory) -> None:

@@ -117,7 +117,17 @@ from langchain_memllm.stores.cypher.read import (
     STATE,
     STATS,
 )
-from langchain_memllm.stores.cypher.recall import CANDIDATES, CLOSED_OF, RECALL_INDEX, SET_WORDS, WORDLESS
+from langchain_memllm.stores.cypher.recall import (
+    CANDIDATES,
+    CLOSED_OF,
+    NEW_EPOCH,
+    RECALL_INDEX,
+    SET_TURN_WORDS,
+    SET_WORDS,
+    TURN_WORDS,
+    WORDED,
+    WORDLESS,
+)
 from langchain_memllm.stores.cypher.rekey import (
     AN_OBJECT,
     DROP_NAME,
@@ -253,6 +263,7 @@ __all__ = [
     "NAME_COLUMNS",
     "NAME_DONE",
     "NAME_VECTORS",
+    "NEW_EPOCH",
     "OPERATION",
     "OPERATIONS_AT",
     "OUTBOX",
@@ -288,6 +299,7 @@ __all__ = [
     "SET_ALIAS",
     "SET_LOOSE",
     "SET_SCHEMA",
+    "SET_TURN_WORDS",
     "SET_USE",
     "SET_WORDS",
     "SHOW_FACTS",
@@ -310,11 +322,13 @@ __all__ = [
     "TURNS",
     "TURNS_OF_REF",
     "TURN_CODES",
+    "TURN_WORDS",
     "UNSHOW",
     "UNSUPPORT",
     "USES",
     "USE_OF",
     "WITHDRAWN",
+    "WORDED",
     "WORDLESS",
     "Migration",
     "Statement",

@@ -97,10 +97,9 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
     AND coalesce(x.width > 0 AND size(x.vectors) % x.width = 0, true)""",
     ),
 }
-# A piece of evidence: what recall reads of it. Tokens have four bytes, three of them are those of the fact's parts.
+# A piece of evidence: what recall reads of it.
 _EVIDENCE: Final = """m.ns = x.ns AND m.ns = d.ns AND m.seq IS :: INTEGER NOT NULL AND m.ordinal IS :: INTEGER NOT NULL
-    AND m.words IS :: LIST<INTEGER NOT NULL> NOT NULL AND size(m.words) >= 12 AND size(m.words) % 4 = 0
-    AND m.said IS :: LIST<INTEGER NOT NULL> AND coalesce(size(m.said) % 4 = 0, true)"""
+    AND m.words IS :: LIST<INTEGER NOT NULL> NOT NULL AND m.said IS :: LIST<INTEGER NOT NULL>"""
 # Labels with nodes that are not as this package writes them.
 FOREIGN: Final = {
     label: CYPHER

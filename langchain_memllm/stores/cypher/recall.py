@@ -63,12 +63,9 @@ CLOSED_OF: Final = CYPHER + _in_one(
 RETURN x.id AS id"""
 )
 
-# -- evidence of before schema 8 ---------------------------------------------------------------------------------------
+# -- words made anew ---------------------------------------------------------------------------------------------------
 
-# One page of facts after ($seq, $ordinal, $id), under the namespace's lock: what their words are made from.
-WORDLESS: Final = (
-    CYPHER
-    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
+_WORDED: Final = """
 WITH n CALL (n) {
   MATCH (x:MemFact) USING INDEX SEEK x:MemFact(ns, seq, ordinal)
   WHERE x.ns = n.id AND x.seq >= $seq AND x.ordinal IS NOT NULL <AFTER>
@@ -79,12 +76,15 @@ WITH x ORDER BY x.seq, x.ordinal, x.id LIMIT $page
 OPTIONAL MATCH (s:MemEntity {id: x.sid}) OPTIONAL MATCH (o:MemEntity {id: x.oid})
 OPTIONAL MATCH (r:MemRelation {id: x.rid})
 RETURN x.seq AS seq, x.ordinal AS ordinal, x.id AS id, [s.key, r.key, o.key] AS told,
-  [(x)-[m:MEM_FROM]->() | [elementId(m), m.text]] AS evidence ORDER BY seq, ordinal, id"""
-).replace(
+  [(x)-[m:MEM_FROM]->() | [elementId(m), m.text, m.words, m.said]] AS evidence ORDER BY seq, ordinal, id""".replace(
     "<AFTER>",
     """AND (x.seq > $seq OR x.ordinal > $ordinal OR x.ordinal = $ordinal AND x.id > $id)
   RETURN x ORDER BY x.ns, x.seq, x.ordinal, x.id LIMIT $page""",
 )
+# One page of facts after ($seq, $ordinal, $id): what the words of their evidence are made from, and are.
+WORDED: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns})" + _WORDED
+# The same under the namespace's lock.
+WORDLESS: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op" + _WORDED
 # The words of the evidence of these facts, by the id that the server has for each piece.
 SET_WORDS: Final = (
     CYPHER
@@ -94,3 +94,19 @@ SET_WORDS: Final = (
 MATCH (x)-[m:MEM_FROM]->() WITH m, $words[elementId(m)] AS words WHERE words IS NOT NULL
 SET m.ns = $ns, m.words = words[0], m.said = words[1]"""
 )
+# One page of turns after a place: what they are found by, and what that is made from.
+TURN_WORDS: Final = (
+    CYPHER
+    + """MATCH (x:MemTurn) USING INDEX SEEK x:MemTurn(ns, place) WHERE x.ns = $ns AND x.place > $after
+WITH x ORDER BY x.ns, x.place LIMIT $page
+RETURN x.id AS id, x.place AS place, x.text AS text, x.scope AS scope,
+  [x.scoped, x.tenant, x.words] AS held, x.code AS code"""
+)
+# Turns are found by something else.
+SET_TURN_WORDS: Final = (
+    CYPHER
+    + """UNWIND $turns AS t MATCH (x:MemTurn {id: t.id})
+SET x.scoped = t.scoped, x.tenant = t.tenant, x.words = t.words, x.code = t.code"""
+)
+# Clients read again what they hold.
+NEW_EPOCH: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) SET n.epoch = n.epoch + 1 RETURN n.epoch AS epoch"
