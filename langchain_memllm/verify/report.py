@@ -1,6 +1,7 @@
 """The file of outcomes that ``--report`` names: a row for each check, with the commit of the source that was judged.
 
-Rows may come from runs of their own, days apart: each is written as soon as its check is over.
+Rows may come from runs of their own, days apart: each is written as soon as its check is over. A long check may be run
+in parts, each a share with a seed of its own: such a part replaces only an earlier one of its seed.
 """
 
 from __future__ import annotations
@@ -41,13 +42,20 @@ def add(report: Path, outcome: Outcome, began: str | None, about: Mapping[str, o
         about: What else the row says.
     """
     before = json.loads(report.read_text(encoding="utf-8")) if report.exists() else []
-    rows = {row["id"]: row for row in before}
-    if outcome.result != "not run" or outcome.check.id not in rows:
+    rows = before
+    if outcome.result != "not run" or outcome.check.id not in {row["id"] for row in before}:
         ended = commit()
         judged = began if began == ended else f"{began} to {ended}"
-        rows[outcome.check.id] = {**_row(outcome), "commit": judged, **about}
+        new = {**_row(outcome), "commit": judged, **about}
+        rows = [*(row for row in before if not _replaces(new, row)), new]
     with private.replaced(report) as file:
-        file.write(json.dumps([rows[key] for key in sorted(rows)], indent=1) + "\n")
+        file.write(json.dumps(sorted(rows, key=lambda row: (row["id"], row.get("seed", 0))), indent=1) + "\n")
+
+
+def _replaces(new: Mapping[str, object], row: Mapping[str, object]) -> bool:
+    """Whether a row takes another's place: of two parts of a check, only with the same seed."""
+    parts = all(isinstance(share := each.get("share"), float) and share < 1 for each in (new, row))
+    return new["id"] == row["id"] and not (parts and new.get("seed") != row.get("seed"))
 
 
 def _row(outcome: Outcome) -> dict[str, object]:

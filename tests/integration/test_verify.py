@@ -20,6 +20,7 @@ ON_A_SERVER = {
     "A09.T6",
     "A09.T7",
     "A09.T8",
+    "A10.neo4j",
     "A11",
     "A17.limits.neo4j",
     "A17.neo4j",
@@ -43,7 +44,7 @@ def test_the_quick_list_passes_and_names_what_was_not_run(tmp_path: Path) -> Non
     entries = json.loads(report.read_text())
     assert done.returncode == 0, [entry for entry in entries if entry["result"] == "fail"] or done.stderr
     outcomes = {entry["id"]: entry["result"] for entry in entries}
-    numbers = set(range(1, 31)) - {10, 29}  # no store of LangGraph's kind yet; mutation is a job of its own
+    numbers = set(range(1, 31)) - {29}  # mutation is a job of its own
     assert {i.split(".")[0] for i in outcomes} == {f"A{number:02}" for number in numbers}
     assert {i for i, result in outcomes.items() if result == "pass"} == {check.id for check in WITHOUT_SERVER}
     assert set(outcomes.values()) == {"pass", "not run"}
@@ -75,6 +76,20 @@ def test_a_report_names_the_commit_of_each_row_and_keeps_those_of_other_runs(
         ("A01", "pass", "b", True),
         ("A13", "pass", "a to b", True),
     ]
+
+
+def test_parts_of_a_long_check_stand_beside_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    outcome = Outcome(Check("A17", "tenants", a28_static.run, 1), "pass", "100,000 operations", 300.0)
+
+    def parts(*runs: tuple[float, int]) -> list[tuple[float, int]]:
+        for share, seed in runs:
+            report.add(file, outcome, "a", {"share": share, "seed": seed})
+        return [(row["share"], row["seed"]) for row in json.loads(file.read_text())]
+
+    assert parts((0.5, 2), (0.5, 1), (0.25, 2)) == [(0.5, 1), (0.25, 2)]
+    assert parts((1.0, 3)) == [(1.0, 3)]
+    assert parts((0.5, 4)) == [(0.5, 4)]
 
 
 def test_the_long_scale_is_what_the_soak_promises() -> None:
