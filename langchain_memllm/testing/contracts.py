@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from langchain_memllm.testing.rules.extracting import ExtractorContract
 from langchain_memllm.testing.rules.forgetting import ForgettingRules, TraceRules
-from langchain_memllm.testing.rules.limits import LimitRules
+from langchain_memllm.testing.rules.limits import LimitRules, SizeRules
 from langchain_memllm.testing.rules.moving import AgreementRules, MovingRules
 from langchain_memllm.testing.rules.reading import NamespaceRules, ReadingRules, RelationRules
 from langchain_memllm.testing.rules.similarity import SimilarityRules
@@ -40,6 +40,7 @@ class StoreContract(
     TimeRules,
     ClockRules,
     LimitRules,
+    SizeRules,
 ):
     """What every store does: facts written, read, corrected, dated, forgotten, exported and kept apart.
 

@@ -88,6 +88,7 @@ def run_shell(command: str, folder: Path) -> str:
         text=True,
         timeout=300,
     )
+    assert done.returncode == 0 or not command.startswith("pytest "), done.stdout
     return done.stdout
 
 

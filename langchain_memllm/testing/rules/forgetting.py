@@ -20,11 +20,12 @@ from langchain_memllm.triples import Source, Statement, operation_key
 class ForgettingRules(StoreRules):
     """Facts, names, slots, sources and everything."""
 
-    def test_forgetting_a_name_takes_both_ends_and_leaves_the_rest(self, memory: Memory) -> None:
+    @pytest.mark.parametrize("purge", [False, True])
+    def test_forgetting_a_name_takes_both_ends_and_leaves_the_rest(self, memory: Memory, purge: bool) -> None:
         memory.write(
             [("Ada", "likes", "tea"), ("Bob", "likes", "Ada"), ("Bob", "likes", "tea")], namespace=NS, op_id="op"
         )
-        erased = memory.forget(name="ada", namespace=NS)
+        erased = memory.forget(name="ada", namespace=NS, purge=purge)
         assert (erased.facts, erased.names) == (2, 1)
         assert shown(memory.facts(namespace=NS)) == [("Bob", "likes", "tea")]
         assert not memory.read("Ada", "likes", namespace=NS, thresholds=LOOSE)

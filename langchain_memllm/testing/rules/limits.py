@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from langchain_memllm.belief import Quarantined, Use
-from langchain_memllm.errors import EmbedderMismatch, QuotaExceeded
+from langchain_memllm.belief import MAX_OPEN, MAX_SLOT, Quarantined, Use
+from langchain_memllm.errors import ConfigurationError, EmbedderMismatch, QuotaExceeded
 from langchain_memllm.memory import Memory
 from langchain_memllm.quotas import Limits
 from langchain_memllm.stores.interface import TripleStore
 from langchain_memllm.testing.doubles import FakeEmbedder
-from langchain_memllm.testing.rules.base import NS, OTHER, StoreRules
-from langchain_memllm.triples import Source, Statement
+from langchain_memllm.testing.rules.base import DOCUMENT, NS, OTHER, StoreRules, statuses
+from langchain_memllm.triples import MAX_PRINCIPAL, MAX_RIVALS, MAX_SENTENCE, Outcome, Source, Statement
 
 PAGE, NOTES = Source("web", "https://example.org"), Source("document", "notes.md")
 
@@ -188,3 +188,58 @@ class LimitRules(StoreRules):
             with pytest.raises(EmbedderMismatch):
                 other.read("Ada", "likes", namespace=NS)
         assert store.record("limits") is None
+
+
+class SizeRules(StoreRules):
+    """What a flood costs is bounded, and what it may not have is told."""
+
+    def test_a_flood_fills_no_slot(self, memory: Memory) -> None:
+        """A page of 200 values; what it may not have is told, and the person settles it with one word."""
+        memory.write([("Ada", "lives in", "Oslo")], namespace=NS)
+        receipt = memory.write([("Ada", "lives in", f"Town {n}") for n in range(200)], source=DOCUMENT, namespace=NS)
+        assert (receipt.count("stored"), receipt.count("rejected")) == (MAX_OPEN - 1, 200 - MAX_OPEN + 1)
+        last = receipt.stored[-1]
+        assert (len(last.contests), last.contested) == (MAX_RIVALS, MAX_OPEN - 1)
+        assert "state the one that holds" in (receipt.outcomes[-1].reason or "")
+        found = memory.read("Ada", "lives in", namespace=NS)
+        assert (found.answers[0], found.matches[0].fact.state, found.truncated) == ("Oslo", "contested", True)
+        settled = memory.write([("Ada", "lives in", "Bergen")], namespace=NS).outcomes[0]
+        assert (settled.superseded, len(settled.supersedes)) == (MAX_OPEN, MAX_RIVALS)
+        (held,) = memory.read("Ada", "lives in", namespace=NS)
+        assert (held.answer, held.fact.state) == ("Bergen", "current")
+
+    def test_what_a_receipt_counts_survives_the_store_and_forgetting(self, memory: Memory) -> None:
+        memory.write([("Ada", "lives in", f"Town {n}") for n in range(40)], source=DOCUMENT, namespace=NS)
+        memory.write([("Ada", "lives in", "Oslo")], op_id="settled", namespace=NS)
+        (settled,) = self._outcomes_of(memory, "settled")
+        assert (settled.superseded, len(settled.supersedes)) == (40, MAX_RIVALS)
+        memory.forget(fact_id=settled.supersedes[0], namespace=NS)
+        (settled,) = self._outcomes_of(memory, "settled")
+        assert (settled.superseded, len(settled.supersedes)) == (39, MAX_RIVALS - 1)
+
+    def _outcomes_of(self, memory: Memory, op_id: str) -> tuple[Outcome, ...]:
+        receipt = memory.receipt(op_id, namespace=NS)
+        assert receipt is not None
+        return receipt.outcomes
+
+    def test_a_slot_of_an_older_file_with_more(self, memory: Memory) -> None:
+        """A write looks at the best of them, and always at the value that it states itself."""
+        values = [f"Town {n}" for n in range(MAX_SLOT + 20)]
+        memory.write([("Ada", "lives in", value) for value in values], source=DOCUMENT, policy="paper", namespace=NS)
+        for value, status in ((values[0], "already"), ("Rome", "rejected")):
+            assert statuses(memory.write([("Ada", "lives in", value)], source=DOCUMENT, namespace=NS)) == [status]
+        assert memory.write([("Ada", "lives in", "Oslo")], namespace=NS).outcomes[0].superseded == MAX_SLOT
+        assert memory.read("Ada", "lives in", namespace=NS).answers[0] == "Oslo"
+        assert memory.write([("Ada", "lives in", "Oslo")], namespace=NS).outcomes[0].superseded == 20
+        assert memory.read("Ada", "lives in", namespace=NS).answers == ("Oslo",)
+
+    def test_limits_of_what_is_kept_with_every_fact(self, memory: Memory) -> None:
+        """Sentences, and who said them."""
+        triple, sentence = ("a", "likes", "b"), "t" * MAX_SENTENCE
+        with pytest.raises(ConfigurationError, match=f"principal of {MAX_PRINCIPAL + 1} characters; at most"):
+            memory.write([triple], source=Source("user", principal="p" * (MAX_PRINCIPAL + 1)), namespace=NS)
+        with pytest.raises(ConfigurationError, match="text of 65537 characters"):
+            memory.write([triple], source=Source("user", text=sentence + "t"), namespace=NS)
+        receipt = memory.write([Statement(*triple, text=sentence + "t"), ("a", "likes", "c")], namespace=NS)
+        assert statuses(receipt) == ["rejected", "stored"]
+        assert statuses(memory.write([Statement(*triple, text=sentence)], namespace=NS)) == ["stored"]
