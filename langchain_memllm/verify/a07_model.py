@@ -2,7 +2,8 @@
 
 The dictionary knows only what a user is promised: a person's newest value of a single-valued relation is the current
 one, other relations collect, what was believed at a moment is still told, forgetting leaves nothing, also of the past,
-and tenants are apart. It shares no code with the stores.
+and tenants are apart. What was said is held word for word, in episodes, with its newest text, and what of it was
+forgotten does not come back. It shares no code with the stores.
 """
 
 from __future__ import annotations
@@ -10,20 +11,36 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from langchain_memllm.hub import Hub
 from langchain_memllm.memory import EXACT, Memory
 from langchain_memllm.stores import open_store
+from langchain_memllm.stores.episodes import Turn, TurnFilter
 from langchain_memllm.triples import Namespace, Source
 from langchain_memllm.verify.ledger import Counts, Names, integrity
 from langchain_memllm.verify.processes import UNLIMITED, TinyEmbedder
 
-__all__ = ["MANY", "ME", "NAMES", "SINGLE", "Model", "key_of", "run"]
+__all__ = [
+    "CALLER",
+    "MANY",
+    "ME",
+    "NAMES",
+    "SCOPES",
+    "SINGLE",
+    "THREADS",
+    "Model",
+    "Said",
+    "Talk",
+    "key_of",
+    "run",
+    "said",
+]
 
 SINGLE: Final = "lives in"
 MANY: Final = "likes"
@@ -96,6 +113,101 @@ class Model:
         return len(ending)
 
 
+THREADS: Final = ("trip", "pets")
+SCOPES: Final = ("", "plans")
+CALLER: Final = "Zelda"
+"""Who is named in some of what is said, and forgotten by that name."""
+_BEGIN: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_PAUSE: Final = 30  # minutes
+
+
+@dataclass(slots=True)
+class Said:
+    """A turn as it should be held; ``minute`` is when it was said, ``number`` that of its episode."""
+
+    thread: str
+    message: str
+    text: str
+    scope: str
+    minute: int
+    number: int = 0
+
+    @property
+    def ref(self) -> str:
+        """Name of its source."""
+        return f"{self.thread}/{self.message}"
+
+    @property
+    def turn(self) -> Turn:
+        """As the memory is told it."""
+        at = (_BEGIN + timedelta(minutes=self.minute)).isoformat(timespec="microseconds")
+        name = Turn.named(self.thread, self.message)
+        return Turn(name, self.thread, self.text, at, ref=self.ref, scope=self.scope)
+
+
+@dataclass(slots=True)
+class Talk:
+    """What one tenant's memory should hold of what was said, in the order in which it came."""
+
+    turns: list[Said] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)  # what was forgotten does not come back
+
+    def keep(self, said: Said) -> None:
+        """A turn is delivered, for the first time or again."""
+        held = next((turn for turn in self.turns if turn.ref == said.ref), None)
+        if said.ref in self.gone:
+            return
+        if held is not None:
+            held.text = said.text
+            return
+        said.number = max((turn.number for turn in self.turns if turn.thread == said.thread), default=0)
+        last = self.episode(said.thread, said.number)
+        if not last or said.minute - last[-1].minute > _PAUSE:
+            said.number += 1
+        self.turns.append(said)
+
+    def take_back(self, ref: str) -> int:
+        """A turn was deleted from its thread, and may be said again; returns how many went."""
+        return self._keep_only(lambda turn: turn.ref != ref)
+
+    def forget_source(self, ref: str) -> int:
+        """Forget what was said in a message; returns how many turns went."""
+        gone = self._keep_only(lambda turn: turn.ref != ref)
+        self.gone |= {ref} if gone else set()
+        return gone
+
+    def forget_caller(self) -> int:
+        """Forget the sentences that name the caller; returns how many turns changed."""
+        named = [turn for turn in self.turns if CALLER in turn.text]
+        for turn in named:
+            turn.text = turn.text.partition(". ")[2]
+            self.gone.add(turn.ref)
+        return len(named)
+
+    def episode(self, thread: str, number: int) -> list[Said]:
+        """The turns of an episode."""
+        return [turn for turn in self.turns if (turn.thread, turn.number) == (thread, number)]
+
+    def seen(self, thread: str, scopes: Collection[str] | None = None) -> list[str]:
+        """What is held of a thread, of these scopes."""
+        return [turn.text for turn in self.turns if turn.thread == thread and (scopes is None or turn.scope in scopes)]
+
+    def numbers(self, thread: str) -> list[int]:
+        """The episodes of a thread, the last first."""
+        return sorted({turn.number for turn in self.turns if turn.thread == thread}, reverse=True)
+
+    def _keep_only(self, kept: Callable[[Said], bool]) -> int:
+        before = len(self.turns)
+        self.turns = [turn for turn in self.turns if kept(turn)]
+        return before - len(self.turns)
+
+
+def said(number: int, thread: str, scope: str, minute: int, *, named: bool) -> Said:
+    """Something that is said, found by a word that nothing else has; some name the caller."""
+    text = f"{CALLER} called. " * named + f"I saw word{number} there"
+    return Said(thread, str(number), text, scope, minute)
+
+
 def run(folder: Path, *, scale: int, seed: int, sabotage: bool) -> Counts:
     """``scale`` steps, every second run of them async; sabotage writes facts that the dictionary is not told of."""
     counts, random_ = Counts(), random.Random(seed)  # noqa: S311 - a workload, not secrets
@@ -126,6 +238,8 @@ class _Machine:
         self.asynchronous = False
         self.names: tuple[Namespace, ...] = ()
         self.models: dict[Namespace, Model] = {}
+        self.talks: dict[Namespace, Talk] = {}
+        self.minute = 0
         self.delivered: list[tuple[str, Namespace, Names, str]] = []
         self.moments: list[str] = []
 
@@ -134,11 +248,13 @@ class _Machine:
         run = uuid.UUID(int=self.random.getrandbits(128)).hex
         self.names = tuple(("verify", run, tenant) for tenant in ("one", "two"))
         self.models, self.delivered, self.moments = {name: Model() for name in self.names}, [], []
+        self.talks = {name: Talk() for name in self.names}
         self.asynchronous = asynchronous
 
     def step(self) -> None:
         """One step, and a comparison of all that is held."""
         steps: list[Any] = [self.write] * 6 + [self.read] * 3 + [self.past] * 3
+        steps += [self.say] * 4 + [self.say_again, self.window, self.search, self.forget_said, self.take_back]
         steps += [self.again, self.retract, self.retract, self.forget_name, self.forget_slot, self.restart]
         chosen: Callable[[Namespace], None] = (
             self.forget_everything if self.random.random() < 0.01 else self.random.choice(steps)
@@ -197,8 +313,71 @@ class _Machine:
     def forget_everything(self, namespace: Namespace) -> None:
         """A whole tenant, whose operations may come again."""
         self.call("forget", everything=True, namespace=namespace)
-        self.models[namespace] = Model()
+        self.models[namespace], self.talks[namespace] = Model(), Talk()
         self.delivered = [each for each in self.delivered if each[1] != namespace]
+
+    def say(self, namespace: Namespace) -> None:
+        """One to three turns, after a pause or none; the clock may go back."""
+        for _ in range(self.random.choice([1, 1, 3])):
+            self.minute += self.random.choice([0, 1, 30, 31, 300, -20])
+            thread, scope = self.random.choice(THREADS), self.random.choice(SCOPES)
+            new = said(len(self.moments), thread, scope, self.minute, named=self.random.random() < 0.2)
+            self.keep(namespace, new)
+
+    def say_again(self, namespace: Namespace) -> None:
+        """A turn of before, with its text or another."""
+        if turns := self.talks[namespace].turns:
+            held = self.random.choice(turns)
+            text = self.random.choice([held.text, f"{held.text} again"])
+            self.keep(namespace, Said(held.thread, held.message, text, held.scope, self.minute))
+
+    def keep(self, namespace: Namespace, turn: Said) -> None:
+        """Tell both sides."""
+        self.talks[namespace].keep(turn)
+        self.heard("keep", [turn.turn], namespace=namespace)
+
+    def take_back(self, namespace: Namespace) -> None:
+        """A turn is deleted from its thread."""
+        if turns := self.talks[namespace].turns:
+            held = self.random.choice(turns)
+            gone = self.memory.store.turns.drop(namespace, [held.turn.id])
+            self.expect("turns taken back", gone, self.talks[namespace].take_back(held.ref))
+
+    def forget_said(self, namespace: Namespace) -> None:
+        """By its source, or all that names the caller."""
+        talk = self.talks[namespace]
+        if talk.turns and self.random.random() < 0.7:
+            ref = self.random.choice(talk.turns).ref
+            erased = self.call("forget", source=ref, namespace=namespace)
+            self.expect("forgetting a turn", erased.turns, talk.forget_source(ref))
+        else:
+            erased = self.call("forget", name=CALLER, namespace=namespace)
+            self.expect("forgetting what names one", erased.turns, talk.forget_caller())
+
+    def window(self, namespace: Namespace) -> None:
+        """The last turns and episodes of a thread."""
+        talk, thread, n = self.talks[namespace], self.random.choice(THREADS), self.random.randrange(9)
+        found = self.heard("window", thread, n=n, namespace=namespace)
+        held = talk.seen(thread)
+        self.expect("a window", [turn.text for turn in found.turns], held[len(held) - min(n, len(held)) :])
+        episodes = self.heard("episode", session=thread, k=2, namespace=namespace)
+        expected = [[turn.text for turn in talk.episode(thread, number)] for number in talk.numbers(thread)[:2]]
+        self.expect("the last episodes", [[turn.text for turn in each.turns] for each in episodes], expected)
+
+    def search(self, namespace: Namespace) -> None:
+        """A turn, by the word that no other has."""
+        if self.moments:
+            word = f"word{self.random.randrange(len(self.moments))}"
+            hits = self.heard("search", word, searches=["words"], k=1, namespace=namespace)
+            expected = [turn.text for turn in self.talks[namespace].turns if word in turn.text.split()]
+            self.expect("what is found", [hit.turn.text in expected for hit in hits], [True][: len(expected)])
+
+    def heard(self, verb: str, *args: Any, **options: Any) -> Any:
+        """A verb of the Hub, or its async twin."""
+        hub = Hub(self.memory)
+        if self.asynchronous:
+            return self.loop.run_until_complete(getattr(hub, f"a{verb}")(*args, **options))
+        return getattr(hub, verb)(*args, **options)
 
     def read(self, namespace: Namespace) -> None:
         """Each end of a triple by the other, as it is now."""
@@ -237,6 +416,11 @@ class _Machine:
             self.counts.wrong += len([key for key in told if key not in model.ever])
             self.counts.duplicated += max(0, len(told) - len(model.ever))
             self.expect("what is current", sorted(open_now), sorted(model.current()))
+            kept = [turn.text for turn in self.memory.store.turns.select(namespace, TurnFilter(), limit=10_000)]
+            expected = [turn.text for turn in self.talks[namespace].turns]
+            self.counts.lost += len([text for text in expected if text not in kept])
+            self.counts.wrong += len([text for text in kept if text not in expected])
+            self.counts.duplicated += max(0, len(kept) - len(expected))
 
     def expect(self, what: str, told: object, expected: object) -> None:
         """Both sides said the same."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from langchain_memllm.verify.ledger import Counts, Held, Names
 
-__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types", "support_in", "texts_in"]
+__all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types", "said_in", "support_in", "texts_in"]
 
 _FACTS: Final = """MATCH (n:MemNamespace) WHERE n.name STARTS WITH $prefix
 MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
@@ -19,6 +20,8 @@ _SUPPORT: Final = """MATCH (n:MemNamespace) WHERE n.name = $name
 MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
 MATCH (o:MemEntity {id: x.oid}) MATCH (x)-[m:MEM_FROM]->()
 RETURN o.name, count(m)"""
+_SAID: Final = """MATCH (n:MemNamespace) WHERE n.name = $name
+MATCH (x:MemTurn) WHERE x.ns = n.id AND x.role = 'user' RETURN x.ref, x.text"""
 _NAMES: Final = """CALL () { CALL db.labels() YIELD label AS name RETURN name
   UNION CALL db.relationshipTypes() YIELD relationshipType AS name RETURN name }
 RETURN collect(name) AS names"""
@@ -27,7 +30,7 @@ _TEXTS: Final = """CALL () {
   UNION ALL
   MATCH ()-[v]->() RETURN properties(v) AS held }
 RETURN held"""
-LISTENED: Final = frozenset((_FACTS, _NAMES, _SUPPORT, _TEXTS))
+LISTENED: Final = frozenset((_FACTS, _NAMES, _SAID, _SUPPORT, _TEXTS))
 """What the checker itself sends."""
 
 
@@ -44,10 +47,23 @@ def support_in(uri: str, auth: tuple[str, str], *labels: str) -> dict[str, int]:
     """How many pieces of evidence the facts of a namespace have, by their objects."""
     from neo4j import GraphDatabase
 
-    name = json.dumps(list(labels), ensure_ascii=False, separators=(",", ":"))
     with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
-        rows = driver.execute_query(_SUPPORT, {"name": name}, database_="neo4j").records
+        rows = driver.execute_query(_SUPPORT, {"name": _name(labels)}, database_="neo4j").records
     return {row[0]: row[1] for row in rows}
+
+
+def said_in(uri: str, auth: tuple[str, str], *labels: str) -> list[tuple[str, str]]:
+    """(ref, text) of each turn of a person in a namespace."""
+    from neo4j import GraphDatabase
+
+    with GraphDatabase.driver(uri, auth=auth, notifications_min_severity="OFF") as driver:
+        rows = driver.execute_query(_SAID, {"name": _name(labels)}, database_="neo4j").records
+    return [(row[0], row[1]) for row in rows]
+
+
+def _name(labels: Sequence[str]) -> str:
+    """A namespace as its node is called."""
+    return json.dumps(list(labels), ensure_ascii=False, separators=(",", ":"))
 
 
 def labels_and_types(uri: str, auth: tuple[str, str]) -> set[str]:
