@@ -126,6 +126,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("A09.T7", "Neo4j: network faults", a09_network.run, 200, 2_000, "faults", needs_server=True),
     Check("A09.T8", "Neo4j: six writers and readers", a09_readers.run, 300, 10_000, "operations", needs_server=True),
     Check("A09.outbox", "Neo4j: kill -9 of agents: what was said", a01_outbox.run, 12, 300, "kills", needs_server=True),
+    Check("A09.hub", "Neo4j: kill -9 of agents: every word", a01_hub.run, 12, 300, "kills", needs_server=True),
     Check("A10", "LangGraph's store beside its reference", a10_items.run, 25, 2_000, "scripts"),
     Check("A10.neo4j", "Neo4j: the same", a10_items.run, 5, 2_000, "scripts", needs_server=True),
     Check("A11", "two stores, the same scripts", a11_scripts.run, 12, 500, "scripts", needs_server=True),

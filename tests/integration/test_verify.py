@@ -15,6 +15,7 @@ from langchain_memllm.verify import CHECKS, Check, Outcome, a28_static, report, 
 
 WITHOUT_SERVER = [check for check in CHECKS if not check.needs_server]
 ON_A_SERVER = {
+    "A09.hub",
     "A09.outbox",
     "A09.T5",
     "A09.T6",
