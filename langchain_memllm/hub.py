@@ -30,7 +30,15 @@ from langchain_memllm.factindex import MAX_READ, forms_of
 from langchain_memllm.forking import renewed
 from langchain_memllm.memory import Memory
 from langchain_memllm.nameindex import CODE_BYTES, encode
-from langchain_memllm.recall import STOPWORDS, TurnPool, at_rank, keyword_shares, rank_by_words, turn_words
+from langchain_memllm.recall import (
+    STOPWORDS,
+    TurnPool,
+    at_rank,
+    keyword_shares,
+    newer_first,
+    rank_by_words,
+    turn_words,
+)
 from langchain_memllm.render import approximate_tokens
 from langchain_memllm.sharing import Shared
 from langchain_memllm.stores.episodes import EpisodeNote, Grant, Turn, TurnFilter, tokens_of, vectors_of
@@ -584,9 +592,13 @@ class Hub(Shared):
     def _best(
         self, whose: Namespace, query: str, searches: Sequence[Search], role: str | None, session: str | None
     ) -> list[Hit]:
-        """Every turn that one of the searches found, by their fused ranks; of equals the newest."""
+        """Every turn that one of the searches found, by their fused ranks; of equals the newest.
+
+        Of the first, a newer one stands above an older one where the query asks for what holds now.
+        """
         hits = self._hits(whose, query, searches, role, session, None)
-        return sorted(hits, key=lambda hit: (-_fused(hit.by), -hit.turn.place))
+        hits.sort(key=lambda hit: (-_fused(hit.by), -hit.turn.place))
+        return [hits[i] for i in newer_first(query, [hit.turn for hit in hits], _keywords(query))]
 
     def _hits(
         self,

@@ -6,7 +6,7 @@ from langchain_memllm.recall.question import STOPWORDS, Question, needs_context,
 from langchain_memllm.recall.ranking import Ranked, StoredFacts, Weights, rank, relation_words
 from langchain_memllm.recall.sentences import Sentences
 from langchain_memllm.recall.telling import telling_sentence
-from langchain_memllm.recall.turns import TurnPool, keyword_shares, rank_by_words, turn_words
+from langchain_memllm.recall.turns import TurnPool, keyword_shares, newer_first, rank_by_words, turn_words
 
 __all__ = [
     "SHARE",
@@ -23,6 +23,7 @@ __all__ = [
     "fair",
     "keyword_shares",
     "needs_context",
+    "newer_first",
     "parse_question",
     "rank",
     "rank_by_words",

@@ -18,6 +18,7 @@ from langchain_memllm.chatfile import read_chat, turns_in
 from langchain_memllm.errors import ConfigurationError, NamespaceError
 from langchain_memllm.hub import Hub, _days_in
 from langchain_memllm.memory import Memory
+from langchain_memllm.recall import newer_first, turn_words
 from langchain_memllm.stores.episodes import Turn, tokens_of
 from langchain_memllm.triples import Source
 
@@ -114,6 +115,36 @@ def test_turns_are_found_by_the_facts_that_were_taken_from_them(hub: Hub) -> Non
     (hit,) = hub.search("What is my booking reference?", searches=["facts"], namespace=NS)
     assert (hit.turn, hit.by) == (trip, {"facts": 1})
     assert hub.search("Who wrote Faust?", searches=["facts"], namespace=NS) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("What is the deadline of my thesis?", ["9 May", "2 May"]),
+        ("How long is the deadline of my thesis away?", ["9 May", "2 May"]),
+        ("What was the deadline of my thesis at first?", ["2 May", "9 May"]),
+        ("Did I change the deadline of my thesis?", ["2 May", "9 May"]),
+    ],
+)
+def test_the_newer_of_two_values_comes_first_where_a_question_asks_for_what_holds_now(
+    hub: Hub, query: str, values: list[str]
+) -> None:
+    """By words alone the older message is nearer: it says less beside what is asked."""
+    hub.keep([turn("The deadline of my thesis is 2 May.", at(11))], namespace=NS)
+    later = "My professor was ill for weeks, so the deadline for the thesis moved again: it is 9 May, she wrote."
+    hub.keep([turn(later, at(15))], namespace=NS)
+    found = [hit.turn.text for hit in hub.search(query, k=2, namespace=NS)]
+    assert [next(value for value in ("2 May", "9 May") if value in text) for text in found] == values
+
+
+def test_a_page_says_nothing_newer_of_what_a_person_said() -> None:
+    asked, text = "What is the deadline of my thesis?", "The deadline of my thesis"
+    words = turn_words("deadline thesis")
+    old, new, page = turn(text, at(1)), turn(text, at(2)), turn(text, at(3), role="tool", kind="web")
+    assert newer_first(asked, [old, new], words) == [1, 0]
+    assert newer_first(asked, [old, page], words) == [0, 1]
+    assert newer_first(asked, [old, turn("My thesis is new", at(2))], words) == [0, 1]  # says half of it
+    assert newer_first(asked, [*[page] * 5, old, new], words)[5:] == [5, 6]  # only of the first five
 
 
 def test_a_word_at_the_end_of_a_long_turn_is_found(hub: Hub) -> None:
