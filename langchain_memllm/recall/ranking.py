@@ -224,7 +224,8 @@ def rank(
     for _ in range(_HOPS if weights.hops else 0):
         hops = _further(search, scores, stored, embed)
         for place, hop in enumerate(hops):
-            how.setdefault(hop.id, ("neighbour", hop.via))
+            if hop.fit >= _SURE_FIT or hop.id not in scores:  # what words found is not there because of a faint hop
+                how.setdefault(hop.id, ("neighbour", hop.via))
             fit = min(hop.fit, 1.0) * (1.0 if hop.fit >= _SURE_FIT else _FAINT)
             scores[hop.id] = scores.get(hop.id, 0.0) + at_rank(place + 1, weights.hops * fit)
         if not hops:
