@@ -445,7 +445,8 @@ def _reached(search: _Search, scores: Mapping[Any, float], embed: Embed) -> dict
     rows = np.concatenate([way.rows for way, _ in ways])
     of = np.repeat(np.arange(len(ways)), [len(way.rows) for way, _ in ways])
     best: dict[int, tuple[float, str, str]] = {}
-    for place in _highest(fits, rows, _PER_HOP * len(ways)):
+    least = _SURE_FIT if search.fits else _LEAST_FIT  # the floor of sentences is low: it would show what fits a little
+    for place in _highest(fits, rows, least, _PER_HOP * len(ways)):
         way, rest = ways[of[place]]
         best.setdefault(int(rows[place]), (float(fits[place]), rest, way.via))
         if len(best) == _PER_HOP:
@@ -466,11 +467,10 @@ def _fits(search: _Search, rest: str, ways: Sequence[_Way], vector: Vector | Non
     return fits
 
 
-def _highest(fits: NDArray[np.float32], rows: _Rows, most: int) -> list[int]:
-    """Places of the highest that are not too low, of equals those of the newest rows."""
-    least = np.float32(_LEAST_FIT)
+def _highest(fits: NDArray[np.float32], rows: _Rows, least: float, most: int) -> list[int]:
+    """Places of the highest, at least so high, of equals those of the newest rows."""
     if len(fits) > most:
-        least = max(least, np.partition(fits, -most)[-most])
+        least = max(least, float(np.partition(fits, -most)[-most]))
     places = np.flatnonzero(fits >= least)
     order: list[int] = places[np.lexsort((-rows[places], -fits[places]))].tolist()
     return order

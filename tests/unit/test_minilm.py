@@ -50,6 +50,14 @@ def answers(memory: Memory, question: str, **more: int) -> list[str]:
     return [match.answer for match in memory.recall(question, namespace=NS, **more)]
 
 
+def test_a_hop_leads_only_to_what_fits_well() -> None:
+    """The floor of sentences is low: what fits a hop a little would all be shown."""
+    with Memory(embedder="minilm") as memory:
+        memory.write([("The Zone", "director", "Esben Lund"), ("Esben Lund", "place of birth", "Aarhus")], namespace=NS)
+        memory.write([("Esben Lund", "drives", "an old van"), ("Esben Lund", "school", "a gymnasium")], namespace=NS)
+        assert answers(memory, "Where was the director of The Zone born?", k=10) == ["Esben Lund", "Aarhus"]
+
+
 # -- its vectors -------------------------------------------------------------------------------------------------------
 
 
