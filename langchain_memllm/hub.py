@@ -596,6 +596,7 @@ class Hub(Shared):
 
         Of the first, a newer one stands above an older one where the query asks for what holds now.
         """
+        query = query[:_READ]
         hits = self._hits(whose, query, searches, role, session, None)
         hits.sort(key=lambda hit: (-_fused(hit.by), -hit.turn.place))
         return [hits[i] for i in newer_first(query, [hit.turn for hit in hits], _keywords(query))]
