@@ -16,7 +16,7 @@
         └── EmbedderMismatch                filled with another embedder
 
 Each message says what was wrong, with the value, and what to do next. Vendor errors are translated once, at the
-boundary, with ``raise … from``. Malformed model output and "not found" are no errors: the first is quarantined, the
+boundary, with ``raise … from``. Malformed model output and "not found" are not errors: the first is quarantined, the
 second is an empty answer.
 """
 

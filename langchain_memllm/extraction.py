@@ -81,7 +81,7 @@ class Extraction:
 
     Args:
         statements: The facts, in order, each with its sentence.
-        quarantine: Pieces of the answer that are no facts, with the reason.
+        quarantine: Pieces of the answer that are not facts, with the reason.
         notes: Small things left out of a fact that was kept, such as a date that is none.
         without_facts: Sentences of which the local model could say nothing, though they may state something.
     """
@@ -425,7 +425,7 @@ class _Collected:
             )
 
     def put_aside(self, pieces: Iterable[Piece]) -> None:
-        """Pieces that are no facts."""
+        """Pieces that are not facts."""
         self.pieces += pieces
 
     def extraction(self) -> Extraction:

@@ -57,7 +57,7 @@ class Item:
         text: What it says: ``subject | relation | object``, or the person's words.
         said_at: When it was said (ISO, UTC).
         speaker: Who said it, where that is known.
-        summary: The sentences of a turn that are nearest to the question; empty where that is no shorter.
+        summary: The sentences of a turn that are nearest to the question; empty where that is not shorter.
         share: Share of the question's keywords that it says, in [0, 1].
         cosine: Its cosine with the question, by the embedder that is shipped.
     """
@@ -264,7 +264,7 @@ def states_something(quote: Quote) -> bool:
 
 
 def summary_of(text: str, question: str) -> str:
-    """The sentences of a text that are nearest to a question, whole and in their order; empty if it is no shorter.
+    """The sentences of a text that are nearest to a question, whole and in their order; empty if it is not shorter.
 
     Of the beginning of the text; sentences that only ask, greet or acknowledge are left out.
     """

@@ -2,8 +2,8 @@
 
 From "Empowering Working Memory" (arXiv 2312.17259): the Hub keeps every input and output; the window of recent turns
 and the episodes that come back are views of it. Four searches find turns and episodes: by time, by words, by meaning
-and by the facts that were taken from them; their ranks are fused. A session is no island: all of a namespace's are
-searched. Knows no language model: what stood before a window is summarized by a function that the caller gives.
+and by the facts that were taken from them; their ranks are fused. All sessions of a namespace are searched together.
+Knows no language model: what stood before a window is summarized by a function that the caller gives.
 """
 
 from __future__ import annotations

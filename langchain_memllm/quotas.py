@@ -47,7 +47,7 @@ _NEAR: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one namespace; None is no limit.
+    """Limits of one namespace; None means no limit.
 
     They are kept in the store: who opens it without any follows those that were given last, or these defaults.
 

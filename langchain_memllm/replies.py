@@ -52,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a reply that is no fact, and why."""
+    """A part of a reply that is not a fact, and why."""
 
     text: str
     reason: str
@@ -244,7 +244,7 @@ def _looks_structured(text: str) -> bool:
 
 
 def _salvaged(text: str) -> _Found:
-    """The whole flat objects and lists of three names in a text that is no JSON, and what is left after the last."""
+    """The whole flat objects and lists of three names in a text that is not JSON, and what is left after the last."""
     found = _Found()
     if '\\"' in text and _FLAT_OBJECT.search(text) is None:
         text = text.replace('\\"', '"')

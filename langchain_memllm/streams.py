@@ -104,7 +104,7 @@ def _streams(handler: BaseCallbackHandler) -> bool:
 
 
 def _hears_tokens(handler: BaseCallbackHandler) -> bool:
-    """Whether a handler that feeds no stream and is no tracer looks at tokens."""
+    """Whether a handler that neither feeds a stream nor is a tracer looks at tokens."""
     if _streams(handler) or isinstance(handler, BaseTracer):
         return False
     kinds = type(handler).__mro__

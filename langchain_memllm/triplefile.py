@@ -99,7 +99,7 @@ def triples_of(file: BinaryIO, source: Source) -> Iterator[Given]:
 
     Raises:
         ConfigurationError: The file is one that ``export`` wrote, has a column that means nothing, or is an array that
-            is no JSON from some place on.
+            is not JSON from some place on.
     """
     numbered = _lines(file)
     first = next(((n, raw) for n, raw in numbered if raw.strip()), None)

@@ -91,7 +91,7 @@ def emit(runtime: Any, event: str, **values: Any) -> None:
 def fail_open(where: str, on_error: OnError, runtime: Any) -> Iterator[None]:
     """Let a run go on without memory when memory fails: one log line and one event instead of the error.
 
-    Never swallowed are a missing namespace, interrupts of the graph, and what is no ``Exception`` (cancellation).
+    Never swallowed are a missing namespace, interrupts of the graph, and what is not an ``Exception`` (cancellation).
     """
     try:
         yield

@@ -25,7 +25,7 @@ def backup(
 ) -> None:
     """Write a copy of a memory to a file of its own, while others go on writing.
 
-    Copying the file by hand is no backup: what was written last is in the log beside it.
+    Copying the file by hand is not a backup: what was written last is in the log beside it.
     """
     path = _file_of(store)
     if is_missing(store):

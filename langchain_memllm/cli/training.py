@@ -212,7 +212,7 @@ def scale(
     target: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
     share: Annotated[float, typer.Option(help="How much of what it changes is kept, between 0 and 1.")],
 ) -> None:
-    """Scale an adapter: a point between the base and what was learnt, where less is known by heart."""
+    """Scale an adapter: a point between the base and what was learnt, that has memorised less."""
     with _failures():
         from langchain_memllm.training import publish
 

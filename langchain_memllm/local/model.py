@@ -119,8 +119,8 @@ class MemLLMModel:
             threshold: As in the constructor.
 
         Raises:
-            ModelError: The folder has no safetensors, is no causal LM, or an adapter does not fit it: made for another
-                base or role, a pickle, or not the file that was saved.
+            ModelError: The folder has no safetensors, is not a causal LM, or an adapter does not fit it: made for
+                another base or role, a pickle, or not the file that was saved.
         """
         device = device or weights.best_device()
         dtype = torch.float32 if device == "cpu" else torch.bfloat16

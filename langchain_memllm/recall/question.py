@@ -99,7 +99,7 @@ def parse_question(text: str, speaker: str | None) -> Question:
     raws, words, common = [], [], []
     begins = True
     for raw in given:
-        word = fold(raw[: MAX_NAME + 1])  # a longer word is no name
+        word = fold(raw[: MAX_NAME + 1])  # a longer word is not a name
         if word and not any("\ud800" <= c <= "\udfff" for c in word):
             raws.append(raw)
             words.append(word)

@@ -377,7 +377,7 @@ def _relation(search: _Search, candidate: Candidate) -> float:
 
 
 def _meaning(search: _Search, candidate: Candidate) -> float:
-    """Mean cosine of the question with the parts of a fact; the person who asks is no part that tells."""
+    """Mean cosine of the question with the parts of a fact; the person who asks does not count."""
     parts = [_relation(search, candidate), *_ends(search, candidate)]
     return sum(parts) / len(parts)
 

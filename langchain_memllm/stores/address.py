@@ -1,7 +1,7 @@
 """What an address of a store means: a file, or a server. Never quotes one that may hold a password.
 
-A mistyped address (``neo4j:/user:password@host``) is no file name: a password would stand in the folder, in ``repr``,
-in logs and in errors.
+A mistyped address (``neo4j:/user:password@host``) is not a file name: a password would stand in the folder, in
+``repr``, in logs and in errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backups of a memory in a file: a copy that is whole while others write, and putting one back under open clients.
 
-Copying the file alone is no backup: what was written last is in its log (``-wal``), and a log beside another file would
-be applied to it. A backup has a mark of its own (``stores.sqlite_mark``), so that no left log is taken for its.
+Copying the file alone is not a backup: what was written last is in its log (``-wal``), and a log beside another file
+would be applied to it. A backup has a mark of its own (``stores.sqlite_mark``), so that no left log is taken for its.
 """
 
 from __future__ import annotations

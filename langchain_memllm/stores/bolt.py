@@ -303,7 +303,7 @@ def _open(uri: str, auth: tuple[str, str], deadline: float) -> neo4j.Driver:
             connection_timeout=min(_CONNECT_S, deadline / 2),
             connection_acquisition_timeout=min(2 * _CONNECT_S, deadline / 2),  # with greeting and login
             liveness_check_timeout=_IDLE_S,
-            notifications_min_severity="OFF",  # unknown labels of an empty graph are no news
+            notifications_min_severity="OFF",  # an empty graph does not know the labels yet
             telemetry_disabled=True,
             user_agent="langchain-memllm",
         )

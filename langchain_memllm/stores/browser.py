@@ -129,7 +129,7 @@ def serve(base: str, store: str, port: int = 0) -> Pages:
         port: Port to serve on; 0 takes a free one.
 
     Raises:
-        ConfigurationError: ``base`` is no web address.
+        ConfigurationError: ``base`` is not a web address.
         OSError: The port is taken.
     """
     for address in (base, store):

@@ -441,7 +441,7 @@ class Contents:
         times = [each.fact.closed_at or each.fact.recorded_at for each in kept] + [head.last_at for head in heads]
         self.last_at = max([self.last_at, *times])
         for head in heads:
-            if head.restarts and not self.restarts:  # times before those are no measure of what comes next
+            if head.restarts and not self.restarts:  # earlier times do not bound what comes next
                 self.restarts, self.last_at = head.restarts, head.last_at
 
     # -- forgetting ---------------------------------------------------------------------------------------------

@@ -839,7 +839,7 @@ def _listing(
 
 
 def _blob(fact_id: str) -> bytes:
-    """The stored form of a fact's id; what is no id matches nothing."""
+    """The stored form of a fact's id; what is not an id matches nothing."""
     try:
         return bytes.fromhex(fact_id)
     except ValueError:

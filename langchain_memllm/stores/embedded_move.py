@@ -296,6 +296,6 @@ def _advance(connection: sqlite3.Connection, ns: int, parts: Sequence[Part]) -> 
             (max(seqs), max(times), ns),
         )
     for head in heads:
-        if head.restarts:  # times before those are no measure of what comes next
+        if head.restarts:  # earlier times do not bound what comes next
             row = (json.dumps(head.restarts, separators=(",", ":")), head.last_at, ns)
             connection.execute("UPDATE namespace SET restarts = ?, last_at = ? WHERE id = ? AND restarts = '[]'", row)

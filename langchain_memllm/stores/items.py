@@ -36,7 +36,7 @@ Labels: TypeAlias = tuple[str, ...]
 Address: TypeAlias = tuple[Labels, str]
 """A namespace and a key."""
 
-_END: Final = "/"  # ends each label, so that ("a",) is no beginning of ("ab",)
+_END: Final = "/"  # ends each label, so that ("a",) is not a prefix of ("ab",)
 _AFTER_END: Final = "0"  # the character after it
 _LARGEST: Final = 2**63 - 1
 _OFF: Final = 1e-12  # share by which a database may read a decimal number wrong

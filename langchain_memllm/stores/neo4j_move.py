@@ -118,7 +118,7 @@ def _restore(
     times = [part.fact.closed_at or part.fact.recorded_at for part in kept] + [each.last_at for each in heads]
     application = Application(ids, loaded, seq, max([loaded["last_at"], *times]))
     for each in heads:
-        if each.restarts and application.restarts == "[]":  # times before those are no measure of what comes next
+        if each.restarts and application.restarts == "[]":  # earlier times do not bound what comes next
             application.restarts, application.now = json.dumps(each.restarts, separators=(",", ":")), each.last_at
     application.add_named(named)
     _put(transaction, application, kept, [part for part in parts if isinstance(part, Operation)])

@@ -54,7 +54,7 @@ class Database:
             last writes.
 
     Raises:
-        ConfigurationError: The path is no usable file name.
+        ConfigurationError: The path is not a usable file name.
         StoreUnavailable: The file cannot be opened or written.
         StoreCorrupt: The file is not a memory, or is damaged.
         SchemaTooNew: A newer version of this package wrote it.

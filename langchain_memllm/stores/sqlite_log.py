@@ -58,7 +58,7 @@ class Log:
             return 0
 
     def tend(self, writer: sqlite3.Connection) -> None:
-        """After a commit: move the log into the file if it is due. What fails is no failure of the commit."""
+        """After a commit: move the log into the file if it is due. A failure here is not a failure of the commit."""
         size = self.size
         if size <= _DUE and size <= self._free():
             return

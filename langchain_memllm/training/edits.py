@@ -182,7 +182,7 @@ def property_labels(file: Path) -> tuple[str, ...]:
     """The labels of Wikidata's properties that a sentence could name: no identifiers, links or codes.
 
     Raises:
-        ConfigurationError: The file is no JSON object of labels.
+        ConfigurationError: The file is not a JSON object of labels.
     """
     labels = load_json(file)
     if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):

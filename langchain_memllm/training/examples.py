@@ -132,7 +132,7 @@ def load(files: Sequence[Path]) -> list[WriteDocument | ReadDocument]:
     """Read documents of JSON lines.
 
     Raises:
-        ConfigurationError: A file cannot be read, is empty, or a line is no document; it says which.
+        ConfigurationError: A file cannot be read, is empty, or a line is not a document; it says which.
     """
     documents = [document for file in files for document in _lines(file)]
     if not documents:

@@ -85,8 +85,8 @@ def finetune(
         out: Folder for the checkpoint and the result.
         options: What to train and how.
         start: An adapter to begin with instead of one that changes nothing: of the same role, rank and layers.
-        teacher: For a reader, a control's adapter. Text that is no pasted name is then learnt as the control says it
-            goes on, not as it does: a reader learns to read from its texts, and does not learn them by heart
+        teacher: For a reader, a control's adapter. Text that is not a pasted name is then learnt as the control says it
+            goes on, not as it does: a reader learns to read from its texts, and does not memorise them
             (distillation, arXiv 1503.02531). The teacher is a second model in memory.
         device: ``cpu``, ``cuda``, ``mps``; found if not given.
         report: Told after each step.

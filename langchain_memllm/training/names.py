@@ -1,7 +1,7 @@
 """Invented names: of people, places, companies, works and events that no model can have read about.
 
-Built from syllables and word lists, each once in a world. What is no name (occupations, instruments, dates, food) comes
-from lists of ordinary words.
+Built from syllables and word lists, each once in a world. What is not a name (occupations, instruments, dates, food)
+comes from lists of ordinary words.
 """
 
 from __future__ import annotations

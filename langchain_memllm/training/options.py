@@ -41,8 +41,8 @@ class Options:
         withdrawn: A reader also learns the text after each call without it, as it goes on when a call is withdrawn.
         checkpoint_seconds: Time between checkpoints; 0 for one after each step.
         gradient_checkpointing: Compute twice and keep less: for large models.
-        bf16: Hold the base's weights in half width, the adapter's in full; by default on a GPU. A CPU with instructions
-            for it (AVX512-BF16, AMX) is faster so, any other slower.
+        bf16: Hold the base's weights in half precision, the adapter's in full; by default on a GPU. A CPU with
+            instructions for it (AVX512-BF16, AMX) is faster so, any other slower.
     """
 
     role: Role
@@ -82,7 +82,7 @@ class Options:
             raise ConfigurationError("dropout and warmup of a training are shares: give 0 to below 1")
         if self.bf16 and not self.rank:
             raise ConfigurationError(
-                "bf16=True holds weights in half width, and rank=0 trains them; leave one of them out"
+                "bf16=True holds weights in half precision, and rank=0 trains them; leave one of them out"
             )
         if self.rank and not self.targets:
             raise ConfigurationError(

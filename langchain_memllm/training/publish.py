@@ -1,7 +1,7 @@
 """What a training leaves: an adapter (or a whole model) in safetensors, a model card, a manifest with hashes.
 
 Two adapters can be averaged: what one learnt later costs less of what it knew before. An adapter can be scaled, which
-is a mean with the base: it has learnt less of its texts by heart (both: arXiv 2109.01903).
+is a mean with the base: it has memorised less of its texts (both: arXiv 2109.01903).
 
 Files are written to a folder beside the one asked for and moved at the end; a full disk leaves the checkpoint and
 nothing half-written.
@@ -146,7 +146,7 @@ def scale(folder: Path, share: float, out: Path) -> None:
         held = load_file(folder / ADAPTER_FILE)
         if not all("lora_A" in name or "lora_B" in name for name in held):
             raise ConfigurationError(
-                f"{folder} has weights beside those of low rank, which are no difference to the base; scale another"
+                f"{folder} has weights beside those of low rank, which are not a difference to the base; scale another"
             )
         changed = {name: tensor * share if "lora_B" in name else tensor for name, tensor in held.items()}
         origin = {"scaled": share, "scaled_of": sha256(folder / ADAPTER_FILE)}

@@ -88,7 +88,7 @@ def _table(outcomes: list[Outcome]) -> Table:
 
 
 def _show_progress() -> None:
-    """How far the checks are; what the driver logs of faults that were asked for is no news."""
+    """How far the checks are; what the driver logs of intended faults is not shown."""
     shown = logging.StreamHandler()
     shown.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("langchain_memllm.verify")

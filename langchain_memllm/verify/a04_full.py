@@ -54,7 +54,7 @@ def _fill(path: Path, way: str, lift: Callable[[], None], sabotage: bool, counts
 
 def _live(path: Path, lift: Callable[[], None], sabotage: bool) -> dict[str, Any]:
     problems: list[str] = []
-    logging.getLogger().addHandler(logging.NullHandler())  # a full disk is no news here
+    logging.getLogger().addHandler(logging.NullHandler())  # a full disk is expected here
     memory = Memory(path, embedder=TinyEmbedder(), thresholds=EXACT)
     acked = 0
     try:

@@ -29,7 +29,7 @@ HOSTILE: Final[tuple[str, ...]] = (
     *("/dev/stdin", "/proc/self/mem", "/proc/m.db", "/sys/m.db", "file:m.db", "file:m.db?mode=memory", "file://m.db"),
     *("sqlite:///m.db", "jdbc:sqlite:m.db", "text.txt"),
 )
-"""Paths that are no place for a memory; relative ones lie in the folder of ``odd_places``."""
+"""Paths where a memory cannot be; relative ones lie in the folder of ``odd_places``."""
 _USERS: Final = (
     "../x",
     "/etc/passwd",

@@ -104,7 +104,7 @@ class Ledger:
 
 
 def read_ledgers(paths: Sequence[Path]) -> tuple[dict[str, list[Names]], dict[str, tuple[list[str], int]]]:
-    """All intents and acknowledgements by operation; a last line cut off by a kill is no entry."""
+    """All intents and acknowledgements by operation; a last line cut off by a kill is not an entry."""
     intents: dict[str, list[Names]] = {}
     acks: dict[str, tuple[list[str], int]] = {}
     for path in paths:

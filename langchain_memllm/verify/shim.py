@@ -77,7 +77,7 @@ def operations() -> int:
 
 def main() -> None:
     """Run the inside of a check."""
-    logging.getLogger().addHandler(logging.NullHandler())  # what is asked for here is no news
+    logging.getLogger().addHandler(logging.NullHandler())  # what is asked for here is expected
     module, folder, scale, seed, sabotage = sys.argv[1:]
     inside = importlib.import_module(module).inside
     counts = inside(Path(folder), scale=int(scale), seed=int(seed), sabotage=sabotage == "1")

@@ -247,7 +247,7 @@ def test_a_full_disk_at_the_end_leaves_the_checkpoint(base, data, tmp_path):
         ({"minutes": 0}, "above zero"),
         ({"dropout": 1.0}, "shares"),
         ({"targets": ()}, "rank=0"),
-        ({"rank": 0, "bf16": True}, "half width"),
+        ({"rank": 0, "bf16": True}, "half precision"),
         ({"window": 20}, "do not fit the window"),
         ({"window": 600}, "--window 512"),
         ({"targets": ("no_such_layer",)}, "--targets"),
