@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +77,6 @@ __all__ = ["Neo4jStore", "lookup_parameters"]
 
 _PAGE: Final = 2_000
 _LEAST_S: Final = 1.0
-_LAG_S: Final = 1.0  # how long the indexes of a server may need to know what a commit wrote
 """For what follows a commit, however much of the deadline that took."""
 _MAX_RELATIONS: Final = 25
 _KEPT: Final = (
@@ -249,7 +247,7 @@ class Neo4jStore:
 
     def _load_codes(self, namespace: Namespace, index: NameIndex[int], after: int, epoch: int | None) -> None:
         """Add the codes after a number to an index of that epoch; begin anew if the namespace is in another."""
-        rows = self._whole(cypher.CODES, {"ns": ids_of(namespace).ns, "after": after})
+        rows = self._bolt.read(cypher.CODES, {"ns": ids_of(namespace).ns, "after": after})
         if not rows:
             self._indexes.drop(namespace)
             return
@@ -262,18 +260,8 @@ class Neo4jStore:
             index.add(ids, codes)
         self._indexes.put(namespace, index, rows[0]["codes_to"], current)
 
-    def _whole(self, statement: LiteralString, parameters: dict[str, Any]) -> list[neo4j.Record]:
-        """Read until the server's indexes know all that a commit of a moment ago has numbered.
-
-        What is still missing after a second was deleted by hand: what is there is taken, and ``doctor`` has the rest.
-        """
-        ends = time.monotonic() + _LAG_S
-        while (rows := self._bolt.read(statement, parameters)) and not rows[0]["whole"] and time.monotonic() < ends:
-            time.sleep(0.01)
-        return rows
-
     def _load_relations(self, namespace: Namespace) -> _Relations:
-        rows = self._whole(cypher.RELATION_VECTORS, {"ns": ids_of(namespace).ns})
+        rows = self._bolt.read(cypher.RELATION_VECTORS, {"ns": ids_of(namespace).ns})
         relations = (
             _Relations(rows[0]["relations"], rows[0]["relations_to"], epoch_of(rows[0])) if rows else _Relations()
         )

@@ -400,7 +400,6 @@ class Application:
             row |= {"pending": None, "embedding": _parameter(bolt, vector)}
             if item.kind == "relation":
                 self.relation_vectors += 1
-                row["vectored"] = self.relation_vectors
             elif vector is not None:
                 self.codes += 1
                 row |= {"code": next(codes).tobytes(), "coded": self.codes}
@@ -470,9 +469,6 @@ class Application:
             "restarts": self.restarts,
             **self.use._asdict(),
         }
-        for numbered in ("codes", "relation_vectors"):
-            if head[numbered] > self.loaded[numbered]:
-                head[f"{numbered}_was"] = self.loaded[numbered]
         parameters = {
             **self.rows,
             "ns": self.ids.ns,
@@ -556,10 +552,11 @@ def _fill_some(bolt: Bolt, ids: Ids, pairs: Sequence[tuple[Pending, Vector | Non
             "names": [
                 {
                     "id": name_id,
+                    "i": i,
                     "embedding": _parameter(bolt, vector),
                     "code": None if vector is None else next(codes).tobytes(),
                 }
-                for name_id, vector in names
+                for i, (name_id, vector) in enumerate(names, 1)
             ],
             "relations": [{"id": rid, "embedding": _parameter(bolt, vector)} for rid, vector in relations],
         },

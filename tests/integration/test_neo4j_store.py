@@ -468,53 +468,6 @@ def test_another_client_sees_a_new_name_although_nothing_it_held_was_similar(
     assert found.answers == ("cheers",)
 
 
-@pytest.mark.parametrize(
-    ("hide", "show"),
-    [
-        (
-            "MATCH (e:MemEntity) WHERE e.coded > 2 SET e.late = e.coded REMOVE e.coded",
-            "MATCH (e:MemEntity) WHERE e.late IS NOT NULL SET e.coded = e.late REMOVE e.late",
-        ),
-        (
-            "MATCH (r:MemRelation) WHERE r.n > 1 SET r.late = r.n REMOVE r.n",
-            "MATCH (r:MemRelation) WHERE r.late IS NOT NULL SET r.n = r.late REMOVE r.late",
-        ),
-    ],
-    ids=["names", "relations"],
-)
-def test_another_client_waits_until_the_indexes_know_what_was_just_committed(
-    memory: Memory, neo4j_server: LocalServer, auth: tuple[str, str], ask: Ask, hide: str, show: str
-) -> None:
-    """A server shows a commit's numbers a moment before its indexes have the names: played by taking these away."""
-    asked = {"namespace": NS, "thresholds": LOOSE}
-    with contextlib.closing(Neo4jStore(neo4j_server.uri, auth=auth)) as store, ThreadPoolExecutor(1) as pool:
-        other = Memory(store)
-        memory.write([("River Street Bakery", "opening phrase", "hello")], namespace=NS)
-        assert other.read("River Street Bakeries", "opening phrase", **asked).answers == ("hello",)
-        memory.write([("Castle Hill Brewery", "closing time", "eleven")], namespace=NS)
-        ask(hide)
-        found = pool.submit(other.read, "Castle Hill Breweries", "time of closing", **asked)
-        time.sleep(0.2)
-        ask(show)
-        found.result()
-        assert other.read("Castle Hill Breweries", "time of closing", **asked).answers == ("eleven",)
-
-
-def test_numbers_that_two_clients_gave_have_no_gaps(memory: Memory, neo4j_store: Neo4jStore, ask: Ask) -> None:
-    """Else a client would wait for a name that does not exist."""
-    vectors = [np.eye(1, 256, place, dtype=np.float32)[0] for place in range(4)]
-    items = [Pending("name", key, key) for key in ("ada", "tea", "nobody")] + [Pending("relation", "likes", "likes")]
-    memory.write([("Ada", "likes", "tea")], namespace=NS)
-    ask("MATCH (e:MemEntity) SET e.pending = 1 REMOVE e.coded")
-    ask("MATCH (r:MemRelation) SET r.pending = true REMOVE r.vectored")
-    for _ in range(2):
-        neo4j_store.fill(NS, items, vectors)
-    assert sorted(ask("MATCH (e:MemEntity) RETURN e.coded")) == [3, 4]
-    assert ask("MATCH (n:MemNamespace) RETURN [n.codes_was, n.codes]") == [[2, 4]]
-    assert ask("MATCH (r:MemRelation) RETURN r.vectored") == [2]
-    assert ask("MATCH (n:MemNamespace) RETURN [n.relation_vectors_was, n.relation_vectors]") == [[1, 2]]
-
-
 def test_codes_of_the_first_schema_are_made_anew(
     memory: Memory, ask: Ask, neo4j_server: LocalServer, auth: tuple[str, str]
 ) -> None:

@@ -24,10 +24,7 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
             _TEXTS: ("id", "name", "last_at"),
             _NUMBERS: ("born", "seq", "epoch", "names", "relations", "codes", "relation_vectors"),
             _MAYBE: ("restarts", "hour"),
-            _MAYBE_NUMBERS: (
-                *("statements", "characters", "untrusted", "untrusted_characters", "in_hour", "in_day"),
-                *("codes_was", "relation_vectors_was"),
-            ),
+            _MAYBE_NUMBERS: ("statements", "characters", "untrusted", "untrusted_characters", "in_hour", "in_day"),
         },
         "true",
     ),
@@ -41,7 +38,7 @@ _SHAPES: Final[dict[str, tuple[dict[str, tuple[str, ...]], str]]] = {
         "x.rank >= 0 AND x.rank <= 6",
     ),
     "MemRelation": (
-        {_TEXTS: ("id", "ns", "key", "label", "type"), _NUMBERS: ("n",), _MAYBE_NUMBERS: ("vectored",)},
+        {_TEXTS: ("id", "ns", "key", "label", "type"), _NUMBERS: ("n",)},
         "x.pending IS :: BOOLEAN AND x.type =~ '[A-Z][A-Z0-9_]{0,63}'",
     ),
     "MemFact": (_FACT, _FACT_RULE + " AND NOT x:MemPast"),

@@ -7,12 +7,11 @@ from typing import Final, LiteralString
 from langchain_memllm.stores.cypher.fragments import _CLASS, _EITHER, _VIEW, CYPHER
 from langchain_memllm.stores.cypher.use import _WEIGHT
 
-# Take the lock and let every client reload what it holds. What was numbered last may go, so it is no longer counted.
+# Take the lock and let every client reload what it holds.
 BEGIN_ERASE: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
-WITH n SET n.epoch = n.epoch + 1, n.codes_was = n.codes, n.relation_vectors_was = n.relation_vectors
-RETURN n.seq AS seq"""
+WITH n SET n.epoch = n.epoch + 1 RETURN n.seq AS seq"""
 )
 # Ids of this namespace's facts among those given.
 DOOMED_IDS: Final = (
@@ -255,8 +254,7 @@ WHERE q.ns = $ns AND q.seq = place[0] AND q.ordinal = place[1] DELETE q RETURN c
 CLOSE_NAMESPACE: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
-WITH n SET n.epoch = n.epoch + 1, n.closing = true, n.codes_was = n.codes, n.relation_vectors_was = n.relation_vectors
-RETURN n.seq AS seq"""
+WITH n SET n.epoch = n.epoch + 1, n.closing = true RETURN n.seq AS seq"""
 )
 
 

@@ -46,20 +46,13 @@ LOOKUP: Final = CYPHER + _lookup(_OPEN, _OPEN_ROW)
 LOOKUP_AT: Final = CYPHER + _lookup(_TIMED, _ANY_ROW)
 
 # Search codes, cold ($after = 0) or those added since, with the namespace's state: compare it to know what is fresh.
-# The server shows what a transaction wrote a moment before its indexes know of it: whole says whether they know of all
-# names that the last transaction numbered (those after codes_was; it gave them numbers without gaps).
 CODES: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns})
-WITH n.id AS ns, n.born AS born, n.epoch AS epoch, n.codes AS codes_to, coalesce(n.codes_was, n.codes) AS codes_was
-WITH *, CASE WHEN codes_was > $after THEN codes_was ELSE $after END AS last
-CALL (ns, codes_to, last) {
-  MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded)
-  WHERE e.ns = ns AND e.coded > $after AND e.coded <= codes_to
-  WITH e.coded / 5000 AS block, last, collect(e.n) AS ids, collect(e.code) AS codes,
-    count(CASE WHEN e.coded > last THEN 1 END) AS new
-  RETURN collect([ids, codes]) AS blocks, coalesce(sum(new), 0) AS new }
-RETURN born, epoch, codes_to, blocks, new >= codes_to - last AS whole"""
+CALL (n) {
+  MATCH (e:MemEntity) USING INDEX SEEK e:MemEntity(ns, coded) WHERE e.ns = n.id AND e.coded > $after
+  WITH e.coded / 5000 AS block, collect(e.n) AS ids, collect(e.code) AS codes RETURN collect([ids, codes]) AS blocks }
+RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, blocks"""
 )
 # Whether a namespace exists, and its state.
 STATE: Final = (
@@ -67,17 +60,14 @@ STATE: Final = (
     + """MATCH (n:MemNamespace {id: $ns})
 RETURN n.born AS born, n.epoch AS epoch, n.codes AS codes_to, n.relation_vectors AS relations_to, n.seq AS seq"""
 )
-# Vectors of a namespace's relations: few, so the client holds them all. whole: as of the search codes.
+# Vectors of a namespace's relations: few, so the client holds them all.
 RELATION_VECTORS: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns})
-WITH n.id AS ns, n.born AS born, n.epoch AS epoch, n.relation_vectors AS relations_to,
-  coalesce(n.relation_vectors_was, n.relation_vectors) AS last
-CALL (ns, last) {
-  MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = ns AND r.n IS NOT NULL
-  RETURN collect([r.n, r.id, r.key, r.embedding, r.pending, r.label]) AS relations,
-    count(CASE WHEN r.vectored > last THEN 1 END) AS new }
-RETURN born, epoch, relations_to, relations, new >= relations_to - last AS whole"""
+CALL (n) {
+  MATCH (r:MemRelation) USING INDEX SEEK r:MemRelation(ns, n) WHERE r.ns = n.id AND r.n IS NOT NULL
+  RETURN collect([r.n, r.id, r.key, r.embedding, r.pending, r.label]) AS relations }
+RETURN n.born AS born, n.epoch AS epoch, n.relation_vectors AS relations_to, relations"""
 )
 # Stored vectors of names by id.
 NAME_VECTORS: Final = (

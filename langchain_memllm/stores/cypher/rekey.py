@@ -20,12 +20,7 @@ RETURN r.n AS n, r.id AS id, r.key AS key, r.label AS label, r.was AS was ORDER 
 # Loose keys of names that stay.
 SET_LOOSE: Final = CYPHER + "UNWIND $names AS e MATCH (x:MemEntity {id: e.id}) SET x.loose = e.loose"
 # Take a namespace's lock, and let every client load what it holds anew.
-TOUCH: Final = (
-    CYPHER
-    + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
-WITH n SET n.epoch = n.epoch + 1, n.codes_was = n.codes, n.relation_vectors_was = n.relation_vectors
-RETURN n.seq AS seq"""
-)
+TOUCH: Final = CYPHER + "MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op, n.epoch = n.epoch + 1 RETURN n.seq AS seq"
 # Names with these ids and what they are spelled.
 SPELLED: Final = (
     CYPHER

@@ -83,7 +83,7 @@ RETURN coalesce(n.closing, false) AS closing, n.seq AS seq, n.last_at AS last_at
 
 # Rows travel as lists, in the order of these columns: half the values to pack, and packing is most of a client's work.
 NAME_COLUMNS: Final = ("id", "n", "key", "loose", "name", "rank", "pending", "code", "coded")
-RELATION_COLUMNS: Final = ("id", "n", "key", "label", "type", "pending", "vectored")
+RELATION_COLUMNS: Final = ("id", "n", "key", "label", "type", "pending")
 FACT_COLUMNS: Final = (
     *("id", "sid", "rid", "oid", "relation", "seq", "ordinal", "precedence", "kind", "principal", "confidence"),
     *("valid_from", "valid_to", "recorded_at", "said_at"),
@@ -169,32 +169,24 @@ RETURN promoted + confirmed + closed + opened + supported + passed + supported_p
         VIEW=_VIEW,
     )
 )
-# Set vectors of waiting names and relations; names: {id, embedding or null, code}. Each that gets one gets the next
-# number, without gaps, so that other clients find it as new and see whether they have all that were numbered at once.
+# Set vectors of waiting names and relations; names: {id, i, embedding or null, code}. Each name gets the next number of
+# the search codes, so that other clients find it as new.
 FILL: Final = (
     CYPHER
     + """MATCH (n:MemNamespace {id: $ns}) SET n.lock = $op
-WITH n, n.codes AS codes, n.relation_vectors AS vectors
-CALL () {
+WITH n, n.codes AS before
+CALL (n, before) {
   UNWIND $names AS e MATCH (x:MemEntity {id: e.id}) WHERE x.pending IS NOT NULL
   REMOVE x.pending
-  WITH x, e WHERE e.embedding IS NOT NULL
-  SET x.code = e.code
-  WITH x, e CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>)
-  RETURN collect(x) AS names }
-CALL () {
+  WITH x, e, before WHERE e.embedding IS NOT NULL
+  SET x.code = e.code, x.coded = before + e.i
+  WITH x, e CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
+CALL (n) {
   UNWIND $relations AS e MATCH (x:MemRelation {id: e.id}) WHERE x.pending
   REMOVE x.pending
   WITH x, e WHERE e.embedding IS NOT NULL
-  CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>)
-  RETURN collect(x) AS relations }
-CALL (names, codes) {
-  UNWIND range(1, size(names)) AS i WITH names[i - 1] AS x, codes + i AS number SET x.coded = number }
-CALL (relations, vectors) {
-  UNWIND range(1, size(relations)) AS i WITH relations[i - 1] AS x, vectors + i AS number SET x.vectored = number }
-SET n.codes = codes + size(names), n.relation_vectors = vectors + size(relations)
-SET n.codes_was = CASE WHEN n.codes > codes THEN codes ELSE n.codes_was END,
-  n.relation_vectors_was = CASE WHEN n.relation_vectors > vectors THEN vectors ELSE n.relation_vectors_was END"""
+  CALL db.create.setNodeVectorProperty(x, 'embedding', <VECTOR>) }
+SET n.codes = before + size($names), n.relation_vectors = n.relation_vectors + size($relations)"""
 ).replace("<VECTOR>", _with(_FLOATS, V="e.embedding"))
 # Put names into one alias class.
 SET_ALIAS: Final = CYPHER + "UNWIND $names AS id MATCH (e:MemEntity {id: id}) SET e.alias = $alias"
