@@ -12,8 +12,9 @@ __all__ = ["LISTENED", "compare_slots", "facts_in", "labels_and_types", "said_in
 
 _FACTS: Final = """MATCH (n:MemNamespace) WHERE n.name STARTS WITH $prefix
 MATCH (x:MemFact|MemPast) WHERE x.ns = n.id
-MATCH (s:MemEntity {id: x.sid}) MATCH (o:MemEntity {id: x.oid})
-OPTIONAL MATCH (p:MemOp {ns: x.ns, seq: x.seq})
+MATCH (s:MemEntity {id: x.sid}) USING INDEX SEEK s:MemEntity(id)
+MATCH (o:MemEntity {id: x.oid}) USING INDEX SEEK o:MemEntity(id)
+OPTIONAL MATCH (p:MemOp {ns: x.ns, seq: x.seq}) USING INDEX SEEK p:MemOp(ns, seq)
 RETURN n.name, s.name, x.relation, o.name, x:MemFact, x.seq, x.ordinal, p.op_id ORDER BY n.name, x.seq, x.ordinal"""
 
 _SUPPORT: Final = """MATCH (n:MemNamespace) WHERE n.name = $name
