@@ -15,7 +15,7 @@ from langchain_memllm.stores.cypher.fragments import CYPHER
 # Versions of the server; without the prefix, which an older one would not understand.
 COMPONENTS: Final = "CALL dbms.components() YIELD name, versions RETURN name, versions"
 # Wait until new indexes are filled.
-AWAIT_INDEXES: Final = CYPHER + "CALL db.awaitIndexes(60)"
+AWAIT_INDEXES: Final = CYPHER + "CALL db.awaitIndexes(300)"
 # Our indexes and their states; one that somebody else gave our name is on another label or type.
 INDEXES: Final = """SHOW INDEXES YIELD name, state, labelsOrTypes
 WHERE name STARTS WITH 'mem_' AND all(each IN labelsOrTypes WHERE toLower(each) STARTS WITH 'mem') RETURN name, state"""
