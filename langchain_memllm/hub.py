@@ -505,8 +505,8 @@ class Hub(Shared):
     def _whose(self, namespace: Namespace | None, user_id: str | None) -> Namespace:
         return check_namespace(namespace) if self._named is None else self._named(namespace, user_id)
 
-    def forget(self) -> None:
-        """Drop the summaries that are held: the memory calls it when something is erased."""
+    def drop_cached(self) -> None:
+        """Hold no summaries any more; the memory calls it when something is erased. Turns stay."""
         with self._lock:
             self._summaries.clear()
 

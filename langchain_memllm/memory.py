@@ -217,11 +217,11 @@ class _When:
         return self.at is None and self.valid_at is None
 
 
-class Forgetting(Protocol):
+class Caching(Protocol):
     """What holds something of a memory that must go when that is erased."""
 
-    def forget(self) -> None:
-        """Drop what is held."""
+    def drop_cached(self) -> None:
+        """Hold nothing any more."""
 
 
 class Memory(Shared):
@@ -276,7 +276,7 @@ class Memory(Shared):
         self._sentences: WeakKeyDictionary[FactIndex[Any], Sentences] = WeakKeyDictionary()
         self._alias_words: tuple[Catalogue, Mapping[str, frozenset[str]]] | None = None
         self._versions: Counter[Namespace] = Counter()
-        self._followers: WeakSet[Forgetting] = WeakSet()
+        self._followers: WeakSet[Caching] = WeakSet()
         self._clock_seen: tuple[float, str] | None = None  # of a steady clock and of the wall, at the last write
         self._everywhere = 0  # changes that concern every namespace
 
@@ -1299,7 +1299,7 @@ class Memory(Shared):
             namespace, self._selection(namespace, fact_id, subject, relation, name, source, everything), purge=purge
         )
         self._versions[namespace] += 1
-        followers = [follower.forget for follower in self._followers]
+        followers = [follower.drop_cached for follower in self._followers]
         for cache in (self.vectors.forget, self._relations.forget, forget_names, forget_words, *followers):
             cache()
         if name is not None:
@@ -1309,8 +1309,8 @@ class Memory(Shared):
         logger.info("forget facts=%d names=%d reopened=%d", erased.facts, erased.names, len(erased.reopened))
         return erased
 
-    def followed_by(self, follower: Forgetting) -> None:
-        """Have ``forget`` of an object called whenever something is erased, as long as it lives.
+    def followed_by(self, follower: Caching) -> None:
+        """Have ``drop_cached`` of an object called whenever something is erased, as long as it lives.
 
         Args:
             follower: The object; a cache of what is in the memory.

@@ -65,7 +65,7 @@ from langchain_memllm.stores.neo4j_use import use_of
 from langchain_memllm.stores.neo4j_write import Ids, ids_of
 from langchain_memllm.stores.outbox import OutboxEntry
 from langchain_memllm.stores.parts import Aliases, Part
-from langchain_memllm.stores.rows import corrupt
+from langchain_memllm.stores.rows import REBUILD, corrupt
 from langchain_memllm.stores.rows import fact_of as sound_fact
 from langchain_memllm.times import since
 from langchain_memllm.triples import Fact, How, Namespace, Receipt, Source
@@ -444,7 +444,7 @@ class Neo4jStore:
         """See ``TripleStore.check``: indexes are usable, nodes are ours, and what people see is what is stored."""
         states = {row["name"]: row["state"] for row in self._bolt.read(cypher.INDEXES)}
         problems = [
-            f"index {name} is {states.get(name, 'missing; make it anew with: memllm doctor --rebuild-index')}"
+            f"index {name} is {states.get(name, f'missing; {REBUILD}')}"
             for name in cypher.index_names()
             if states.get(name) != "ONLINE"
         ]

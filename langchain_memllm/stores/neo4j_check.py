@@ -14,12 +14,11 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from langchain_memllm.errors import MemLLMError, StoreCorrupt
 from langchain_memllm.stores import cypher
 from langchain_memllm.stores.bolt import PATIENCE, Bolt
-from langchain_memllm.stores.rows import CLOSED
+from langchain_memllm.stores.rows import CLOSED, RESTORE
 from langchain_memllm.triples import KINDS
 
 __all__ = ["blaming", "foreign_nodes"]
 
-_MEND: Final = "restore a backup or an earlier export"
 _RAW: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -40,7 +39,7 @@ def foreign_nodes(bolt: Bolt) -> list[str]:
     for what, statement in nodes + links:
         count = bolt.read(statement, {"kinds": list(KINDS), "closed": list(CLOSED)}, within=PATIENCE)[0]["foreign"]
         if count:
-            found.append(f"{count} {what} are not what memllm writes; {_MEND}")
+            found.append(f"{count} {what} are not what memllm writes; {RESTORE}")
     return found
 
 

@@ -15,6 +15,7 @@ from langchain_memllm.stores.embedded import decode_namespace
 from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of
 from langchain_memllm.stores.neo4j_steps import Connection
+from langchain_memllm.stores.rows import RESTORE
 from langchain_memllm.stores.rows import use_of as sound_use
 from langchain_memllm.triples import Namespace
 
@@ -25,7 +26,6 @@ __all__ = ["count", "problems", "use_of", "uses"]
 
 _PAGE: Final = 10_000
 _LOOKS: Final = 3
-_MEND: Final = "restore a backup or an earlier export"
 
 
 def count(connection: Connection) -> None:
@@ -73,7 +73,7 @@ def uses(connection: Connection) -> list[tuple[Namespace, Use]]:
 def problems(connection: Connection) -> list[str]:
     """Namespaces that count another number of statements than there are."""
     wrong = sum(not _is_counted(connection, ids_of(namespace)) for namespace, _ in uses(connection))
-    return [f"{wrong} namespaces hold another number of statements than they count; {_MEND}"] if wrong else []
+    return [f"{wrong} namespaces hold another number of statements than they count; {RESTORE}"] if wrong else []
 
 
 def _is_counted(connection: Connection, ids: Ids) -> bool:

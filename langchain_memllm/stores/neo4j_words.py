@@ -15,6 +15,7 @@ from langchain_memllm.stores.episodes import codes_of, tokens_of
 from langchain_memllm.stores.interface import now
 from langchain_memllm.stores.neo4j_ids import Ids, ids_of
 from langchain_memllm.stores.neo4j_steps import Connection
+from langchain_memllm.stores.rows import REBUILD
 
 if TYPE_CHECKING:
     import neo4j
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["add_words", "problems", "rebuild"]
 
 _PAGE: Final = 1_000
-_REBUILD: Final = "make it anew with: memllm doctor --rebuild-index"
 Place: TypeAlias = tuple[int, int, str]
 _FIRST: Final[Place] = (-1, -1, "")
 
@@ -132,7 +132,7 @@ def problems(connection: Connection) -> list[str]:
         "relationships of type MEM_FROM have the words of another fact or sentence": evidence,
         "nodes of label MemTurn are found by another text or scope": turns,
     }
-    return [f"{count} {what}; {_REBUILD}" for what, count in counts.items() if count]
+    return [f"{count} {what}; {REBUILD}" for what, count in counts.items() if count]
 
 
 def _misworded_pages(connection: Connection, ids: Ids) -> Iterator[int]:

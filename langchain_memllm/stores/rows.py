@@ -18,6 +18,8 @@ from langchain_memllm.triples import KINDS, MAX_NAME, Fact, Namespace, Outcome, 
 
 __all__ = [
     "CLOSED",
+    "REBUILD",
+    "RESTORE",
     "check_keys",
     "corrupt",
     "date_is_sound",
@@ -29,6 +31,10 @@ __all__ = [
     "use_of",
 ]
 
+RESTORE: Final = "restore a backup or an earlier export"
+"""What to do about damage to what was stored."""
+REBUILD: Final = "rebuild it with: memllm doctor --rebuild-index"
+"""What to do about damage to what follows from that: words, search codes, indexes."""
 CLOSED: Final = ("superseded", "retracted", "past", "replaced")
 """Why a fact was closed."""
 

@@ -23,15 +23,11 @@ __all__ = ["Connection", "SchemaState", "apply", "remake", "state"]
 logger = logging.getLogger(__name__)
 
 
-def _add_words(connection: Connection) -> None:
-    neo4j_words.add_words(connection)
-
-
-_REWRITES: Final[Mapping[int, Callable[[Connection], None]]] = {
+_REWRITES: Final[Mapping[int, Callable[[Connection], object]]] = {
     4: neo4j_rekey.rekey,
     5: neo4j_hide.hide,
     7: neo4j_use.count,
-    8: _add_words,
+    8: neo4j_words.add_words,
 }
 """What a step does to what is stored, where statements alone cannot; each may be run again wherever it was cut off."""
 

@@ -28,6 +28,7 @@ from langchain_memllm.errors import ConfigurationError, StoreCorrupt, StoreError
 from langchain_memllm.forking import follow, renewed
 from langchain_memllm.stores import sqlite_check
 from langchain_memllm.stores.address import path_of
+from langchain_memllm.stores.rows import RESTORE
 from langchain_memllm.stores.sqlite_errors import BUSY_MS, is_full, name_of, translated
 from langchain_memllm.stores.sqlite_lock import take_turn
 from langchain_memllm.stores.sqlite_log import LIMIT, Log, prepare, told_readers
@@ -125,7 +126,7 @@ class Database:
         if self._planted:
             raise StoreCorrupt(
                 f"{self.location} has a {self._planted[0]} that is not of memllm and may change what is written; drop "
-                f"it, then {sqlite_check.MEND}"
+                f"it, then {RESTORE}"
             )
         if self._log is not None:
             self._log.await_readers(connection)

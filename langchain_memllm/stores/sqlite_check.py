@@ -20,7 +20,15 @@ from langchain_memllm.stores.embedded_recall import misworded
 from langchain_memllm.stores.embedded_use import MISCOUNTED
 from langchain_memllm.stores.episodes import codes_of, tokens_of
 from langchain_memllm.stores.outbox import unpack_entry
-from langchain_memllm.stores.rows import CLOSED, date_is_sound, moment_is_sound, namespace_of, receipt_of
+from langchain_memllm.stores.rows import (
+    CLOSED,
+    REBUILD,
+    RESTORE,
+    date_is_sound,
+    moment_is_sound,
+    namespace_of,
+    receipt_of,
+)
 from langchain_memllm.stores.sqlite_schema import migrate
 from langchain_memllm.triples import (
     KINDS,
@@ -34,8 +42,6 @@ from langchain_memllm.triples import (
 )
 
 __all__ = [
-    "MEND",
-    "REBUILD",
     "foreign_rows",
     "miscoded",
     "missing_indexes",
@@ -45,11 +51,6 @@ __all__ = [
     "told",
 ]
 
-MEND: Final = "restore a backup or an earlier export"
-"""What to do about a file that something else changed."""
-
-REBUILD: Final = "make it anew with: memllm doctor --rebuild-index"
-"""What to do about what follows from the rest of a file."""
 
 _INT, _TEXT, _BLOB = "integer", "text", "blob"
 _NULL: Final = "null"
@@ -218,13 +219,13 @@ def planted(connection: sqlite3.Connection) -> list[str]:
 def _schema(connection: sqlite3.Connection) -> Iterator[str]:
     """Where the file's schema is not the one that the migrations make."""
     for name in planted(connection):
-        yield f"the file has a {name} that is not of memllm: it may change what is written; drop it, then {MEND}"
+        yield f"the file has a {name} that is not of memllm: it may change what is written; drop it, then {RESTORE}"
     ours, theirs = _expected(), _described(connection)
     for name in ours.keys() - theirs.keys():
-        yield f"{name} is missing; {REBUILD if _follows(name) else MEND}"
+        yield f"{name} is missing; {REBUILD if _follows(name) else RESTORE}"
     for name in ours.keys() & theirs.keys():
         if ours[name] != theirs[name]:
-            yield f"{name} is not as memllm makes it; {MEND}"
+            yield f"{name} is not as memllm makes it; {RESTORE}"
     for name in theirs.keys() - ours.keys():
         yield f"{ascii(name)[1:-1]} is not of memllm; drop it if it is not yours"
 
@@ -292,10 +293,10 @@ def foreign_rows(connection: sqlite3.Connection) -> list[str]:
         try:
             count = connection.execute(query).fetchone()[0] or sum(1 for _ in _unreadable(connection, table))
         except sqlite3.DatabaseError:
-            found.append(f"table {table} cannot be read, or holds a text that is not UTF-8; {MEND}")
+            found.append(f"table {table} cannot be read, or holds a text that is not UTF-8; {RESTORE}")
             continue
         if count:
-            found.append(f"{count} rows of table {table} are not what memllm writes; {MEND}")
+            found.append(f"{count} rows of table {table} are not what memllm writes; {RESTORE}")
     return found
 
 
@@ -348,7 +349,7 @@ def _what_follows(connection: sqlite3.Connection) -> Iterator[str]:
         "rows of table turn have the search code of another text": sum(map(len, miscoded(connection))),
         "rows of table evidence have the words of another fact or sentence": sum(map(len, misworded(connection))),
     }
-    for found, mend in ((counts, MEND), (made, REBUILD)):
+    for found, mend in ((counts, RESTORE), (made, REBUILD)):
         for what, count in found.items():
             if count:
                 yield f"{count} {what}; {mend}"

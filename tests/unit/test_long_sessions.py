@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlite_steps import steps
 
 from langchain_memllm import MemLLMMemory
 from langchain_memllm.stores.episodes import Turn, TurnFilter
@@ -34,18 +35,6 @@ def said(number: int) -> Turn:
     """A turn every half hour: 48 a day."""
     at = f"2026-{1 + number // 1344:02}-{1 + number // 48 % 28:02}T{number // 2 % 24:02}:{number % 2 * 30:02}:00+00:00"
     return Turn(Turn.named("long", str(number)), "long", f"turn {number} about tea", at, ref=f"long/{number}")
-
-
-def steps(memory: MemLLMMemory, verb: Callable[[MemLLMMemory], object]) -> int:
-    """Hundreds of steps of SQLite's machine that a call takes."""
-    verb(memory)
-    taken = [0]
-    with memory.core.store._db.read() as connection:  # type: ignore[attr-defined]
-        connection.set_progress_handler(lambda: taken.__setitem__(0, taken[0] + 1), 100)
-    verb(memory)
-    with memory.core.store._db.read() as connection:  # type: ignore[attr-defined]
-        connection.set_progress_handler(None, 0)
-    return taken[0]
 
 
 def test_what_a_call_asks_of_the_file_does_not_grow_with_the_session() -> None:

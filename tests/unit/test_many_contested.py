@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from sqlite_steps import steps
 
 from langchain_memllm import MemLLMMemory, Source
 from langchain_memllm.belief import MAX_SLOT
@@ -25,18 +26,6 @@ def one_slot(count: int) -> list[tuple[str, str, str]]:
 
 def many_slots(count: int) -> list[tuple[str, str, str]]:
     return [("Ada" if n < 2 else f"Person {n // 2}", "lives in", f"Town {n}") for n in range(count)]
-
-
-def steps(memory: MemLLMMemory, verb: Callable[[MemLLMMemory], object]) -> int:
-    """Hundreds of steps of SQLite's machine that a call takes, once everything is held that is held."""
-    verb(memory)
-    taken = [0]
-    with memory.core.store._db.read() as connection:  # type: ignore[attr-defined]
-        connection.set_progress_handler(lambda: taken.__setitem__(0, taken[0] + 1), 100)
-    verb(memory)
-    with memory.core.store._db.read() as connection:  # type: ignore[attr-defined]
-        connection.set_progress_handler(None, 0)
-    return taken[0]
 
 
 @pytest.mark.parametrize("values", [one_slot, many_slots])
