@@ -42,7 +42,7 @@ from langchain_memllm.embeddings import Vector
 from langchain_memllm.errors import ConfigurationError
 from langchain_memllm.stores import open_store
 from langchain_memllm.stores.interface import TripleStore
-from langchain_memllm.stores.items import Address, ItemView, StoredItem, conditions_of, matches, value_of
+from langchain_memllm.stores.items import Address, ItemView, StoredItem, conditions_of, is_unicode, matches, value_of
 
 __all__ = ["MemLLMStore"]
 
@@ -321,10 +321,8 @@ def _check(op: Op) -> None:
     labels = op.namespace if isinstance(op, GetOp | PutOp) else ()
     key = op.key if isinstance(op, GetOp | PutOp) else ""
     for text in (*labels, key):
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{text!a} of an item's address is not valid Unicode; use other characters") from error
+        if not is_unicode(text):
+            raise ValueError(f"{text!a} of an item's address is not valid Unicode; use other characters")
 
 
 def _json(op: PutOp) -> str:

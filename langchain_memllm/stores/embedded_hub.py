@@ -33,16 +33,15 @@ from langchain_memllm.stores.sqlite import Database
 from langchain_memllm.triples import Namespace, stable_hash
 
 __all__ = [
-    "INDEX",
     "EmbeddedTurns",
     "counts",
     "drop",
     "dump",
+    "fill",
     "forget",
     "forget_everything",
     "grant",
     "grants",
-    "indexed",
     "named",
     "put",
 ]
@@ -118,10 +117,15 @@ _ADD_EPISODE: Final = """INSERT INTO episode(ns, session, number, began) VALUES 
     ON CONFLICT(session, number) DO UPDATE SET number = number RETURNING id"""
 _ADD_TURN: Final = """INSERT INTO turn(ns, uid, session, episode, at, role, speaker, kind, ref, scope, text, code)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
-INDEX: Final = "INSERT INTO turn_text(rowid, tenant, words) VALUES (?, ?, ?)"
+_INDEX: Final = "INSERT INTO turn_text(rowid, tenant, words) VALUES (?, ?, ?)"
 _UNINDEX: Final = "INSERT INTO turn_text(turn_text, rowid, tenant, words) VALUES ('delete', ?, ?, ?)"
 # Merge the index into one piece: what was taken out leaves its words in older pieces until then.
-_REWRITE: Final = "INSERT INTO turn_text(turn_text) VALUES ('optimize')"
+_MERGE: Final = "INSERT INTO turn_text(turn_text) VALUES ('optimize')"
+# In older releases of SQLite (3.40 is one) each merge adds empty levels of two bytes, and with more than 2,000 levels
+# SQLite takes the index for damaged. So an index with many is filled anew; newer releases stop at 64.
+_HAS_MANY_LEVELS: Final = "SELECT length(block) > 2000 FROM turn_text_data WHERE id = 10"
+_EMPTY: Final = "INSERT INTO turn_text(turn_text) VALUES ('delete-all')"
+_TEXTS: Final = "SELECT id, ns, scope, text FROM turn WHERE id > ? ORDER BY id LIMIT 1000"
 _EPOCH: Final = "UPDATE namespace SET epoch = epoch + 1 WHERE id = ?"
 _EPOCH_OF: Final = "SELECT (id << 32) | epoch FROM namespace WHERE name = ?"
 _PAGE: Final = 1_000
@@ -144,7 +148,7 @@ def put(connection: sqlite3.Connection, ns: int, turns: Sequence[Turn], at: str)
         (episode,) = connection.execute(_ADD_EPISODE, (ns, session, turn.episode, turn.at)).fetchone()
         row = (ns, turn.id, session, episode, turn.at, turn.role, turn.speaker)
         (place,) = connection.execute(_ADD_TURN, (*row, turn.kind, turn.ref, turn.scope, turn.text, code)).fetchone()
-        connection.execute(INDEX, (place, *_indexed(ns, turn)))
+        connection.execute(_INDEX, (place, *_indexed(ns, turn)))
     _change(connection, ns, [(held[turn.id], turn) for turn in found.changed])
 
 
@@ -183,7 +187,7 @@ def forget(connection: sqlite3.Connection, ns: int, source: tuple[str | None, st
     _remove(connection, ns, removed)
     told = [(ns, turn.id) for turn in (*removed, *(before for before, _ in changed))]
     connection.executemany("INSERT OR IGNORE INTO forgotten_turn(ns, uid) VALUES (?, ?)", told)
-    connection.execute(_REWRITE)
+    _rewrite(connection)
     return len(changed) + len(removed)
 
 
@@ -195,7 +199,7 @@ def forget_everything(connection: sqlite3.Connection, ns: int) -> int:
         found += 1
     for table in ("turn", "episode", "session", "forgotten_turn", "role_scope"):
         connection.execute(f"DELETE FROM {table} WHERE ns = ?", (ns,))
-    connection.execute(_REWRITE)
+    _rewrite(connection)
     return found
 
 
@@ -261,7 +265,7 @@ def _change(connection: sqlite3.Connection, ns: int, changes: Sequence[tuple[Tur
     for (before, after), code in zip(changes, codes_of([after.text for _, after in changes]), strict=True):
         connection.execute(_UNINDEX, (before.place, *_indexed(ns, before)))
         connection.execute("UPDATE turn SET text = ?, code = ? WHERE id = ?", (after.text, code, before.place))
-        connection.execute(INDEX, (before.place, *_indexed(ns, after)))
+        connection.execute(_INDEX, (before.place, *_indexed(ns, after)))
     if changes:
         connection.execute(_EPOCH, (ns,))
 
@@ -283,11 +287,28 @@ _DROP_SESSION: Final = """DELETE FROM session WHERE ns = ? AND thread = ?
     AND NOT EXISTS (SELECT 1 FROM turn t INDEXED BY turn_session WHERE t.session = session.id)"""
 
 
+def _rewrite(connection: sqlite3.Connection) -> None:
+    """Write the index anew, without the words of what was taken out."""
+    if connection.execute(_HAS_MANY_LEVELS).fetchone() == (1,):
+        connection.execute(_EMPTY)
+        fill(connection)
+    else:
+        connection.execute(_MERGE)
+
+
+def fill(connection: sqlite3.Connection) -> None:
+    """Put all that was said into an empty index of full text."""
+    after = 0
+    while rows := connection.execute(_TEXTS, (after,)).fetchall():
+        after = rows[-1][0]
+        connection.executemany(_INDEX, [(place, *_words(ns, scope, text)) for place, ns, scope, text in rows])
+
+
 def _indexed(ns: int, turn: Turn) -> tuple[str, str]:
-    return indexed(ns, turn.scope, turn.text)
+    return _words(ns, turn.scope, turn.text)
 
 
-def indexed(ns: int, scope: str, text: str) -> tuple[str, str]:
+def _words(ns: int, scope: str, text: str) -> tuple[str, str]:
     """What the index of full text holds of a turn: its tenant and scope, and its words."""
     return f"t{ns} s{_scope(scope)}", " ".join(tokens_of(text))
 

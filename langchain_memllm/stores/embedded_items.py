@@ -7,6 +7,7 @@ searched before are kept in memory, and only new ones are read.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -37,7 +38,7 @@ _BELOW: Final = "i.ns >= ? AND i.ns < ?"
 _ORDER: Final = "ORDER BY i.updated_at DESC, i.ns, i.key"
 _COMPARED: Final = {
     "$eq": " AND json_extract(i.value, ?) = ?",
-    "$gt": " AND json_extract(i.value, ?) > ?",
+    "$gt": " AND json_extract(i.value, ?) >= ?",  # older releases of SQLite end a text at its first NUL
     "$gte": " AND json_extract(i.value, ?) >= ?",
     "$lt": " AND json_extract(i.value, ?) < ?",
     "$lte": " AND json_extract(i.value, ?) <= ?",
@@ -249,10 +250,10 @@ def _where(prefix: Labels, conditions: Sequence[Condition]) -> tuple[str, list[o
     where, values = _BELOW, [text, end_of_prefix(text)]
     found: list[object] = [*values]
     for each in conditions:
-        if not set(each.key) & _UNQUOTED:
+        if _PLAIN.fullmatch(each.key) and "\0" not in str(each.value):
             where += _COMPARED[each.comparison]
             found += [f'$."{each.key}"', each.value]
     return where, found
 
 
-_UNQUOTED: Final = frozenset('"\\')  # what a path of SQLite's cannot quote: such a key is left to the filter
+_PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")  # keys that a path of SQLite's finds; others are left to the filter

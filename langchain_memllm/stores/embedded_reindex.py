@@ -12,12 +12,12 @@ import numpy as np
 
 from langchain_memllm.nameindex import encode
 from langchain_memllm.stores import sqlite_check
-from langchain_memllm.stores.embedded_hub import INDEX, indexed
+from langchain_memllm.stores.embedded_hub import fill
 from langchain_memllm.stores.embedded_recall import set_words
 
 __all__ = ["rebuild"]
 
-_SHADOWS: Final = ("", "_config", "_content", "_data", "_docsize", "_idx")
+_SHADOWS: Final = ("config", "content", "data", "docsize", "idx")  # tables in which FTS5 keeps an index
 _VECTORS: Final = """SELECT c.n, c.code, v.vector FROM name_code c JOIN name_vector v ON v.id = c.id WHERE c.n > ?
     ORDER BY c.n LIMIT 5000"""
 
@@ -27,13 +27,14 @@ def rebuild(connection: sqlite3.Connection) -> int:
 
     Full text is made anew whatever it is like, and counts as one.
     """
+    texts = _reindex_turns(connection)  # first: no other index can be made anew while SQLite cannot open this one
     missing = sqlite_check.missing_indexes(connection)
     for statement in missing:
         connection.execute(statement)
     connection.execute("REINDEX")
     wrong = [row for page in sqlite_check.miscoded(connection) for row in page]
     connection.executemany("UPDATE turn SET code = ? WHERE id = ?", wrong)
-    found = len(missing) + len(wrong) + set_words(connection) + _recode(connection) + _reindex_turns(connection)
+    found = texts + len(missing) + len(wrong) + set_words(connection) + _recode(connection)
     connection.execute("UPDATE namespace SET epoch = epoch + 1")  # clients read what they hold again
     return found
 
@@ -52,14 +53,14 @@ def _recode(connection: sqlite3.Connection) -> int:
 
 def _reindex_turns(connection: sqlite3.Connection) -> int:
     """Make the full text of what was said anew."""
+    try:
+        connection.execute("DROP TABLE IF EXISTS turn_text")
+    except sqlite3.Error:  # SQLite drops only what it can read: the schema has to forget this one
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'turn_text'")
     for end in _SHADOWS:
-        connection.execute(f"DROP TABLE IF EXISTS turn_text{end}")
+        connection.execute(f"DROP TABLE IF EXISTS turn_text_{end}")
+    connection.execute("PRAGMA writable_schema = RESET")
     connection.execute(sqlite_check.statement_of("turn_text"))
-    after = 0
-    while rows := connection.execute(_TURNS, (after,)).fetchall():
-        after = rows[-1][0]
-        connection.executemany(INDEX, [(place, *indexed(ns, scope, text)) for place, ns, scope, text in rows])
+    fill(connection)
     return 1
-
-
-_TURNS: Final = "SELECT id, ns, scope, text FROM turn WHERE id > ? ORDER BY id LIMIT 1000"

@@ -27,6 +27,7 @@ __all__ = [
     "decode_labels",
     "encode_labels",
     "end_of_prefix",
+    "is_unicode",
     "item_of",
     "matches",
     "value_of",
@@ -231,7 +232,16 @@ def conditions_of(wanted: Mapping[str, Any] | None) -> list[Condition]:
         parts = each if isinstance(each, Mapping) else {"$eq": each}
         for operator, value in parts.items():
             found += _condition(str(key), operator, value)
-    return found
+    return [each for each in found if is_unicode(each.key) and is_unicode(str(each.value))]
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a database can hold a text: JSON has half of a character too, escaped."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _condition(key: str, operator: str, value: Any) -> list[Condition]:

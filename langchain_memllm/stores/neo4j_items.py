@@ -17,6 +17,7 @@ from langchain_memllm.stores.items import (
     decode_labels,
     encode_labels,
     end_of_prefix,
+    is_unicode,
     item_of,
     value_of,
 )
@@ -29,7 +30,7 @@ __all__ = ["Neo4jItems"]
 
 _PAGES: Final = (100, 1_000, 10_000)  # items of the first page, the second, each later one
 _FIELD: Final = "v."  # begins the properties that filters look at, so that no key meets one of ours
-_LONGEST: Final = 1_000  # characters of a text that is one
+_LONGEST: Final = 1_000  # characters of the name and the text of one
 _AT_ONCE: Final = 1_000  # items in a statement
 
 
@@ -128,12 +129,14 @@ def _props(item: StoredItem) -> dict[str, Any]:
     }
     if item.vectors is not None and len(item.vectors):
         props |= {"vectors": item.vectors.ravel().tolist(), "width": item.vectors.shape[1]}
-    return props | {_FIELD + key: value for key, value in value_of(item).items() if _is_field(value)}
+    return props | {_FIELD + key: value for key, value in value_of(item).items() if _is_field(key, value)}
 
 
-def _is_field(value: object) -> bool:
+def _is_field(key: str, value: object) -> bool:
+    if len(key) > _LONGEST or "\0" in key or not is_unicode(key):  # Neo4j refuses the name of such a property
+        return False
     if isinstance(value, str):
-        return len(value) <= _LONGEST
+        return len(value) <= _LONGEST and is_unicode(value)
     if isinstance(value, bool):
         return False  # Cypher tells True from 1
     return isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63)

@@ -225,7 +225,7 @@ def _schema(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"{name} is missing; {REBUILD if _follows(name) else RESTORE}"
     for name in ours.keys() & theirs.keys():
         if ours[name] != theirs[name]:
-            yield f"{name} is not as memllm makes it; {RESTORE}"
+            yield f"{name} is not as memllm makes it; {REBUILD if theirs[name] is None else RESTORE}"
     for name in theirs.keys() - ours.keys():
         yield f"{ascii(name)[1:-1]} is not of memllm; drop it if it is not yours"
 
@@ -270,7 +270,7 @@ def _expected() -> dict[str, Any]:
 
 
 def _described(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Tables with their columns, indexes with their text."""
+    """Tables with their columns, indexes with their text; None for an index of full text that SQLite cannot open."""
     described: dict[str, Any] = {}
     objects = connection.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index')"
@@ -279,8 +279,11 @@ def _described(connection: sqlite3.Connection) -> dict[str, Any]:
         if str(name).startswith("sqlite_"):
             continue
         if kind == "table":
-            columns = connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (name,))
-            described[f"table {name}"] = frozenset(columns.fetchall())
+            try:
+                columns = connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (name,))
+                described[f"table {name}"] = frozenset(columns.fetchall())
+            except sqlite3.DatabaseError:
+                described[f"table {name}"] = None
         else:
             described[f"index {name}"] = " ".join(str(sql).split())
     return described

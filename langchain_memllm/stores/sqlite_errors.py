@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from langchain_memllm.errors import StoreCorrupt, StoreError, StoreUnavailable
+from langchain_memllm.stores.rows import REBUILD
 
 __all__ = ["BUSY_MS", "is_full", "name_of", "translated"]
 
@@ -18,6 +19,7 @@ BUSY_MS: Final = 30_000
 """Milliseconds for which a lock of another process is waited for."""
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF_INDEX: Final = ("fts5", "turn_text")  # in SQLite's words about an index of full text that it cannot open
 _PROBE: Final = b"\0" * 65_536
 
 
@@ -37,6 +39,8 @@ def is_full(error: sqlite3.Error, path: Path | None) -> bool:
 def translated(error: sqlite3.Error, doing: str, path: Path | None) -> StoreError:
     """The package's error for one of SQLite's, with what to do next."""
     where, name = ":memory:" if path is None else str(path), name_of(error)
+    if name == "SQLITE_CORRUPT_VTAB" or any(word in str(error) for word in _OF_INDEX):
+        return StoreCorrupt(f"an index of {where} is damaged ({error}); {REBUILD}")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_MISMATCH")) or "Could not decode" in str(error):
         return StoreCorrupt(f"{where} is damaged or not a memory ({error}); restore it from a backup or an export")
     if is_full(error, path):

@@ -40,7 +40,7 @@ _NAMESPACES: Final = (
     ("日本", "é"),
 )
 _KEYS: Final = ("x", "X", "x.y", "x/y", "1", "", "🙂")
-_TEXTS: Final = ("", "ü", "a'b\"c", "line\nbreak", "\x00", "10", "9", "$gt")
+_TEXTS: Final = ("", "ü", "a'b\"c", "line\nbreak", "\x00", "1\x00", "10", "9", "$gt")
 _FILTERS: Final = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
 
 
@@ -115,6 +115,7 @@ class _Script:
             "f": self._random.choice((0.5, -1e300, 2**63, 1.0)),
             "b": self._random.choice((True, False, None)),
             "d": {"e": [self._random.randint(0, 1), {"ü/%": None}], "g": self._random.randint(0, 1)},
+            "ü\n": self._random.choice(_TEXTS),
         }
         return value | {name: extra[name] for name in extra if self._random.random() < 0.5}
 
@@ -125,6 +126,8 @@ class _Script:
                 {"n": {self._random.choice(_FILTERS): self._random.randint(0, 3)}},
                 {"n": float(self._random.randint(0, 3))},
                 {"s": self._random.choice(_TEXTS)},
+                {"s": {self._random.choice(_FILTERS[:2]): self._random.choice(_TEXTS)}},
+                {"ü\n": self._random.choice(_TEXTS)},
                 {"b": self._random.choice((True, None))},
                 {"d": {"g": 1}},
                 {"n": {"$gte": 1, "$lt": 3}, "missing": {"$ne": 1}},

@@ -109,6 +109,37 @@ def test_filters_tell_numbers_from_texts(items: MemLLMStore, wanted: dict[str, A
     assert sorted(keys(items.search(("f",), filter=wanted))) == found
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a",
+        "",
+        "a.b",
+        "a[0]",
+        "$",
+        "a'b",
+        "ü",
+        "日",
+        "🙂",
+        "a\nb",
+        "a\x00b",
+        "a\x7fb",
+        "\ud800",
+        pytest.param("k" * 70_000, id="long"),
+    ],
+)
+def test_filters_find_every_key_and_text(items: MemLLMStore, key: str) -> None:
+    """Also those that a database cannot be asked for, or compares only a part of."""
+    for value in ("v", "", "ü", "🙂", "v\x00w", "\x00", "\ud800"):
+        items.batch([PutOp(("f",), "it", {key: value}), PutOp(("f",), "other", {key + "x": value, "x": value + "y"})])
+        matching: list[object] = [value, {"$eq": value}, {"$gte": value}, {"$lte": value}, {"$lt": value + "x"}]
+        matching += [{"$gt": value[:-1]}, {"$gte": value[:-1] + "\x00"}] if value else []
+        for wanted in matching:
+            assert keys(items.search(("f",), filter={key: wanted})) == ["it"], (value, wanted)
+        for wanted in ({"$ne": value}, {"$gt": value}, {"$lt": value}, value + "x", {"$gte": value + "\x00"}):
+            assert "it" not in keys(items.search(("f",), filter={key: wanted})), (value, wanted)
+
+
 def test_a_search_ranks_by_the_best_field_and_pages_after_ranking(items: MemLLMStore) -> None:
     items.put(("s",), "cat", {"text": "a cat", "more": "tea"})
     items.put(("s",), "both", {"text": "cat dog"})
